@@ -1,0 +1,60 @@
+package image
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// ErrNotFound is wrapped by errors that say that a name or blob is not there.
+var ErrNotFound = errors.New("not found")
+
+// DigestError says that bytes are not those that their descriptor names.
+type DigestError struct {
+	Want    Descriptor
+	Got     Digest // zero when the size was already wrong
+	GotSize int64  // bytes seen; Want.Size+1 stands for more
+}
+
+func (e *DigestError) Error() string {
+	if e.GotSize != e.Want.Size {
+		how := fmt.Sprintf("%d", e.GotSize)
+		if e.GotSize > e.Want.Size {
+			how = "more"
+		}
+		return fmt.Sprintf("blob %s: expected %d bytes, got %s", e.Want.Digest, e.Want.Size, how)
+	}
+	return fmt.Sprintf("blob %s: its bytes have the digest %s", e.Want.Digest, e.Got)
+}
+
+// PlatformError says that an image lacks the platforms that are needed.
+type PlatformError struct {
+	Image string
+	Want  []Platform
+	Have  []Platform
+}
+
+func (e *PlatformError) Error() string {
+	return fmt.Sprintf("image %q is not there for %s: it holds %s", e.Image, platformList(e.Want), platformList(e.Have))
+}
+
+func platformList(list []Platform) string {
+	if len(list) == 0 {
+		return "no platform"
+	}
+	var names []string
+	for _, p := range list {
+		names = append(names, p.String())
+	}
+	slices.Sort(names)
+	return strings.Join(slices.Compact(names), ", ")
+}
+
+// UnsupportedError says that an image is of a kind that cannot be carried.
+type UnsupportedError struct {
+	Image string
+	Why   string
+}
+
+func (e *UnsupportedError) Error() string { return fmt.Sprintf("image %q: %s", e.Image, e.Why) }

@@ -1,0 +1,340 @@
+package image
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+// Graph is what an image's documents say. It holds no layer bytes.
+type Graph struct {
+	Root Root
+	// Manifests are those that are carried, in the order of the index.
+	Manifests []Manifest
+	// Left are the index's children that are not carried.
+	Left []Left
+
+	docs  map[Digest][]byte
+	order []Descriptor // documents and layers, in order of first use
+}
+
+// Manifest is one manifest of a graph with what its config says.
+type Manifest struct {
+	Desc   Descriptor
+	Config Descriptor
+	Layers []Descriptor
+	// Image says that the config is an image's: Platform, DiffIDs and History
+	// are set, one diffID per layer. Other manifests are artifacts
+	// (attestations among them), which no engine runs.
+	Image    bool
+	Platform Platform
+	DiffIDs  []Digest
+	History  []History
+}
+
+// History is one entry of a config's history, as `docker history` shows it.
+type History struct {
+	Created    string `json:"created"`
+	CreatedBy  string `json:"created_by"`
+	Comment    string `json:"comment"`
+	EmptyLayer bool   `json:"empty_layer"`
+}
+
+// Left is a child of an index that is not carried.
+type Left struct {
+	Desc   Descriptor
+	Reason string
+}
+
+// Select chooses the children of an index that are carried.
+type Select func(children []Descriptor) (keep []Descriptor, left []Left)
+
+// Documents lists index, manifests and configs, each once, in order of first use.
+func (g *Graph) Documents() []Descriptor {
+	return slices.DeleteFunc(slices.Clone(g.order), func(d Descriptor) bool { return g.docs[d.Digest] == nil })
+}
+
+// Layers lists the layers and other content, each once, in order of first use.
+func (g *Graph) Layers() []Descriptor {
+	return slices.DeleteFunc(slices.Clone(g.order), func(d Descriptor) bool { return g.docs[d.Digest] != nil })
+}
+
+// Document is the bytes of one of Documents, or nil.
+func (g *Graph) Document(d Digest) []byte { return g.docs[d] }
+
+// Platforms lists the platforms of the images carried, in order.
+func (g *Graph) Platforms() []Platform {
+	var list []Platform
+	for _, m := range g.Manifests {
+		if m.Image {
+			list = append(list, m.Platform)
+		}
+	}
+	return list
+}
+
+// For finds the image manifest for a platform.
+func (g *Graph) For(p Platform) (Manifest, bool) {
+	for _, m := range g.Manifests {
+		if m.Image && MatchPlatform(p, m.Platform) {
+			return m, true
+		}
+	}
+	return Manifest{}, false
+}
+
+// Label names the image in messages: its familiar name or its digest.
+func (r Root) Label() string {
+	if r.Name == "" {
+		return r.Desc.Digest.String()
+	}
+	return Familiar(r.Name)
+}
+
+// Read reads the documents below root and refuses what is not sound: media
+// types that disagree, documents that are two things at once, configs whose
+// layers are not the manifest's. Errors that wrap ErrNotFound name the image;
+// attestations that are not complete are left out instead. Layers are not read.
+func Read(ctx context.Context, from Fetcher, root Root, sel Select) (*Graph, error) {
+	g := &Graph{Root: root, docs: map[Digest][]byte{}}
+	if err := g.read(ctx, from, root.Desc, sel, 0); err != nil {
+		return nil, fmt.Errorf("image %q: %w", root.Label(), err)
+	}
+	return g, nil
+}
+
+// maxNesting bounds indexes within indexes.
+const maxNesting = 8
+
+func (g *Graph) read(ctx context.Context, from Fetcher, d Descriptor, sel Select, depth int) error {
+	if depth > maxNesting {
+		return fmt.Errorf("index %s: nested too deep", d.Digest)
+	}
+	raw, err := g.document(ctx, from, d)
+	if err != nil {
+		return err
+	}
+	doc, err := parseDocument(raw, d)
+	if err != nil {
+		return err
+	}
+	if doc.Manifests == nil {
+		return g.manifest(ctx, from, d, doc)
+	}
+	keep, left := sel(*doc.Manifests)
+	g.Left = append(g.Left, left...)
+	for _, child := range keep {
+		_, isAttestation := attested(child, nil)
+		switch err := g.read(ctx, from, child, sel, depth+1); {
+		case isAttestation && errors.Is(err, ErrNotFound):
+			g.Left = append(g.Left, Left{child, "attestation that is not complete"})
+		case err != nil:
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *Graph) manifest(ctx context.Context, from Fetcher, d Descriptor, doc *document) error {
+	m := Manifest{Desc: d, Config: *doc.Config, Layers: doc.Layers}
+	for _, blob := range append([]Descriptor{m.Config}, m.Layers...) {
+		if err := checkDescriptor(blob); err != nil {
+			return fmt.Errorf("manifest %s: %w", d.Digest, err)
+		}
+	}
+	if isImageConfig(m.Config.MediaType) {
+		raw, err := g.document(ctx, from, m.Config)
+		if err != nil {
+			return err
+		}
+		if err := m.readConfig(raw); err != nil {
+			return fmt.Errorf("config %s: %w", m.Config.Digest, err)
+		}
+	} else {
+		g.use(m.Config)
+	}
+	for _, l := range m.Layers {
+		g.use(l)
+	}
+	g.Manifests = append(g.Manifests, m)
+	return nil
+}
+
+// use notes a blob at its first use.
+func (g *Graph) use(d Descriptor) {
+	d.Annotations, d.Platform, d.Data, d.ArtifactType = nil, nil, nil, ""
+	if !slices.ContainsFunc(g.order, func(o Descriptor) bool { return o.Digest == d.Digest }) {
+		g.order = append(g.order, d)
+	}
+}
+
+// document fetches a document and keeps it.
+func (g *Graph) document(ctx context.Context, from Fetcher, d Descriptor) ([]byte, error) {
+	if raw, ok := g.docs[d.Digest]; ok {
+		return raw, nil
+	}
+	raw, err := ReadDocument(ctx, from, d)
+	if err != nil {
+		return nil, err
+	}
+	g.docs[d.Digest] = raw
+	g.use(d)
+	return raw, nil
+}
+
+// ReadDocument reads a whole blob of at most MaxDocument bytes.
+func ReadDocument(ctx context.Context, from Fetcher, d Descriptor) ([]byte, error) {
+	if err := checkDescriptor(d); err != nil {
+		return nil, err
+	}
+	if d.Size > MaxDocument {
+		return nil, fmt.Errorf("document %s has %d bytes: %w (at most %d)", d.Digest, d.Size, errTooLarge, MaxDocument)
+	}
+	r, err := from.Fetch(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return io.ReadAll(r)
+}
+
+func checkDescriptor(d Descriptor) error {
+	if err := CheckDigest(d.Digest); err != nil {
+		return err
+	}
+	if d.Size < 0 {
+		return fmt.Errorf("blob %s: negative size", d.Digest)
+	}
+	return nil
+}
+
+// document is an index or a manifest, whichever its keys make it.
+type document struct {
+	SchemaVersion int             `json:"schemaVersion"`
+	MediaType     types.MediaType `json:"mediaType"`
+	Manifests     *[]Descriptor   `json:"manifests"`
+	Config        *Descriptor     `json:"config"`
+	Layers        []Descriptor    `json:"layers"`
+	FSLayers      json.RawMessage `json:"fsLayers"`
+}
+
+func parseDocument(raw []byte, d Descriptor) (*document, error) {
+	if d.MediaType.IsSchema1() {
+		return nil, errSchema1
+	}
+	if err := CheckJSON(raw); err != nil {
+		return nil, fmt.Errorf("document %s: %w", d.Digest, err)
+	}
+	var doc document
+	if err := json.Unmarshal(raw, &doc); err != nil {
+		return nil, fmt.Errorf("document %s: %w", d.Digest, err)
+	}
+	if doc.FSLayers != nil || doc.SchemaVersion == 1 {
+		return nil, errSchema1
+	}
+	isIndex, isManifest := doc.Manifests != nil, doc.Config != nil || doc.Layers != nil
+	switch {
+	case doc.MediaType != "" && d.MediaType != "" && doc.MediaType != d.MediaType:
+		return nil, fmt.Errorf("document %s: says it is %q, its descriptor says %q", d.Digest, doc.MediaType, d.MediaType)
+	case isIndex == isManifest:
+		return nil, fmt.Errorf("document %s is not either an index or a manifest", d.Digest)
+	case isManifest && doc.Config == nil:
+		return nil, fmt.Errorf("manifest %s has no config", d.Digest)
+	case isIndex && d.MediaType.IsImage(), isManifest && d.MediaType.IsIndex():
+		return nil, fmt.Errorf("document %s: is not the %q that its descriptor says", d.Digest, d.MediaType)
+	}
+	return &doc, nil
+}
+
+var errSchema1 = errors.New("it is of the old schema 1, which has no digests for its layers: pull and push it with a current Docker")
+
+func isImageConfig(t types.MediaType) bool {
+	return t == types.DockerConfigJSON || t == types.OCIConfigJSON
+}
+
+// config is the part of an image's config that airgap relies on.
+type config struct {
+	OS           string `json:"os"`
+	Architecture string `json:"architecture"`
+	Variant      string `json:"variant"`
+	OSVersion    string `json:"os.version"`
+	RootFS       struct {
+		DiffIDs []Digest `json:"diff_ids"`
+	} `json:"rootfs"`
+	History []History `json:"history"`
+}
+
+func (m *Manifest) readConfig(raw []byte) error {
+	if err := CheckJSON(raw); err != nil {
+		return err
+	}
+	var c config
+	if err := json.Unmarshal(raw, &c); err != nil {
+		return err
+	}
+	// An attestation's config has no diffIDs of its layers, or repeats their
+	// digests; its layers are in-toto statements, not file systems.
+	if !isFileSystem(m.Layers) {
+		return nil
+	}
+	if len(c.RootFS.DiffIDs) != len(m.Layers) {
+		return fmt.Errorf("it has %d diffIDs for %d layers", len(c.RootFS.DiffIDs), len(m.Layers))
+	}
+	for _, id := range c.RootFS.DiffIDs {
+		if err := CheckDigest(id); err != nil {
+			return err
+		}
+	}
+	m.Image = true
+	m.Platform = Platform{OS: c.OS, Architecture: c.Architecture, Variant: c.Variant, OSVersion: c.OSVersion}
+	m.DiffIDs, m.History = c.RootFS.DiffIDs, c.History
+	return nil
+}
+
+func isFileSystem(layers []Descriptor) bool {
+	return !slices.ContainsFunc(layers, func(d Descriptor) bool { return !IsLayer(d.MediaType) })
+}
+
+// IsLayer says whether a media type is that of a file system layer.
+func IsLayer(t types.MediaType) bool {
+	switch t {
+	case types.OCILayer, types.OCILayerZStd, types.OCIUncompressedLayer, types.OCIRestrictedLayer, types.OCIUncompressedRestrictedLayer,
+		types.DockerLayer, types.DockerUncompressedLayer, types.DockerForeignLayer, MediaTypeDockerLayerZstd:
+		return true
+	}
+	return false
+}
+
+// MediaTypeDockerLayerZstd is what some builders call a zstd layer.
+const MediaTypeDockerLayerZstd types.MediaType = "application/vnd.docker.image.rootfs.diff.tar.zstd"
+
+// ClassicManifest makes the manifest of an image whose engine has none, from
+// its config and its layers, by the fixed recipe of FORMAT.md: equal config
+// and layers give equal bytes on every machine.
+func ClassicManifest(config Descriptor, layers []Descriptor) []byte {
+	type descriptor struct {
+		MediaType types.MediaType `json:"mediaType"`
+		Digest    Digest          `json:"digest"`
+		Size      int64           `json:"size"`
+	}
+	doc := struct {
+		SchemaVersion int             `json:"schemaVersion"`
+		MediaType     types.MediaType `json:"mediaType"`
+		Config        descriptor      `json:"config"`
+		Layers        []descriptor    `json:"layers"`
+	}{2, types.OCIManifestSchema1, descriptor{types.OCIConfigJSON, config.Digest, config.Size}, []descriptor{}}
+	for _, l := range layers {
+		doc.Layers = append(doc.Layers, descriptor{l.MediaType, l.Digest, l.Size})
+	}
+	raw, err := json.Marshal(doc)
+	if err != nil {
+		panic(err) // strings and numbers always marshal
+	}
+	return bytes.TrimSpace(raw)
+}

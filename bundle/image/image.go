@@ -1,0 +1,172 @@
+// Package image is the vocabulary of container images: roots, the graph of
+// blobs below a root, and the places that images come from and go to.
+//
+// It is a leaf: it knows neither the bundle format nor any place. A place (a
+// registry, an engine, a folder) speaks this vocabulary as a [Source], a
+// [Sink], or both; package storetest holds the suite that every place passes.
+//
+// Blobs are named by digest and come through readers that verify: a reader
+// given out by a [Fetcher] fails before io.EOF unless size and digest agree
+// with the descriptor (see [NewReader]). No caller has to remember to check.
+//
+// The errors that callers branch on are [ErrNotFound], [*DigestError],
+// [*PlatformError] and [*UnsupportedError].
+package image
+
+import (
+	"context"
+	"io"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// Digest, Descriptor and Platform are the field's own types.
+type (
+	Digest     = v1.Hash
+	Descriptor = v1.Descriptor
+	Platform   = v1.Platform
+)
+
+// Root is a named image: the descriptor of its index or manifest, byte for
+// byte as the place has it.
+type Root struct {
+	// Name is the normalised full reference, such as
+	// docker.io/library/postgres:15-alpine; empty for an untagged image.
+	Name string
+	Desc Descriptor
+	// Origin is the transport that gave the root: "docker-daemon",
+	// "docker" (a registry), "oci", "oci-archive" or "docker-archive".
+	Origin string
+	// DigestLost says that Origin does not keep the registry's digest, so
+	// Desc is a manifest made by [ClassicManifest].
+	DigestLost bool
+}
+
+// Fetcher gives the bytes of any blob of the images that it holds.
+type Fetcher interface {
+	// Fetch opens a blob. The reader verifies size and digest. A blob that
+	// the place does not have is an error that wraps ErrNotFound, here or at
+	// the latest from the first Read.
+	Fetch(ctx context.Context, d Descriptor) (io.ReadCloser, error)
+}
+
+// Source is a place that images come from.
+type Source interface {
+	// Open resolves names, given as the user wrote them after the transport's
+	// prefix, to a Set. A name that the place does not have is an error that
+	// wraps ErrNotFound and quotes the name. The Set belongs to the caller,
+	// who closes it.
+	Open(ctx context.Context, names []string, want Platforms) (Set, error)
+	Close() error
+}
+
+// Set is some opened images of one Source.
+//
+// A Set whose digests are known in advance gives its Roots at once. One that
+// learns them only from the engine's stream is a [Streamer] as well: its Roots
+// and Fetch are valid after Stream has returned, Fetch for documents only
+// (indexes, manifests, configs).
+type Set interface {
+	Fetcher
+	// Roots lists one root per name, in the order of the names.
+	Roots() []Root
+	Close() error
+}
+
+// Streamer is a Set that yields its blobs in an order of its own and knows
+// digests only from the bytes: an engine's export, a docker-archive.
+type Streamer interface {
+	Set
+	// Estimate tells what is known before the stream, for a plan.
+	Estimate() []Estimate
+	// Stream reads everything once and hands each candidate blob to put, which
+	// may be called from several goroutines at once. It must be called once.
+	Stream(ctx context.Context, put Put) error
+}
+
+// Put takes size bytes of a blob whose digest is not known yet from r and
+// answers with their digest. Blobs that bear the same non-empty key are the
+// same blob: the receiver may drop all but the first.
+type Put func(ctx context.Context, key string, size int64, r io.Reader) (Digest, error)
+
+// Estimate is what a Streamer knows of an image before its bytes come.
+type Estimate struct {
+	Name     string
+	ID       Digest // as the place's own commands show it; zero if not known
+	Platform Platform
+	// Size is the sum of the layers as the place counts them, in bytes,
+	// mostly uncompressed; 0 when it is not known.
+	Size   int64
+	Layers []EstimatedLayer
+}
+
+// EstimatedLayer is a layer of an Estimate, from the bottom.
+type EstimatedLayer struct {
+	DiffID    Digest
+	Size      int64 // bytes, uncompressed; -1 when it is not known
+	CreatedBy string
+}
+
+// Sink is a place that images go to.
+type Sink interface {
+	// Begin compares the place with the image and writes nothing. The graph
+	// must hold at least one platform that the place can use: otherwise the
+	// error is a *PlatformError.
+	Begin(ctx context.Context, img Import) (Txn, error)
+	// Flush makes everything written so far durable, as far as the place can:
+	// durable is false, and why says so, where it cannot be confirmed.
+	Flush(ctx context.Context) (durable bool, why string, err error)
+	Close() error
+}
+
+// Import is one image on its way into a Sink.
+type Import struct {
+	Graph *Graph
+	// Names are the normalised references that shall point to it; none for an
+	// untagged image.
+	Names []string
+}
+
+// Txn brings one image into a Sink: Begin decided, Write does, Commit shows.
+type Txn interface {
+	// State is what Begin found.
+	State() State
+	// Write brings what the place lacks, without any name, and proves that the
+	// place then holds what the graph says. done hears of bytes of blobs as
+	// they are settled in the place (their sum is State().Size); it may be
+	// called from several goroutines.
+	Write(ctx context.Context, from Fetcher, done func(n int64)) error
+	// Commit makes the names point to the image and tells which moved.
+	Commit(ctx context.Context) ([]Tag, error)
+	// Abort takes back what Write brought. After Commit it does nothing.
+	Abort(ctx context.Context) error
+}
+
+// State is what a Sink found of an image before anything was written.
+type State struct {
+	// ID is the identity that the image has or will have in the place, as the
+	// place's own commands show it.
+	ID Digest
+	// Platform is the one that the place will run; zero where it takes all.
+	Platform Platform
+	// Present says that all content is there already: Write does nothing.
+	Present bool
+	// Need lists the blobs that Write will ask the Fetcher for, and Size is
+	// the sum of their sizes in bytes.
+	Need []Descriptor
+	Size int64
+	// Tags tells where each name points now. Tags whose Old equals ID need no
+	// change.
+	Tags []Tag
+}
+
+// Tag is a name in a place, with what it pointed to before (the zero Digest
+// for nothing) and points to afterwards.
+type Tag struct {
+	Name string
+	Old  Digest
+	New  Digest
+}
+
+// Moved says that the name pointed to something else before.
+func (t Tag) Moved() bool { return t.Old != (Digest{}) && t.Old != t.New }
