@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
@@ -87,6 +88,39 @@ func (g *Graph) For(p Platform) (Manifest, bool) {
 		}
 	}
 	return Manifest{}, false
+}
+
+// Offered lists the platforms that the image has, carried or not.
+func (g *Graph) Offered() []Platform {
+	list := g.Platforms()
+	for _, l := range g.Left {
+		if l.Desc.Platform != nil && l.Desc.Platform.OS != "unknown" {
+			list = append(list, *l.Desc.Platform)
+		}
+	}
+	return list
+}
+
+// DropIncomplete leaves out those artifacts of an index (attestations) that
+// have content which has says is not there.
+func (g *Graph) DropIncomplete(has func(Descriptor) bool) {
+	used := map[Digest]bool{}
+	dropped := map[Digest]bool{}
+	g.Manifests = slices.DeleteFunc(g.Manifests, func(m Manifest) bool {
+		blobs := append([]Descriptor{m.Desc, m.Config}, m.Layers...)
+		whole := m.Image || m.Desc.Digest == g.Root.Desc.Digest || !slices.ContainsFunc(blobs, func(d Descriptor) bool {
+			return g.docs[d.Digest] == nil && !has(d)
+		})
+		for _, d := range blobs {
+			used[d.Digest] = used[d.Digest] || whole
+			dropped[d.Digest] = true
+		}
+		if !whole {
+			g.Left = append(g.Left, Left{m.Desc, "attestation that is not complete"})
+		}
+		return !whole
+	})
+	g.order = slices.DeleteFunc(g.order, func(d Descriptor) bool { return dropped[d.Digest] && !used[d.Digest] })
 }
 
 // Label names the image in messages: its familiar name or its digest.
@@ -309,6 +343,11 @@ func IsLayer(t types.MediaType) bool {
 		return true
 	}
 	return false
+}
+
+// IsPacked says whether blobs of a media type are compressed already.
+func IsPacked(t types.MediaType) bool {
+	return strings.HasSuffix(string(t), "gzip") || strings.HasSuffix(string(t), "zstd")
 }
 
 // MediaTypeDockerLayerZstd is what some builders call a zstd layer.

@@ -1,0 +1,340 @@
+package bundle
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"airgap/bundle/image"
+)
+
+// assembly puts a bundle together from its contents: the frames of the file,
+// in order, each either finished already or made from a blob when its turn
+// comes.
+type assembly struct {
+	plan     *Plan
+	spool    *spool
+	framer   *framer
+	progress func(int64)
+
+	geometry geometry
+	segments []segment
+	table    []frameSizes // of the frames, filled in as they are emitted
+}
+
+// segment is a run of frames: metadata and documents, which are packed
+// already, or one blob.
+type segment struct {
+	frame   int      // index of its first frame
+	packed  [][]byte // finished frames, or
+	spooled *spooled // frames in the spool, or
+	blob    image.Descriptor
+}
+
+// size is the length of the segment's frames, if it is known before they are
+// made: that of a blob whose media type says that it is compressed follows
+// from the blob's size.
+func (s segment) size() (n int64, known bool) {
+	switch {
+	case s.packed != nil:
+		for _, p := range s.packed {
+			n += int64(len(p))
+		}
+		return n, true
+	case s.spooled != nil:
+		return s.spooled.packedSize(), true
+	}
+	whole, rest := s.blob.Size/MaxFrame, s.blob.Size%MaxFrame
+	n = whole * rawFrameSize(MaxFrame)
+	if rest > 0 {
+		n += rawFrameSize(rest)
+	}
+	return n, image.IsPacked(s.blob.MediaType)
+}
+
+// newAssembly packs everything but the blobs that have frames of their own.
+func newAssembly(ctx context.Context, p *Plan, c *contents, s *spool, o WriteOptions) (*assembly, error) {
+	a := &assembly{plan: p, spool: s, framer: s.framer, progress: o.Progress}
+	list := slots(int64(len(c.raw)), -1, c.manifest.Entries)
+	a.geometry = newGeometry(list)
+	a.table = make([]frameSizes, len(a.geometry.frames)-1)
+	b := builder{assembly: a}
+	for i, slot := range list {
+		b.add(header(slot.name, slot.size))
+		if err := b.addContent(ctx, c, i, slot); err != nil {
+			return nil, err
+		}
+		b.add(make([]byte, padding(slot.size)))
+		if slot.own {
+			b.flush()
+		}
+	}
+	b.add(make([]byte, tarEnd))
+	b.flush()
+	if b.frame != len(a.table) {
+		return nil, fmt.Errorf("laid out %d frames where %d are expected", b.frame, len(a.table))
+	}
+	return a, nil
+}
+
+// builder makes the segments of an assembly.
+type builder struct {
+	*assembly
+	frame   int
+	pending bytes.Buffer // tar bytes that share the next frames
+}
+
+func (b *builder) addContent(ctx context.Context, c *contents, i int, slot slot) error {
+	switch i -= 1; {
+	case i < 0:
+		b.add(c.raw)
+	case i < len(c.derived) && slot.size < MinOwnFrame:
+		b.add(c.derived[i])
+	case i < len(c.derived):
+		b.flush()
+		b.add(c.derived[i])
+		b.flush()
+	default:
+		return b.addBlob(ctx, c.blobs[i-len(c.derived)])
+	}
+	return nil
+}
+
+func (b *builder) addBlob(ctx context.Context, d image.Descriptor) error {
+	if d.Size < MinOwnFrame {
+		raw, err := b.small(ctx, d)
+		b.add(raw)
+		return err
+	}
+	b.flush()
+	if doc := b.plan.document(d.Digest); doc != nil {
+		b.add(doc)
+		b.flush()
+		return nil
+	}
+	b.segments = append(b.segments, segment{frame: b.frame, spooled: b.spool.get(d.Digest), blob: d})
+	b.frame += int((d.Size + MaxFrame - 1) / MaxFrame)
+	return nil
+}
+
+// small is the content of a blob that shares frames.
+func (b *builder) small(ctx context.Context, d image.Descriptor) ([]byte, error) {
+	if doc := b.plan.document(d.Digest); doc != nil {
+		return doc, nil
+	}
+	if s := b.spool.get(d.Digest); s != nil {
+		return s.small, nil
+	}
+	r, err := b.open(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return io.ReadAll(r)
+}
+
+// add takes tar bytes and packs what fills a frame.
+func (b *builder) add(content []byte) {
+	b.pending.Write(content)
+	for b.pending.Len() > MaxFrame {
+		b.pack(b.pending.Next(MaxFrame))
+	}
+}
+
+// flush ends the current frame.
+func (b *builder) flush() {
+	for b.pending.Len() > 0 {
+		b.pack(b.pending.Next(MaxFrame))
+	}
+}
+
+func (b *builder) pack(content []byte) {
+	b.segments = append(b.segments, segment{frame: b.frame, packed: [][]byte{b.framer.packAll(content)}})
+	b.frame++
+}
+
+// open opens a blob at its source, counted and with its image's name in errors.
+func (a *assembly) open(ctx context.Context, d image.Descriptor) (io.ReadCloser, error) {
+	r, err := a.plan.fetch(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{counter{r, a.progress}, r}, nil
+}
+
+// produce emits the frames of a segment in order.
+func (a *assembly) produce(ctx context.Context, s segment, w want, emit func([]byte) error) error {
+	n := s.frame
+	note := func(packed []byte) error {
+		a.table[n] = frameSizes{uint32(len(packed)), uint32(a.geometry.frames[n+1] - a.geometry.frames[n])}
+		n++
+		return emit(packed)
+	}
+	switch {
+	case s.packed != nil:
+		for _, packed := range s.packed {
+			if err := note(packed); err != nil {
+				return err
+			}
+		}
+		return nil
+	case s.spooled != nil:
+		return a.spool.copyFrames(s.spooled, note)
+	}
+	r, err := a.open(ctx, s.blob)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if err := a.framer.frames(ctx, r, s.blob.Size, w, note); err != nil {
+		return fmt.Errorf("image %q: %w", a.plan.from[s.blob.Digest].label, err)
+	}
+	return nil
+}
+
+// stream writes all segments in order.
+func (a *assembly) stream(ctx context.Context, w io.Writer) (written, error) {
+	out := written{hash: sha256.New()}
+	w = io.MultiWriter(w, out.hash)
+	for _, s := range a.segments {
+		err := a.produce(ctx, s, anyContent, func(packed []byte) error {
+			n, err := w.Write(packed)
+			out.size += int64(n)
+			return err
+		})
+		if err != nil {
+			return out, err
+		}
+	}
+	return out, a.end(w, &out)
+}
+
+// written is what is in the file so far: its length and its running sha256.
+type written struct {
+	size int64
+	hash hash.Hash
+}
+
+// end writes the trailer and the seek table.
+func (a *assembly) end(w io.Writer, out *written) error {
+	t := trailer(out.hash.Sum(nil))
+	tail := append(t, seekTable(append(a.table, frameSizes{packed: uint32(len(t))}))...)
+	n, err := w.Write(tail)
+	out.size += int64(n)
+	return err
+}
+
+// offsets is where each segment goes in the file, and where they end; known is
+// false where that depends on how well a blob compresses.
+func (a *assembly) offsets() (offs []int64, known bool) {
+	offs = make([]int64, 1, len(a.segments)+1)
+	for i, s := range a.segments {
+		n, ok := s.size()
+		if !ok {
+			return nil, false
+		}
+		offs = append(offs, offs[i]+n)
+	}
+	return offs, true
+}
+
+// place writes segments side by side, each at its own offset, and follows them
+// with the hash of the file. It answers errPacked where a blob is not
+// compressed as its media type says, so that the offsets are wrong.
+func (a *assembly) place(ctx context.Context, f *os.File, offs []int64, jobs int) (written, error) {
+	out := written{size: offs[len(offs)-1], hash: sha256.New()}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(jobs + 1)
+	front := newFront(len(a.segments))
+	group.Go(func() error {
+		defer context.AfterFunc(ctx, front.stop)()
+		return front.follow(f, offs, out.hash)
+	})
+	for i, s := range a.segments {
+		if ctx.Err() != nil {
+			break
+		}
+		group.Go(func() error {
+			at := offs[i]
+			return a.produce(ctx, s, packedOnly, func(packed []byte) error {
+				_, err := f.WriteAt(packed, at)
+				at += int64(len(packed))
+				front.reach(i, at)
+				return err
+			})
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return out, err
+	}
+	return out, a.end(io.MultiWriter(io.NewOffsetWriter(f, out.size), out.hash), &out)
+}
+
+// front is how far each segment has been written.
+type front struct {
+	mu      sync.Mutex
+	cond    *sync.Cond
+	at      []int64
+	stopped bool
+}
+
+func newFront(segments int) *front {
+	f := &front{at: make([]int64, segments)}
+	f.cond = sync.NewCond(&f.mu)
+	return f
+}
+
+func (f *front) reach(segment int, at int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.at[segment] = at
+	f.cond.Broadcast()
+}
+
+func (f *front) stop() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stopped = true
+	f.cond.Broadcast()
+}
+
+// wait answers how far a segment is, once that is past at.
+func (f *front) wait(segment int, at int64) (to int64, ok bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for f.at[segment] <= at && !f.stopped {
+		f.cond.Wait()
+	}
+	return f.at[segment], !f.stopped
+}
+
+// follow hashes the file in order, close behind the writers, while its bytes
+// are still in the page cache.
+func (f *front) follow(file *os.File, offs []int64, h hash.Hash) error {
+	buf := make([]byte, 1<<20)
+	for i := range f.at {
+		for at := offs[i]; at < offs[i+1]; {
+			to, ok := f.wait(i, at)
+			if !ok {
+				return nil // the error is the writers'
+			}
+			n := min(to-at, int64(len(buf)))
+			if _, err := file.ReadAt(buf[:n], at); err != nil {
+				return err
+			}
+			h.Write(buf[:n])
+			at += n
+		}
+	}
+	return nil
+}

@@ -1,0 +1,215 @@
+package bundle
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"airgap/bundle/image"
+)
+
+// contents is what the bundle of some images holds, apart from the bytes of
+// their layers: it follows from the images' documents alone, so that writer
+// and verifier make it by the same rules.
+type contents struct {
+	manifest *Manifest
+	raw      []byte             // the manifest's bytes
+	derived  [][]byte           // content of the entries that are not blobs
+	blobs    []image.Descriptor // in the order of the entries
+	graphs   []*image.Graph     // sorted as the manifest's images
+}
+
+// newContents derives manifest and documents. The order of graphs does not
+// matter; graphs of one root under several names are several graphs.
+func newContents(graphs []*image.Graph) (*contents, error) {
+	graphs = slices.Clone(graphs)
+	slices.SortStableFunc(graphs, compareGraphs)
+	graphs = slices.CompactFunc(graphs, func(a, b *image.Graph) bool { return compareGraphs(a, b) == 0 })
+	c := &contents{manifest: &Manifest{Format: Format, Requires: []string{}, Blobs: []Blob{}}, graphs: graphs}
+	for _, g := range graphs {
+		c.manifest.Images = append(c.manifest.Images, newImage(g))
+	}
+	if err := c.addDerived(); err != nil {
+		return nil, err
+	}
+	c.addBlobs()
+	for _, e := range c.manifest.Entries {
+		c.manifest.Size += e.Size
+	}
+	if err := c.manifest.check(); err != nil {
+		return nil, err
+	}
+	var err error
+	c.raw, err = c.manifest.encode()
+	return c, err
+}
+
+func compareGraphs(a, b *image.Graph) int {
+	return cmp.Or(strings.Compare(a.Root.Name, b.Root.Name), strings.Compare(a.Root.Desc.Digest.Hex, b.Root.Desc.Digest.Hex))
+}
+
+func newImage(g *image.Graph) Image {
+	img := Image{Name: g.Root.Name, Root: newRef(g.Root.Desc), Manifests: []ImageManifest{}}
+	for _, m := range g.Manifests {
+		im := ImageManifest{Manifest: m.Desc.Digest, Config: m.Config.Digest, DiffIDs: m.DiffIDs}
+		if m.Image {
+			im.Platform = m.Platform.String()
+		}
+		if im.DiffIDs == nil {
+			im.DiffIDs = []image.Digest{}
+		}
+		img.Manifests = append(img.Manifests, im)
+	}
+	return img
+}
+
+func newRef(d image.Descriptor) Ref { return Ref{d.MediaType, d.Digest, d.Size} }
+
+// addBlobs lists manifests and configs of all images, then their layers, each
+// once, in order of first use.
+func (c *contents) addBlobs() {
+	seen := map[image.Digest]bool{}
+	add := func(list []image.Descriptor) {
+		for _, d := range list {
+			if seen[d.Digest] {
+				continue
+			}
+			seen[d.Digest] = true
+			name := blobPrefix + d.Digest.Hex
+			c.blobs = append(c.blobs, d)
+			c.manifest.Blobs = append(c.manifest.Blobs, Blob{d.Digest, d.Size, StoredAsIs, name})
+			c.manifest.Entries = append(c.manifest.Entries, Entry{name, d.Size, d.Digest.Hex})
+		}
+	}
+	for _, g := range c.graphs {
+		add(g.Documents())
+	}
+	for _, g := range c.graphs {
+		add(g.Layers())
+	}
+}
+
+func (c *contents) addDerived() error {
+	index, err := ociIndex(c.graphs)
+	if err != nil {
+		return err
+	}
+	docs := []struct {
+		name    string
+		content []byte
+	}{
+		{layoutName, []byte(`{"imageLayoutVersion":"1.0.0"}`)},
+		{indexName, index},
+	}
+	if platform, ok := dockerPlatform(c.graphs); ok {
+		list, err := dockerManifest(c.graphs, platform)
+		if err != nil {
+			return err
+		}
+		docs = append(docs, struct {
+			name    string
+			content []byte
+		}{dockerName, list})
+	}
+	for _, d := range docs {
+		c.derived = append(c.derived, d.content)
+		c.manifest.Entries = append(c.manifest.Entries, Entry{d.name, int64(len(d.content)), image.SHA256(d.content).Hex})
+	}
+	return nil
+}
+
+// ociIndex is index.json: one descriptor per image, an index nested. Both
+// annotations hold the whole normalised name, for containerd and for others.
+func ociIndex(graphs []*image.Graph) ([]byte, error) {
+	type annotations struct {
+		Containerd string `json:"io.containerd.image.name"`
+		OCI        string `json:"org.opencontainers.image.ref.name"`
+	}
+	type descriptor struct {
+		Ref
+		Annotations *annotations `json:"annotations,omitempty"`
+	}
+	index := struct {
+		SchemaVersion int             `json:"schemaVersion"`
+		MediaType     types.MediaType `json:"mediaType"`
+		Manifests     []descriptor    `json:"manifests"`
+	}{SchemaVersion: 2, MediaType: types.OCIImageIndex}
+	for _, g := range graphs {
+		d := descriptor{Ref: newRef(g.Root.Desc)}
+		if g.Root.Name != "" {
+			d.Annotations = &annotations{g.Root.Name, g.Root.Name}
+		}
+		index.Manifests = append(index.Manifests, d)
+	}
+	return json.Marshal(index)
+}
+
+// dockerPlatform is the platform that manifest.json speaks of: one that every
+// image has, linux/amd64 before the first by name.
+func dockerPlatform(graphs []*image.Graph) (string, bool) {
+	count := map[string]int{}
+	for _, g := range graphs {
+		var names []string
+		for _, p := range g.Platforms() {
+			names = append(names, p.String())
+		}
+		slices.Sort(names)
+		for _, name := range slices.Compact(names) {
+			count[name]++
+		}
+	}
+	var common []string
+	for name, n := range count {
+		if n == len(graphs) {
+			common = append(common, name)
+		}
+	}
+	const preferred = "linux/amd64"
+	switch {
+	case len(common) == 0:
+		return "", false
+	case slices.Contains(common, preferred):
+		return preferred, true
+	}
+	return slices.Min(common), true
+}
+
+// dockerManifest is manifest.json of `docker save`: one item per config, with
+// all the names that it has.
+func dockerManifest(graphs []*image.Graph, platform string) ([]byte, error) {
+	type item struct {
+		Config   string
+		RepoTags []string
+		Layers   []string
+	}
+	var list []*item
+	for _, g := range graphs {
+		i := slices.IndexFunc(g.Manifests, func(m image.Manifest) bool { return m.Image && m.Platform.String() == platform })
+		if i < 0 {
+			return nil, fmt.Errorf("image %q has no %s", g.Root.Label(), platform)
+		}
+		m := g.Manifests[i]
+		config := blobPrefix + m.Config.Digest.Hex
+		at := slices.IndexFunc(list, func(it *item) bool { return it.Config == config })
+		if at < 0 {
+			at = len(list)
+			list = append(list, &item{Config: config, Layers: layerPaths(m.Layers)})
+		}
+		if g.Root.Name != "" {
+			list[at].RepoTags = append(list[at].RepoTags, image.Familiar(g.Root.Name))
+		}
+	}
+	return json.Marshal(list)
+}
+
+func layerPaths(layers []image.Descriptor) []string {
+	paths := []string{}
+	for _, l := range layers {
+		paths = append(paths, blobPrefix+l.Digest.Hex)
+	}
+	return paths
+}

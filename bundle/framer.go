@@ -1,0 +1,212 @@
+package bundle
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// framer turns blobs into frames. Several blobs may pass through it at once;
+// together they have a fixed number of frames in flight, which bounds memory
+// whatever the number of cores and images.
+type framer struct {
+	encoders chan *zstd.Encoder
+	buffers  chan *frameBuffer
+}
+
+// frameBuffer holds a frame's content and its packed form.
+type frameBuffer struct{ content, packed []byte }
+
+// maxWorkers bounds the encoders, each of which holds some megabytes.
+const maxWorkers = 8
+
+func newFramer(level Level, jobs int) *framer {
+	workers := min(jobs, maxWorkers)
+	f := &framer{
+		encoders: make(chan *zstd.Encoder, workers),
+		buffers:  make(chan *frameBuffer, workers+2),
+	}
+	for range workers {
+		f.encoders <- newEncoder(level)
+	}
+	for range cap(f.buffers) {
+		f.buffers <- new(frameBuffer)
+	}
+	return f
+}
+
+// errPacked is what frames answers where content is not packed as expected.
+var errPacked = errors.New("blob is not compressed as its media type says")
+
+// want restricts what frames accepts.
+type want int
+
+const (
+	anyContent want = iota
+	packedOnly      // else errPacked, before anything is emitted
+)
+
+// frames reads size bytes of a blob from r, to io.EOF, and emits its frames in
+// order. The emitted bytes are valid until emit returns.
+func (f *framer) frames(ctx context.Context, r io.Reader, size int64, w want, emit func(packed []byte) error) error {
+	first, err := f.take(ctx)
+	if err != nil {
+		return err
+	}
+	head := make([]byte, min(4, size))
+	if _, err := io.ReadFull(r, head); err != nil {
+		f.give(first)
+		return short(err)
+	}
+	r = io.MultiReader(bytes.NewReader(head), r)
+	if isPacked(head) {
+		defer f.give(first)
+		return rawFrames(r, size, first, emit)
+	}
+	if w == packedOnly {
+		f.give(first)
+		return errPacked
+	}
+	return f.compress(ctx, r, size, first, emit)
+}
+
+// rawFrames stores content in raw blocks; buf is its only memory.
+func rawFrames(r io.Reader, size int64, buf *frameBuffer, emit func([]byte) error) error {
+	for rest := size; rest > 0; {
+		n := min(rest, MaxFrame)
+		buf.packed = room(buf.packed, rawFrameSize(MaxFrame))
+		frame := newRawFrame(buf.packed, n)
+		for _, gap := range frame.gaps {
+			if _, err := io.ReadFull(r, gap); err != nil {
+				return short(err)
+			}
+		}
+		rest -= n
+		if rest == 0 {
+			if err := expectEOF(r); err != nil {
+				return err
+			}
+		}
+		if err := emit(frame.finish()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compress packs frames side by side and emits them in order.
+func (f *framer) compress(ctx context.Context, r io.Reader, size int64, first *frameBuffer, emit func([]byte) error) (err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	queue := make(chan chan *frameBuffer, cap(f.buffers))
+	readErr := make(chan error, 1)
+	go func() {
+		defer close(queue)
+		readErr <- f.readContent(ctx, r, size, first, queue)
+	}()
+	for result := range queue {
+		buf := <-result
+		if err == nil {
+			err = emit(buf.packed)
+		}
+		if err != nil {
+			cancel()
+		}
+		f.give(buf)
+	}
+	return errors.Join(err, notCanceled(<-readErr, err))
+}
+
+// notCanceled drops a reader's error that only echoes the emitter's.
+func notCanceled(err, cause error) error {
+	if cause != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// readContent reads frame by frame, starts packing each, and queues the results.
+func (f *framer) readContent(ctx context.Context, r io.Reader, size int64, buf *frameBuffer, queue chan<- chan *frameBuffer) error {
+	for rest := size; ; {
+		n := min(rest, MaxFrame)
+		buf.content = room(buf.content, MaxFrame)[:n]
+		if _, err := io.ReadFull(r, buf.content); err != nil {
+			f.give(buf)
+			return short(err)
+		}
+		rest -= n
+		if rest == 0 {
+			if err := expectEOF(r); err != nil {
+				f.give(buf)
+				return err
+			}
+		}
+		result := make(chan *frameBuffer, 1)
+		go f.pack(buf, result)
+		queue <- result
+		if rest == 0 {
+			return nil
+		}
+		var err error
+		if buf, err = f.take(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+func (f *framer) pack(buf *frameBuffer, result chan<- *frameBuffer) {
+	enc := <-f.encoders
+	buf.packed = enc.EncodeAll(buf.content, buf.packed[:0])
+	f.encoders <- enc
+	result <- buf
+}
+
+// packAll packs content that is in memory already, at most MaxFrame bytes.
+func (f *framer) packAll(content []byte) []byte {
+	enc := <-f.encoders
+	defer func() { f.encoders <- enc }()
+	return enc.EncodeAll(content, nil)
+}
+
+func (f *framer) take(ctx context.Context) (*frameBuffer, error) {
+	select {
+	case buf := <-f.buffers:
+		return buf, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+func (f *framer) give(buf *frameBuffer) { f.buffers <- buf }
+
+// room gives a slice of n bytes, b's own memory where it suffices.
+func room(b []byte, n int64) []byte {
+	if int64(cap(b)) < n {
+		return make([]byte, n)
+	}
+	return b[:n]
+}
+
+// short names the error of a blob that ends before its size.
+func short(err error) error {
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		return fmt.Errorf("blob ends early: %w", io.ErrUnexpectedEOF)
+	}
+	return err
+}
+
+// expectEOF reads on to the end, where a verifying reader gives its verdict.
+func expectEOF(r io.Reader) error {
+	var one [1]byte
+	switch n, err := io.ReadFull(r, one[:]); {
+	case n > 0:
+		return errors.New("blob is longer than its size")
+	case err != io.EOF:
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,232 @@
+package bundle
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"airgap/bundle/image"
+)
+
+// Manifest is airgap.json: everything that a bundle holds. Its encoding is
+// canonical (see [Manifest.encode]): equal manifests are equal bytes, whose
+// sha256 is the bundle's id.
+type Manifest struct {
+	Format   int      `json:"format"`
+	Requires []string `json:"requires"`
+	Images   []Image  `json:"images"`
+	Blobs    []Blob   `json:"blobs"`
+	Entries  []Entry  `json:"entries"`
+	// Size is the sum of the sizes of Entries, in bytes.
+	Size int64 `json:"size"`
+}
+
+// Image is one named (or untagged) image of a bundle.
+type Image struct {
+	Name      string          `json:"name,omitempty"`
+	Root      Ref             `json:"root"`
+	Manifests []ImageManifest `json:"manifests"`
+}
+
+// Ref is a descriptor without its optional parts.
+type Ref struct {
+	MediaType types.MediaType `json:"mediaType"`
+	Digest    image.Digest    `json:"digest"`
+	Size      int64           `json:"size"`
+}
+
+// ImageManifest is a manifest below a root that the bundle carries whole.
+type ImageManifest struct {
+	// Platform is os/architecture[/variant][:version]; empty for an artifact.
+	Platform string       `json:"platform,omitempty"`
+	Manifest image.Digest `json:"manifest"`
+	Config   image.Digest `json:"config"`
+	// DiffIDs are the digests of the uncompressed layers, from the bottom.
+	DiffIDs []image.Digest `json:"diffIDs"`
+}
+
+// Blob is a blob of the images and where its bytes are.
+type Blob struct {
+	Digest image.Digest `json:"digest"`
+	Size   int64        `json:"size"`
+	// Stored is how: StoredAsIs.
+	Stored string `json:"stored"`
+	Entry  string `json:"entry"`
+}
+
+// StoredAsIs says that an entry holds the blob's own bytes.
+const StoredAsIs = "as-is"
+
+// Entry is an entry of the tar after the manifest and its signature.
+type Entry struct {
+	Name   string `json:"name"`
+	Size   int64  `json:"size"`
+	SHA256 string `json:"sha256"` // of the content, 64 hexadecimal digits
+}
+
+// Descriptor is the descriptor of a blob, as a Fetcher takes it.
+func (b Blob) Descriptor() image.Descriptor {
+	return image.Descriptor{Digest: b.Digest, Size: b.Size}
+}
+
+// Descriptor is the whole descriptor again.
+func (r Ref) Descriptor() image.Descriptor {
+	return image.Descriptor{MediaType: r.MediaType, Digest: r.Digest, Size: r.Size}
+}
+
+// encode gives the canonical bytes: members in the order of the types above,
+// indented by one space, ended by a line feed.
+func (m *Manifest) encode() ([]byte, error) {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", " ")
+	if err := enc.Encode(m); err != nil {
+		return nil, err
+	}
+	if buf.Len() > MaxManifest {
+		return nil, fmt.Errorf("manifest of %d bytes is over the limit of %d", buf.Len(), MaxManifest)
+	}
+	return buf.Bytes(), nil
+}
+
+// parseManifest accepts exactly the bytes that encode makes of a sound
+// manifest. What a later airgap wrote is a NewerError.
+func parseManifest(raw []byte) (*Manifest, error) {
+	var head struct {
+		Format   int      `json:"format"`
+		Requires []string `json:"requires"`
+	}
+	if err := json.Unmarshal(raw, &head); err != nil {
+		return nil, damaged(manifestName, "%w", err)
+	}
+	if head.Format > Format || len(head.Requires) > 0 {
+		return nil, &NewerError{Format: head.Format, Requires: head.Requires}
+	}
+	m := new(Manifest)
+	if err := json.Unmarshal(raw, m); err != nil {
+		return nil, damaged(manifestName, "%w", err)
+	}
+	// Encoding it again refuses repeated and unknown keys, keys in another
+	// case and text after the value, all at once.
+	if again, err := m.encode(); err != nil || !bytes.Equal(again, raw) {
+		return nil, damaged(manifestName, "not in canonical form")
+	}
+	if err := m.check(); err != nil {
+		return nil, damaged(manifestName, "%w", err)
+	}
+	return m, nil
+}
+
+// check holds what must be true of every manifest, before its content is seen.
+func (m *Manifest) check() error {
+	if m.Format != Format {
+		return fmt.Errorf("format %d", m.Format)
+	}
+	if len(m.Images) == 0 {
+		return fmt.Errorf("no images")
+	}
+	if !slices.IsSortedFunc(m.Images, compareImages) {
+		return fmt.Errorf("images are not sorted")
+	}
+	blobs, err := m.checkBlobs()
+	if err != nil {
+		return err
+	}
+	for i, img := range m.Images {
+		if i > 0 && img.Name == m.Images[i-1].Name && (img.Name != "" || img.Root.Digest == m.Images[i-1].Root.Digest) {
+			return fmt.Errorf("image %q is there twice", img.Name)
+		}
+		if err := img.check(blobs); err != nil {
+			return fmt.Errorf("image %q: %w", img.Name, err)
+		}
+	}
+	return nil
+}
+
+func compareImages(a, b Image) int {
+	if c := strings.Compare(a.Name, b.Name); c != 0 {
+		return c
+	}
+	return strings.Compare(a.Root.Digest.Hex, b.Root.Digest.Hex)
+}
+
+func (img Image) check(blobs map[image.Digest]int64) error {
+	if img.Name != "" {
+		if err := image.CheckName(img.Name); err != nil {
+			return err
+		}
+	}
+	if size, ok := blobs[img.Root.Digest]; !ok || size != img.Root.Size {
+		return fmt.Errorf("its root %s is not among the blobs", img.Root.Digest)
+	}
+	if len(img.Manifests) == 0 {
+		return fmt.Errorf("no manifest is carried")
+	}
+	return nil
+}
+
+// checkBlobs checks entries and blobs against each other and gives the size of
+// every blob.
+func (m *Manifest) checkBlobs() (map[image.Digest]int64, error) {
+	if len(m.Entries) > MaxEntries {
+		return nil, fmt.Errorf("%d entries, at most %d are allowed", len(m.Entries), MaxEntries)
+	}
+	derived := len(m.Entries) - len(m.Blobs)
+	if err := checkDerived(m.Entries[:max(0, derived)]); err != nil || derived < 0 {
+		return nil, fmt.Errorf("entries and blobs do not belong together: %w", err)
+	}
+	blobs := make(map[image.Digest]int64, len(m.Blobs))
+	for i, b := range m.Blobs {
+		e := m.Entries[derived+i]
+		if err := image.CheckDigest(b.Digest); err != nil {
+			return nil, err
+		}
+		if b.Stored != StoredAsIs || b.Entry != blobPrefix+b.Digest.Hex || e != (Entry{b.Entry, b.Size, b.Digest.Hex}) {
+			return nil, fmt.Errorf("blob %s and its entry %q disagree", b.Digest, e.Name)
+		}
+		if _, twice := blobs[b.Digest]; twice {
+			return nil, fmt.Errorf("blob %s is there twice", b.Digest)
+		}
+		blobs[b.Digest] = b.Size
+	}
+	return blobs, m.checkSize()
+}
+
+func (m *Manifest) checkSize() error {
+	var sum int64
+	for _, e := range m.Entries {
+		if e.Size < 0 || e.Size > maxBundle || sum > maxBundle {
+			return fmt.Errorf("entry %q: size %d is out of range", e.Name, e.Size)
+		}
+		sum += e.Size
+	}
+	if sum != m.Size {
+		return fmt.Errorf("the sizes of the entries add up to %d, not %d", sum, m.Size)
+	}
+	return nil
+}
+
+// checkDerived accepts the documents for other tools: none, the layout's two,
+// or those with Docker's, in their order.
+func checkDerived(entries []Entry) error {
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = e.Name
+		if e.Size > MaxDerived {
+			return fmt.Errorf("entry %q of %d bytes is over the limit of %d", e.Name, e.Size, MaxDerived)
+		}
+		if err := image.CheckDigest(image.Digest{Algorithm: "sha256", Hex: e.SHA256}); err != nil {
+			return err
+		}
+	}
+	switch all := []string{layoutName, indexName, dockerName}; {
+	case len(names) == 0, slices.Equal(names, all), slices.Equal(names, all[:2]):
+		return nil
+	}
+	return fmt.Errorf("unexpected entries %q", names)
+}

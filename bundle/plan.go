@@ -1,0 +1,239 @@
+package bundle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"airgap/bundle/image"
+)
+
+// Plan is what will be packed, decided before a byte of a layer is moved.
+type Plan struct {
+	Totals
+	// Estimate says that an engine's images are in Totals as the engine
+	// describes them, uncompressed; their digests come with their bytes.
+	Estimate bool
+
+	want    image.Platforms
+	known   Totals // without estimates
+	streams []image.Streamer
+	graphs  []*image.Graph
+	from    map[image.Digest]source
+}
+
+// Totals is what a plan adds up to.
+type Totals struct {
+	Images []PlannedImage
+	Blobs  int
+	Size   int64 // bytes of the blobs, each once
+}
+
+// PlannedImage is one image of a Plan.
+type PlannedImage struct {
+	Name       string // familiar; empty for an untagged image
+	Origin     string
+	Digest     image.Digest // of the root; zero while only the engine's stream will tell
+	DigestLost bool         // the registry's digest is not kept
+	Platforms  []string
+	Size       int64 // bytes of its blobs
+	Left       []image.Left
+}
+
+// source is where a blob comes from, and for whom.
+type source struct {
+	set   image.Set
+	label string // an image that needs it
+}
+
+// NewPlan reads the documents of all images in sets and chooses platforms.
+// For an image.Streamer, whose documents come with its stream, the plan is an
+// estimate. It fails by name on an image that cannot be carried. The sets stay
+// the caller's and must be open until the plan has been written.
+func NewPlan(ctx context.Context, sets []image.Set, want image.Platforms) (*Plan, error) {
+	p := &Plan{want: want, from: map[image.Digest]source{}}
+	for _, set := range sets {
+		if s, ok := set.(image.Streamer); ok {
+			p.streams = append(p.streams, s)
+		} else if err := p.read(ctx, set, nil); err != nil {
+			return nil, err
+		}
+	}
+	p.known = p.Totals
+	p.known.Images = slices.Clip(p.known.Images)
+	for _, s := range p.streams {
+		p.estimate(s)
+	}
+	if len(p.Images) == 0 {
+		return nil, errors.New("no images to pack")
+	}
+	return p, p.checkNames()
+}
+
+func (p *Plan) estimate(s image.Streamer) {
+	p.Estimate = true
+	for _, e := range s.Estimate() {
+		img := PlannedImage{Name: image.Familiar(e.Name), Size: e.Size}
+		if e.Platform.OS != "" {
+			img.Platforms = []string{e.Platform.String()}
+		}
+		p.Images = append(p.Images, img)
+		p.Size += e.Size
+		p.Blobs += len(e.Layers)
+	}
+}
+
+// read adds the images of a set whose documents can be had. With a spool, the
+// layers are taken from there.
+func (p *Plan) read(ctx context.Context, set image.Set, s *spool) error {
+	want := p.want.Or(image.HostPlatform())
+	if s != nil && p.want.IsDefault() {
+		want = image.Platforms{All: true} // what the engine has
+	}
+	for _, root := range set.Roots() {
+		g, err := image.Read(ctx, set, root, want.Select)
+		if err != nil {
+			return err
+		}
+		if err := checkPlatforms(g, want); err != nil {
+			return err
+		}
+		if err := p.add(ctx, set, g, s); err != nil {
+			return fmt.Errorf("image %q: %w", root.Label(), err)
+		}
+	}
+	return nil
+}
+
+// checkPlatforms refuses an image that lacks a platform that is wanted.
+// Artifacts, which have none, pass.
+func checkPlatforms(g *image.Graph, want image.Platforms) error {
+	missing := &image.PlatformError{Image: g.Root.Label(), Have: g.Offered()}
+	for _, w := range want.List {
+		if _, ok := g.For(w); !ok && len(missing.Have) > 0 {
+			missing.Want = append(missing.Want, w)
+		}
+	}
+	if len(missing.Want) > 0 {
+		return missing
+	}
+	return nil
+}
+
+// add takes in one image and where its blobs come from.
+func (p *Plan) add(ctx context.Context, set image.Set, g *image.Graph, s *spool) error {
+	has := func(d image.Descriptor) bool {
+		if s != nil {
+			return s.get(d.Digest) != nil
+		}
+		return exists(ctx, set, d)
+	}
+	g.DropIncomplete(has)
+	img := PlannedImage{
+		Name: image.Familiar(g.Root.Name), Origin: g.Root.Origin, Digest: g.Root.Desc.Digest,
+		DigestLost: g.Root.DigestLost, Left: g.Left,
+	}
+	for _, platform := range g.Platforms() {
+		img.Platforms = append(img.Platforms, platform.String())
+	}
+	for _, d := range append(g.Documents(), g.Layers()...) {
+		switch isLayer := g.Document(d.Digest) == nil; {
+		case isLayer && s != nil && !has(d):
+			return fmt.Errorf("blob %s: %w in the export", d.Digest, image.ErrNotFound)
+		case isLayer && len(d.URLs) > 0 && !has(d):
+			return &image.UnsupportedError{Image: g.Root.Label(), Why: fmt.Sprintf("layer %s exists only at an address of its vendor", d.Digest)}
+		}
+		img.Size += d.Size
+		if _, known := p.from[d.Digest]; !known {
+			p.from[d.Digest] = source{set, g.Root.Label()}
+			p.Blobs++
+			p.Size += d.Size
+		}
+	}
+	p.Images = append(p.Images, img)
+	p.graphs = append(p.graphs, g)
+	return nil
+}
+
+// exists says whether a set can give a blob, without reading it.
+func exists(ctx context.Context, set image.Set, d image.Descriptor) bool {
+	r, err := set.Fetch(ctx, d)
+	if err != nil {
+		return false
+	}
+	defer r.Close()
+	if d.Size == 0 {
+		return true
+	}
+	_, err = r.Read(make([]byte, 1))
+	return err == nil || err == io.EOF
+}
+
+// checkNames refuses one name for two images.
+func (p *Plan) checkNames() error {
+	roots := map[string]image.Digest{}
+	for _, g := range p.graphs {
+		name, digest := g.Root.Name, g.Root.Desc.Digest
+		if old, twice := roots[name]; twice && name != "" && old != digest {
+			return fmt.Errorf("image %q is asked for from two places that disagree: %s and %s", g.Root.Label(), old, digest)
+		}
+		roots[name] = digest
+	}
+	return nil
+}
+
+// contents streams what only streams into the spool, which turns the estimates
+// into facts, and derives what the bundle holds.
+func (p *Plan) contents(ctx context.Context, s *spool, progress func(int64)) (*contents, error) {
+	p.Totals, p.Estimate = p.known, false
+	for _, set := range p.streams {
+		put := func(ctx context.Context, key string, size int64, r io.Reader) (image.Digest, error) {
+			return s.put(ctx, key, size, counter{r, progress})
+		}
+		if err := set.Stream(ctx, put); err != nil {
+			return nil, err
+		}
+		if err := p.read(ctx, set, s); err != nil {
+			return nil, err
+		}
+	}
+	if err := p.checkNames(); err != nil {
+		return nil, err
+	}
+	return newContents(p.graphs)
+}
+
+// document is the bytes of an index, a manifest or a config of the plan's
+// images, or nil.
+func (p *Plan) document(d image.Digest) []byte {
+	for _, g := range p.graphs {
+		if raw := g.Document(d); raw != nil {
+			return raw
+		}
+	}
+	return nil
+}
+
+// fetch opens a blob at its source.
+func (p *Plan) fetch(ctx context.Context, d image.Descriptor) (io.ReadCloser, error) {
+	from := p.from[d.Digest]
+	r, err := from.set.Fetch(ctx, d)
+	if err != nil {
+		return nil, fmt.Errorf("image %q: %w", from.label, err)
+	}
+	return r, nil
+}
+
+// counter tells progress what passes through it.
+type counter struct {
+	io.Reader
+	progress func(int64)
+}
+
+func (c counter) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.progress(int64(n))
+	return n, err
+}

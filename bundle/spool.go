@@ -1,0 +1,168 @@
+package bundle
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+
+	"airgap/bundle/image"
+)
+
+// spool keeps the finished frames of blobs whose digests are known only after
+// their last byte, until the bundle can be put together. It is one unnamed
+// file; content that compresses is never on disk uncompressed.
+type spool struct {
+	framer *framer
+	file   *os.File
+	remove func()
+
+	mu    sync.Mutex
+	end   int64
+	keys  map[string]*spooling
+	blobs map[image.Digest]*spooled
+}
+
+// spooled is a blob in the spool.
+type spooled struct {
+	size   int64  // of the blob
+	small  []byte // its content, when it has no frames of its own
+	frames []span // packed frames, in order
+}
+
+// spooling is a blob on its way in; done is closed when digest or err is set.
+type spooling struct {
+	done   chan struct{}
+	digest image.Digest
+	err    error
+}
+
+func newSpool(dir string, f *framer) (*spool, error) {
+	file, err := os.CreateTemp(dir, ".airgap-spool-*")
+	if err != nil {
+		return nil, err
+	}
+	s := &spool{framer: f, file: file, keys: map[string]*spooling{}, blobs: map[image.Digest]*spooled{}}
+	// Unlinked at once where the system allows it, so that nothing stays
+	// behind however the process ends.
+	if os.Remove(file.Name()) != nil {
+		s.remove = func() { os.Remove(file.Name()) }
+	}
+	return s, nil
+}
+
+func (s *spool) close() error {
+	err := s.file.Close()
+	if s.remove != nil {
+		s.remove()
+	}
+	return err
+}
+
+// put is an image.Put.
+func (s *spool) put(ctx context.Context, key string, size int64, r io.Reader) (image.Digest, error) {
+	if key == "" {
+		return s.store(ctx, size, r)
+	}
+	s.mu.Lock()
+	first, known := s.keys[key]
+	if !known {
+		first = &spooling{done: make(chan struct{})}
+		s.keys[key] = first
+	}
+	s.mu.Unlock()
+	if known {
+		return s.skip(ctx, first, key, r)
+	}
+	defer close(first.done)
+	first.digest, first.err = s.store(ctx, size, r)
+	return first.digest, first.err
+}
+
+// skip reads past a blob that is in the spool already, and proves that it is.
+func (s *spool) skip(ctx context.Context, first *spooling, key string, r io.Reader) (image.Digest, error) {
+	h := sha256.New()
+	if _, err := io.Copy(h, r); err != nil {
+		return image.Digest{}, err
+	}
+	select {
+	case <-first.done:
+	case <-ctx.Done():
+		return image.Digest{}, context.Cause(ctx)
+	}
+	if got := image.HashDigest(h); first.err == nil && got != first.digest {
+		return got, fmt.Errorf("the engine gave %s and %s under one name, %q", first.digest, got, key)
+	}
+	return first.digest, first.err
+}
+
+// store frames a blob into the file.
+func (s *spool) store(ctx context.Context, size int64, r io.Reader) (image.Digest, error) {
+	h := sha256.New()
+	r = io.TeeReader(r, h)
+	b := &spooled{size: size}
+	var err error
+	if size < MinOwnFrame {
+		b.small = make([]byte, size)
+		if _, err = io.ReadFull(r, b.small); err == nil || size == 0 {
+			err = expectEOF(r)
+		}
+	} else {
+		err = s.framer.frames(ctx, r, size, anyContent, func(packed []byte) error { return s.append(b, packed) })
+	}
+	if err != nil {
+		return image.Digest{}, short(err)
+	}
+	d := image.HashDigest(h)
+	s.mu.Lock()
+	s.blobs[d] = b
+	s.mu.Unlock()
+	return d, nil
+}
+
+func (s *spool) append(b *spooled, packed []byte) error {
+	s.mu.Lock()
+	at := span{s.end, int64(len(packed))}
+	s.end = at.end()
+	s.mu.Unlock()
+	b.frames = append(b.frames, at)
+	_, err := s.file.WriteAt(packed, at.off)
+	return err
+}
+
+// get finds a blob in a spool; a nil spool holds nothing.
+func (s *spool) get(d image.Digest) *spooled {
+	if s == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.blobs[d]
+}
+
+// copyFrames emits a blob's frames in order.
+func (s *spool) copyFrames(b *spooled, emit func([]byte) error) error {
+	var buf []byte
+	for _, at := range b.frames {
+		buf = room(buf, at.size)
+		if _, err := s.file.ReadAt(buf, at.off); err != nil {
+			return errors.Join(fmt.Errorf("reading the spool"), err)
+		}
+		if err := emit(buf); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// packedSize is the length of the blob's frames.
+func (b *spooled) packedSize() int64 {
+	var n int64
+	for _, at := range b.frames {
+		n += at.size
+	}
+	return n
+}

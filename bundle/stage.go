@@ -1,0 +1,52 @@
+package bundle
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+)
+
+// stagePeek is how much of a stream is waited for before its manifest is
+// looked at, in bytes.
+const stagePeek = 8 << 20
+
+// Stage copies a bundle that comes as a stream into f, from where Open can
+// read it, and gives its size. As soon as the manifest is there it is checked,
+// so that a file that is no bundle, or needs a newer airgap, is refused before
+// the whole of it has come. That it is whole is for Open and verify to say.
+func Stage(ctx context.Context, r io.Reader, f *os.File) (size int64, err error) {
+	size, err = io.Copy(f, io.LimitReader(contextReader{ctx, r}, stagePeek))
+	if err != nil {
+		return size, err
+	}
+	if err := peek(f, size); err != nil {
+		return size, err
+	}
+	n, err := io.Copy(f, contextReader{ctx, r})
+	return size + n, err
+}
+
+// peek fails on what can be known to be wrong from the start of a bundle.
+func peek(f *os.File, size int64) error {
+	b := &Bundle{r: f, size: size, decoders: &decoders{shared: -1}}
+	b.pool.New = func() any { return newDecoder() }
+	_, err := b.readManifest()
+	if errors.Is(err, io.ErrUnexpectedEOF) && size == stagePeek {
+		return nil // a manifest larger than that
+	}
+	return err
+}
+
+// contextReader ends with the context's error.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c contextReader) Read(p []byte) (int, error) {
+	if err := context.Cause(c.ctx); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
+}

@@ -1,0 +1,187 @@
+package bundle
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"airgap/bundle/image"
+)
+
+// WriteOptions say how a plan is carried out. None of them changes the tar or
+// the bundle id; of all, only Level changes the bytes of the file.
+type WriteOptions struct {
+	Level Level
+	Jobs  int // blobs and frames side by side; 0 for what suits the machine
+	// TempDir is where an engine's layers are spooled, compressed: the folder
+	// of the output if empty (for WriteTo, the system's).
+	TempDir   string
+	NoClobber bool // fail with fs.ErrExist rather than replace a file
+	// Progress hears of bytes of blobs as they come; it may be called from
+	// several goroutines.
+	Progress func(n int64)
+}
+
+// Summary is what has been written.
+type Summary struct {
+	Totals
+	Path     string
+	ID       image.Digest // the bundle's id: sha256 of its manifest
+	SHA256   string       // of the whole file, 64 hexadecimal digits
+	Size     int64        // of the file, in bytes
+	Content  int64        // of the tar inside, in bytes
+	Replaced bool         // a file of that name was there before
+}
+
+// WriteTo writes the bundle to w in one pass.
+func (p *Plan) WriteTo(ctx context.Context, w io.Writer, o WriteOptions) (Summary, error) {
+	return p.write(ctx, o, func(a *assembly) (written, error) { return a.stream(ctx, w) })
+}
+
+// WriteFile writes the bundle and, beside it, path.sha256. Nothing has these
+// names before it is whole and on the disk; after an error no new file is left.
+func (p *Plan) WriteFile(ctx context.Context, path string, o WriteOptions) (Summary, error) {
+	replaced, err := checkOutput(path, o.NoClobber)
+	if err != nil {
+		return Summary{}, err
+	}
+	if o.TempDir == "" {
+		o.TempDir = filepath.Dir(path)
+	}
+	var summary Summary
+	err = createFile(path, o.NoClobber, func(f *os.File) error {
+		summary, err = p.write(ctx, o, func(a *assembly) (written, error) { return a.file(ctx, f, o) })
+		if err != nil {
+			return err
+		}
+		// The old sums go before the new file comes: sums never belong to
+		// another file than the one that they stand beside.
+		return ignoreMissing(os.Remove(sumsPath(path)))
+	})
+	if err != nil {
+		return Summary{}, err
+	}
+	summary.Path, summary.Replaced = path, replaced
+	return summary, createFile(sumsPath(path), false, func(f *os.File) error {
+		_, err := fmt.Fprintf(f, "%s  %s\n", summary.SHA256, filepath.Base(path))
+		return err
+	})
+}
+
+func sumsPath(path string) string { return path + ".sha256" }
+
+// write carries the plan out, with put doing the last step.
+func (p *Plan) write(ctx context.Context, o WriteOptions, put func(*assembly) (written, error)) (Summary, error) {
+	if o.Progress == nil {
+		o.Progress = func(int64) {}
+	}
+	spool, err := newSpool(o.TempDir, newFramer(o.Level, defaultJobs(o.Jobs)))
+	if err != nil {
+		return Summary{}, err
+	}
+	defer spool.close()
+	c, err := p.contents(ctx, spool, o.Progress)
+	if err != nil {
+		return Summary{}, err
+	}
+	a, err := newAssembly(ctx, p, c, spool, o)
+	if err != nil {
+		return Summary{}, err
+	}
+	out, err := put(a)
+	if err != nil {
+		return Summary{}, err
+	}
+	return Summary{
+		Totals: p.Totals, ID: image.SHA256(c.raw), Size: out.size, Content: a.geometry.size,
+		SHA256: hex.EncodeToString(out.hash.Sum(nil)),
+	}, nil
+}
+
+// file writes to a file, at offsets where they are known beforehand.
+func (a *assembly) file(ctx context.Context, f *os.File, o WriteOptions) (written, error) {
+	if offs, known := a.offsets(); known {
+		out, err := a.place(ctx, f, offs, defaultJobs(o.Jobs))
+		if !errors.Is(err, errPacked) {
+			return out, err
+		}
+		if err := f.Truncate(0); err != nil {
+			return out, err
+		}
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return written{}, err
+	}
+	return a.stream(ctx, f)
+}
+
+// checkOutput says whether path is a file that would be replaced.
+func checkOutput(path string, noClobber bool) (replaced bool, err error) {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, err
+	case !info.Mode().IsRegular():
+		return false, fmt.Errorf("output %q is not a regular file", path)
+	case noClobber:
+		return false, &fs.PathError{Op: "create", Path: path, Err: fs.ErrExist}
+	}
+	return true, nil
+}
+
+// createFile makes path appear whole or not at all: a temporary file beside
+// it, filled by fill, synced, renamed, and the folder synced.
+func createFile(path string, noClobber bool, fill func(*os.File) error) (err error) {
+	dir, base := filepath.Split(path)
+	if dir == "" {
+		dir = "."
+	}
+	f, err := os.CreateTemp(dir, "."+base+".*.partial")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		f.Close()
+		if err != nil {
+			os.Remove(f.Name())
+		}
+	}()
+	if err := errors.Join(f.Chmod(0o644), fill(f)); err != nil {
+		return err
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := rename(f.Name(), path, noClobber); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// rename moves a finished file to its name. Without clobbering it takes a
+// link, which unlike a rename fails when the name has come into being.
+func rename(from, to string, noClobber bool) error {
+	if noClobber {
+		switch err := os.Link(from, to); {
+		case err == nil:
+			return os.Remove(from)
+		case errors.Is(err, fs.ErrExist):
+			return err
+		}
+	}
+	return os.Rename(from, to)
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
