@@ -13,7 +13,8 @@
 // an image.Source: what may be believed of it is decided by package verify.
 //
 // The errors that callers branch on are [*DamagedError], [*NewerError] and
-// [*ForeignError]; pack-time errors come from the sources as they are.
+// [*ForeignError], and [*ReadError] for the medium; when packing, the sources'
+// errors come as they are.
 package bundle
 
 import (
@@ -78,6 +79,18 @@ func (e *DamagedError) Unwrap() error { return e.Err }
 func damaged(what, format string, args ...any) error {
 	return &DamagedError{What: what, Err: fmt.Errorf(format, args...)}
 }
+
+// ReadError says that the medium that holds a bundle could not be read. It
+// says nothing about the bundle.
+type ReadError struct {
+	Off int64 // in the file
+	Err error
+}
+
+func (e *ReadError) Error() string {
+	return fmt.Sprintf("reading the bundle at byte %d: %v", e.Off, e.Err)
+}
+func (e *ReadError) Unwrap() error { return e.Err }
 
 // NewerError says that a sound bundle needs a later version of airgap.
 type NewerError struct {

@@ -50,8 +50,7 @@ type decoders struct {
 // from inside one, and checks that they agree with each other and with size.
 // No blob is read: whether they are whole is package verify's to find out.
 func Open(r io.ReaderAt, size int64) (*Bundle, error) {
-	b := &Bundle{r: r, size: size, decoders: &decoders{shared: -1}}
-	b.pool.New = func() any { return newDecoder() }
+	b := newBundle(r, size)
 	packed, err := b.readManifest()
 	if err != nil {
 		return nil, err
@@ -66,6 +65,27 @@ func Open(r io.ReaderAt, size int64) (*Bundle, error) {
 		return nil, err
 	}
 	return b, nil
+}
+
+func newBundle(r io.ReaderAt, size int64) *Bundle {
+	b := &Bundle{r: medium{r}, size: size, decoders: &decoders{shared: -1}}
+	b.pool.New = func() any { return newDecoder() }
+	return b
+}
+
+// medium tells its own errors from those of the bundle. It reads all of p or
+// fails; what is not there because the file ends is io.ErrUnexpectedEOF.
+type medium struct{ r io.ReaderAt }
+
+func (m medium) ReadAt(p []byte, off int64) (int, error) {
+	switch n, err := m.r.ReadAt(p, off); {
+	case n == len(p):
+		return n, nil
+	case err == io.EOF:
+		return n, io.ErrUnexpectedEOF
+	default:
+		return n, &ReadError{off + int64(n), err}
+	}
 }
 
 // layout computes where everything has to be.
@@ -145,8 +165,8 @@ func (b *Bundle) section(s span) io.ReadCloser {
 // start of the file; packed tells whether it is in frames.
 func (b *Bundle) readManifest() (packed bool, err error) {
 	head := make([]byte, 4)
-	if _, err := b.r.ReadAt(head, 0); err != nil && err != io.EOF {
-		return false, err
+	if _, err := b.r.ReadAt(head, 0); err != nil {
+		return false, asForeign(err)
 	}
 	var start io.Reader = io.NewSectionReader(b.r, 0, b.size)
 	if packed = binary.LittleEndian.Uint32(head) == magicFrame; packed {
@@ -165,13 +185,21 @@ func (b *Bundle) readManifest() (packed bool, err error) {
 	return packed, err
 }
 
+// asForeign says that a file too short to hold anything is not a bundle.
+func asForeign(err error) error {
+	if err == io.ErrUnexpectedEOF {
+		return &ForeignError{}
+	}
+	return err
+}
+
 var errOtherEntry = errors.New("another entry")
 
 // readEntry reads a whole entry of that name, or answers errOtherEntry.
 func readEntry(r io.Reader, name string, limit int64) ([]byte, error) {
 	head := make([]byte, block)
 	if _, err := io.ReadFull(r, head); err != nil {
-		return nil, damaged(name, "%w", short(err))
+		return nil, cutShort(name, err)
 	}
 	size, err := (&tarHeader{head}).size(name)
 	if err != nil {
@@ -182,12 +210,20 @@ func readEntry(r io.Reader, name string, limit int64) ([]byte, error) {
 	}
 	content := make([]byte, size+padding(size))
 	if _, err := io.ReadFull(r, content); err != nil {
-		return nil, damaged(name, "%w", short(err))
+		return nil, cutShort(name, err)
 	}
 	if !isZero(content[size:]) {
 		return nil, damaged(name, "padding is not zero")
 	}
 	return content[:size], nil
+}
+
+// cutShort turns the end of the file into damage.
+func cutShort(name string, err error) error {
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		return damaged(name, "the file is cut short: %w", io.ErrUnexpectedEOF)
+	}
+	return err
 }
 
 // tarHeader is a header block that has been read.
@@ -234,7 +270,9 @@ func (b *Bundle) foreign(err error, start io.Reader, packed bool) error {
 
 func (b *Bundle) sniff() string {
 	head := make([]byte, 2)
-	b.r.ReadAt(head, 0)
+	if _, err := b.r.ReadAt(head, 0); err != nil {
+		return ""
+	}
 	if bytes.Equal(head, []byte{0x1f, 0x8b}) {
 		return KindGzip
 	}
@@ -278,7 +316,7 @@ func (p *prefix) Read(out []byte) (int, error) {
 
 func (p *prefix) next() error {
 	packed := make([]byte, min(rawFrameSize(MaxFrame), p.b.size-p.at))
-	if _, err := p.b.r.ReadAt(packed, p.at); err != nil && err != io.EOF {
+	if _, err := p.b.r.ReadAt(packed, p.at); err != nil {
 		return err
 	}
 	length, size, err := measureFrame(packed)
@@ -306,7 +344,7 @@ func (b *Bundle) readTable() error {
 	if start < int64(trailerSize) {
 		return damaged("seek table", "%w", io.ErrUnexpectedEOF)
 	}
-	if _, err := b.r.ReadAt(table, start); err != nil && err != io.EOF {
+	if _, err := b.r.ReadAt(table, start); err != nil {
 		return err
 	}
 	rows, err := parseSeekTable(table)
@@ -386,7 +424,7 @@ func (r *frameReader) next() (err error) {
 // decode decompresses one frame into buf, with packed as scratch.
 func (b *Bundle) decode(i int, packed *[]byte, buf []byte) ([]byte, error) {
 	*packed = room(*packed, b.frames[i+1]-b.frames[i])
-	if _, err := b.r.ReadAt(*packed, b.frames[i]); err != nil && err != io.EOF {
+	if _, err := b.r.ReadAt(*packed, b.frames[i]); err != nil {
 		return nil, err
 	}
 	dec := b.pool.Get().(*zstd.Decoder)
@@ -504,8 +542,8 @@ func (b *Bundle) prove(ctx context.Context, f *front, progress func(int64)) erro
 			return err
 		}
 		n, err := b.r.ReadAt(buf[:min(int64(len(buf)), end-at)], at)
-		if n == 0 {
-			return fmt.Errorf("reading the bundle at %d: %w", at, short(err))
+		if err != nil {
+			return err
 		}
 		h.Write(buf[:n])
 		at += int64(n)
@@ -518,7 +556,7 @@ func (b *Bundle) prove(ctx context.Context, f *front, progress func(int64)) erro
 		return nil // it has no trailer: every byte of it is checked on its own
 	}
 	got := make([]byte, trailerSize)
-	if _, err := b.r.ReadAt(got, end); err != nil && err != io.EOF {
+	if _, err := b.r.ReadAt(got, end); err != nil {
 		return err
 	}
 	if !bytes.Equal(got, trailer(h.Sum(nil))) {

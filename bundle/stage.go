@@ -29,9 +29,7 @@ func Stage(ctx context.Context, r io.Reader, f *os.File) (size int64, err error)
 
 // peek fails on what can be known to be wrong from the start of a bundle.
 func peek(f *os.File, size int64) error {
-	b := &Bundle{r: f, size: size, decoders: &decoders{shared: -1}}
-	b.pool.New = func() any { return newDecoder() }
-	_, err := b.readManifest()
+	_, err := newBundle(f, size).readManifest()
 	if errors.Is(err, io.ErrUnexpectedEOF) && size == stagePeek {
 		return nil // a manifest larger than that
 	}

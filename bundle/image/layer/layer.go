@@ -1,0 +1,118 @@
+// Package layer opens file system layers: gzip of one or more members, zstd of
+// one or more frames (estargz and zstd:chunked are such), or plain tar. What a
+// layer is follows from its first bytes, as engines see it, not from its media
+// type.
+//
+// Layers may be hostile: windows, ratios and sizes are bounded, and what goes
+// beyond is an error that wraps [ErrLimit].
+package layer
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+
+	"airgap/bundle/image"
+)
+
+// Limits of an opened layer.
+const (
+	MaxWindow = 128 << 20 // of zstd, in bytes
+	MaxSize   = 64 << 30  // uncompressed, in bytes
+	MaxRatio  = 1000      // uncompressed to compressed, after the first
+	freeRatio = 64 << 20  // bytes
+)
+
+// ErrLimit is wrapped by errors about layers that exceed a limit.
+var ErrLimit = errors.New("layer exceeds the limits")
+
+// Open gives the uncompressed bytes of a layer. Closing the result does not
+// close r, and is needed for r to be no longer in use.
+func Open(r io.Reader) (io.ReadCloser, error) {
+	in := &counter{r: r}
+	buffered := bufio.NewReaderSize(in, 128<<10)
+	head, err := buffered.Peek(4)
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	switch {
+	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
+		z, err := gzip.NewReader(buffered)
+		if err != nil {
+			return nil, fmt.Errorf("gzip: %w", err)
+		}
+		return &bounded{r: z, close: z.Close, in: in}, nil
+	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}), isSkippable(head):
+		z, err := zstd.NewReader(buffered, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(MaxWindow), zstd.WithDecoderLowmem(true))
+		if err != nil {
+			return nil, fmt.Errorf("zstd: %w", err)
+		}
+		return &bounded{r: z, close: func() error { z.Close(); return nil }, in: in}, nil
+	}
+	return io.NopCloser(buffered), nil
+}
+
+// isSkippable recognises a zstd stream that starts with a skippable frame.
+func isSkippable(head []byte) bool {
+	return len(head) == 4 && head[0]&0xf0 == 0x50 && bytes.Equal(head[1:], []byte{0x2a, 0x4d, 0x18})
+}
+
+// DiffID is the digest of the uncompressed bytes of a layer. Reading,
+// decompressing and hashing run side by side. All of r is read, to io.EOF.
+func DiffID(r io.Reader) (image.Digest, error) {
+	packed := newAhead(r)
+	defer packed.Close()
+	z, err := Open(packed)
+	if err != nil {
+		return image.Digest{}, err
+	}
+	defer z.Close()
+	content := newAhead(z)
+	defer content.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, content); err != nil {
+		return image.Digest{}, err
+	}
+	// What a verifying reader has to say comes with its end.
+	if _, err := io.Copy(io.Discard, packed); err != nil {
+		return image.Digest{}, err
+	}
+	return image.HashDigest(h), nil
+}
+
+// counter counts what is read.
+type counter struct {
+	r io.Reader
+	n int64
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// bounded is a decompressor under the limits.
+type bounded struct {
+	r     io.Reader
+	close func() error
+	in    *counter
+	out   int64
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	n, err := b.r.Read(p)
+	b.out += int64(n)
+	if b.out > MaxSize || b.out > freeRatio && b.out/MaxRatio > b.in.n {
+		return n, fmt.Errorf("%w: %d bytes out of %d", ErrLimit, b.out, b.in.n)
+	}
+	return n, err
+}
+
+func (b *bounded) Close() error { return b.close() }

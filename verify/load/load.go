@@ -1,0 +1,304 @@
+// Package load imports a verified bundle into a place: the one thing that
+// belief in a bundle is for.
+//
+// [NewPlan] decides: it asks the place what it has and writes nothing.
+// [Plan.Run] does: it takes only a *verify.Verified, brings every image
+// without a name, makes the place durable, and only then moves names. What
+// fails before that is taken back, and no name has changed.
+//
+// The errors that callers branch on are *image.PlatformError (the bundle lacks
+// what the place runs), [*ReplaceError], [*NoMatchError], [*CommitError] and
+// the place's own.
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"airgap/bundle/image"
+	"airgap/verify"
+)
+
+// Options choose what is imported and under which names.
+type Options struct {
+	Only      []string // globs of names, familiar or full; empty for all images
+	Rename    []Rename
+	NoReplace bool // refuse to move a name that points to another image
+}
+
+// Rename gives images other names: Old is a whole name, or a prefix that ends
+// in "/", which New replaces.
+type Rename struct{ Old, New string }
+
+// ParseRename reads OLD=NEW.
+func ParseRename(s string) (Rename, error) {
+	old, name, ok := strings.Cut(s, "=")
+	if !ok || old == "" || strings.HasSuffix(old, "/") && name != "" && !strings.HasSuffix(name, "/") {
+		return Rename{}, fmt.Errorf("rename %q is not OLD=NEW, two names or two prefixes that end in \"/\"", s)
+	}
+	return Rename{old, name}, nil
+}
+
+// ReplaceError says that names would be moved which must not be.
+type ReplaceError struct{ Tags []image.Tag }
+
+func (e *ReplaceError) Error() string {
+	var names []string
+	for _, t := range e.Tags {
+		names = append(names, fmt.Sprintf("%s (now %s)", image.Familiar(t.Name), t.Old))
+	}
+	return "these names point to other images: " + strings.Join(names, ", ")
+}
+
+// NoMatchError says that a glob chose none of the images.
+type NoMatchError struct {
+	Glob string
+	Have []string // familiar names in the bundle
+}
+
+func (e *NoMatchError) Error() string {
+	return fmt.Sprintf("no image matches %q; the bundle holds %s", e.Glob, strings.Join(e.Have, ", "))
+}
+
+// CommitError says that all images are in the place, but not all names were
+// set. Running the import again sets the rest.
+type CommitError struct {
+	Done   []image.Tag // set before the failure
+	Failed string      // the image whose names were not
+	Err    error
+}
+
+func (e *CommitError) Error() string { return fmt.Sprintf("naming image %q: %v", e.Failed, e.Err) }
+func (e *CommitError) Unwrap() error { return e.Err }
+
+// Plan is what an import will do.
+type Plan struct {
+	Items []Item
+
+	sink image.Sink
+}
+
+// Item is one image of a Plan.
+type Item struct {
+	Label string // the image's name in the bundle, or its digest
+	State image.State
+
+	txn image.Txn
+}
+
+// Unchanged says that the place has the image and its names already.
+func (i Item) Unchanged() bool {
+	return i.State.Present && !slices.ContainsFunc(i.State.Tags, func(t image.Tag) bool { return t.Old != t.New })
+}
+
+// NewPlan asks the sink about every image that o chooses.
+func NewPlan(ctx context.Context, sink image.Sink, docs *verify.Documents, o Options) (*Plan, error) {
+	chosen, err := choose(docs.Images(), o)
+	if err != nil {
+		return nil, err
+	}
+	p := &Plan{sink: sink}
+	var moved []image.Tag
+	for _, img := range chosen {
+		txn, err := sink.Begin(ctx, image.Import{Graph: img.Graph, Names: img.Names})
+		if err != nil {
+			return nil, err
+		}
+		state := txn.State()
+		p.Items = append(p.Items, Item{Label: img.Label(), State: state, txn: txn})
+		moved = append(moved, slices.DeleteFunc(slices.Clone(state.Tags), func(t image.Tag) bool { return !t.Moved() })...)
+	}
+	if o.NoReplace && len(moved) > 0 {
+		return nil, &ReplaceError{moved}
+	}
+	return p, nil
+}
+
+// choose applies Only and Rename.
+func choose(images []verify.Image, o Options) ([]verify.Image, error) {
+	used := make([]bool, len(o.Only))
+	var chosen []verify.Image
+	for _, img := range images {
+		var names []string
+		for _, name := range img.Names {
+			if matches(o.Only, name, used) {
+				names = append(names, name)
+			}
+		}
+		if len(names) == 0 && (len(o.Only) > 0 && !matches(o.Only, img.Label(), used) || len(img.Names) > 0) {
+			continue
+		}
+		renamed, err := renameAll(names, o.Rename)
+		if err != nil {
+			return nil, err
+		}
+		chosen = append(chosen, verify.Image{Names: renamed, Graph: img.Graph})
+	}
+	if i := slices.Index(used, false); i >= 0 {
+		return nil, &NoMatchError{o.Only[i], labels(images)}
+	}
+	return chosen, checkUnique(chosen)
+}
+
+// matches says whether a glob chooses the name, and notes which do.
+func matches(globs []string, name string, used []bool) bool {
+	found := len(globs) == 0
+	for i, glob := range globs {
+		for _, form := range []string{name, image.Familiar(name)} {
+			if ok, err := path.Match(glob, form); ok && err == nil || glob == form {
+				found, used[i] = true, true
+			}
+		}
+	}
+	return found
+}
+
+func labels(images []verify.Image) []string {
+	var list []string
+	for _, img := range images {
+		if len(img.Names) == 0 {
+			list = append(list, img.Label())
+		}
+		for _, name := range img.Names {
+			list = append(list, image.Familiar(name))
+		}
+	}
+	return list
+}
+
+func renameAll(names []string, rules []Rename) ([]string, error) {
+	var out []string
+	for _, name := range names {
+		renamed, err := rename(name, rules)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, renamed)
+	}
+	return out, nil
+}
+
+// rename applies the first rule that fits.
+func rename(name string, rules []Rename) (string, error) {
+	for _, rule := range rules {
+		if strings.HasSuffix(rule.Old, "/") {
+			for _, form := range []string{name, image.Familiar(name)} {
+				if rest, ok := strings.CutPrefix(form, rule.Old); ok {
+					return image.Normalize(rule.New + rest)
+				}
+			}
+			continue
+		}
+		if old, err := image.Normalize(rule.Old); err == nil && old == name {
+			return image.Normalize(rule.New)
+		}
+	}
+	return name, nil
+}
+
+// checkUnique refuses renames that give two images one name.
+func checkUnique(images []verify.Image) error {
+	seen := map[string]bool{}
+	for _, img := range images {
+		for _, name := range img.Names {
+			if seen[name] {
+				return fmt.Errorf("two images would be named %q", image.Familiar(name))
+			}
+			seen[name] = true
+		}
+	}
+	return nil
+}
+
+// Need is the number of bytes of blobs that Run will bring.
+func (p *Plan) Need() int64 {
+	var n int64
+	for _, item := range p.Items {
+		if !item.State.Present {
+			n += item.State.Size
+		}
+	}
+	return n
+}
+
+// Unchanged says that Run has nothing to do.
+func (p *Plan) Unchanged() bool {
+	return !slices.ContainsFunc(p.Items, func(i Item) bool { return !i.Unchanged() })
+}
+
+// RunOptions say how a plan is carried out.
+type RunOptions struct {
+	Parallel int // images side by side; less than 2 for one after the other
+	// Fed hears of bytes of blobs as the place takes them, and Settled as it
+	// has dealt with them; each adds up to Plan.Need. Both may be called from
+	// several goroutines.
+	Fed, Settled func(n int64)
+}
+
+// Summary is what an import has done.
+type Summary struct {
+	Tags    []image.Tag // all names, set now or before
+	Durable bool        // everything has been flushed to the place's disk
+	Why     string      // why that is not known, where Durable is false
+}
+
+// Run carries the plan out.
+func (p *Plan) Run(ctx context.Context, v *verify.Verified, o RunOptions) (Summary, error) {
+	if err := p.write(ctx, v, o); err != nil {
+		return Summary{}, errors.Join(err, p.abort(context.WithoutCancel(ctx)))
+	}
+	if _, _, err := p.sink.Flush(ctx); err != nil {
+		return Summary{}, errors.Join(err, p.abort(context.WithoutCancel(ctx)))
+	}
+	var s Summary
+	for _, item := range p.Items {
+		// Names are moved to the end once the first has been: an interruption
+		// between them would leave a set that no version had.
+		tags, err := item.txn.Commit(context.WithoutCancel(ctx))
+		if err != nil {
+			return s, &CommitError{Done: s.Tags, Failed: item.Label, Err: err}
+		}
+		s.Tags = append(s.Tags, tags...)
+	}
+	var err error
+	s.Durable, s.Why, err = p.sink.Flush(context.WithoutCancel(ctx))
+	return s, err
+}
+
+func (p *Plan) write(ctx context.Context, v *verify.Verified, o RunOptions) error {
+	from := fed{v, o.Fed}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(max(1, o.Parallel))
+	for _, item := range p.Items {
+		if item.State.Present {
+			continue
+		}
+		group.Go(func() error {
+			if err := context.Cause(ctx); err != nil {
+				return err
+			}
+			if err := item.txn.Write(ctx, from, o.Settled); err != nil {
+				return fmt.Errorf("image %q: %w", item.Label, err)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// abort takes back everything that was written.
+func (p *Plan) abort(ctx context.Context) error {
+	var errs []error
+	for _, item := range p.Items {
+		if err := item.txn.Abort(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("taking back image %q: %w", item.Label, err))
+		}
+	}
+	return errors.Join(errs...)
+}

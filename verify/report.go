@@ -1,0 +1,72 @@
+package verify
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"airgap/bundle/image"
+)
+
+// Report is what has been found out about a bundle: for people as a table, for
+// machines as JSON, for a program as an error.
+type Report struct {
+	Bundle   image.Digest    `json:"bundle"` // its id
+	Format   int             `json:"format"`
+	Images   []ReportedImage `json:"images"`
+	Blobs    int             `json:"blobs"`
+	Size     int64           `json:"size"`    // of the blobs, in bytes
+	DiffIDs  bool            `json:"diffIDs"` // whether layers were opened and their diffIDs proven
+	Findings []Finding       `json:"findings"`
+}
+
+// ReportedImage is one image of a report.
+type ReportedImage struct {
+	Names     []string     `json:"names"`
+	Digest    image.Digest `json:"digest"`
+	Platforms []string     `json:"platforms"`
+	Layers    int          `json:"layers"`
+	Size      int64        `json:"size"` // of its blobs, in bytes
+}
+
+// Finding is something that is wrong.
+type Finding struct {
+	What string
+	Err  error
+}
+
+// MarshalText gives the finding as one line.
+func (f Finding) MarshalText() ([]byte, error) { return []byte(f.Err.Error()), nil }
+
+// Err joins the findings, sorted by what they concern; nil if there are none.
+func (r *Report) Err() error {
+	slices.SortFunc(r.Findings, func(a, b Finding) int { return strings.Compare(a.What, b.What) })
+	var errs []error
+	for _, f := range r.Findings {
+		errs = append(errs, f.Err)
+	}
+	return errors.Join(errs...)
+}
+
+func newReport(d *Documents, level Level) *Report {
+	m := d.bundle.Manifest()
+	r := &Report{
+		Bundle: d.bundle.ID(), Format: m.Format, Blobs: len(m.Blobs), Size: d.Total(),
+		DiffIDs: level == Full, Findings: []Finding{},
+	}
+	for _, img := range d.images {
+		r.Images = append(r.Images, reportImage(img))
+	}
+	return r
+}
+
+func reportImage(img Image) ReportedImage {
+	r := ReportedImage{Names: img.Names, Digest: img.Graph.Root.Desc.Digest, Layers: len(img.Graph.Layers())}
+	for _, p := range img.Graph.Platforms() {
+		r.Platforms = append(r.Platforms, p.String())
+	}
+	for _, d := range append(img.Graph.Documents(), img.Graph.Layers()...) {
+		r.Size += d.Size
+	}
+	return r
+}

@@ -1,0 +1,281 @@
+// Package verify decides what may be believed of a bundle.
+//
+// [Read] proves the documents: that the manifest is one, that the graph of
+// every image is closed, that configs, diffIDs and layers belong together, and
+// that what the bundle tells other tools says the same. It reads no layer.
+// [Check] then proves every byte, and only it makes a [*Verified], which is
+// what package load imports. It finds out everything that can be known without
+// a network and without an engine; it changes nothing.
+//
+// What is wrong with a bundle is a *bundle.DamagedError, all of it in the
+// [Report]. Other errors are those of the medium.
+package verify
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"airgap/bundle"
+	"airgap/bundle/image"
+	"airgap/bundle/image/layer"
+)
+
+// Documents is a bundle whose documents are proven.
+type Documents struct {
+	bundle *bundle.Bundle
+	images []Image
+}
+
+// Image is an image of a bundle with all its names.
+type Image struct {
+	Names []string // normalised; none for an untagged image
+	Graph *image.Graph
+}
+
+// Label names the image in messages.
+func (i Image) Label() string { return i.Graph.Root.Label() }
+
+// Images lists the images, sorted by their first name.
+func (d *Documents) Images() []Image { return d.images }
+
+// Bundle is the bundle that they are in.
+func (d *Documents) Bundle() *bundle.Bundle { return d.bundle }
+
+// Read proves the documents of a bundle.
+func Read(ctx context.Context, b *bundle.Bundle) (*Documents, error) {
+	d := &Documents{bundle: b}
+	var graphs []*image.Graph
+	for _, img := range b.Manifest().Images {
+		root := image.Root{Name: img.Name, Desc: img.Root.Descriptor()}
+		g, err := image.Read(ctx, b, root, image.SelectPresent(b.Has))
+		if err != nil {
+			return nil, asDamage(img.Name, err)
+		}
+		graphs = append(graphs, g)
+		d.add(g)
+	}
+	return d, b.CheckContents(graphs)
+}
+
+// asDamage says that an unsound document is damage, where the medium is not to
+// blame: a document was read, and is not what it should be.
+func asDamage(name string, err error) error {
+	var damage *bundle.DamagedError
+	if errors.As(err, &damage) {
+		return err
+	}
+	return &bundle.DamagedError{What: fmt.Sprintf("image %q", image.Familiar(name)), Err: err}
+}
+
+func (d *Documents) add(g *image.Graph) {
+	i := slices.IndexFunc(d.images, func(i Image) bool { return i.Graph.Root.Desc.Digest == g.Root.Desc.Digest })
+	if i < 0 {
+		i = len(d.images)
+		d.images = append(d.images, Image{Graph: g})
+	}
+	if g.Root.Name != "" {
+		d.images[i].Names = append(d.images[i].Names, g.Root.Name)
+	}
+}
+
+// Level is how far Check goes.
+type Level int
+
+const (
+	// Full proves every digest and the diffID of every layer.
+	Full Level = iota
+	// Digests proves every digest. The diffIDs are left to an engine that is
+	// known to check them while it unpacks.
+	Digests
+)
+
+// Policy says what Check demands.
+type Policy struct {
+	Level    Level
+	Jobs     int           // layers side by side; 0 for all cores
+	Progress func(n int64) // hears of bytes of blobs; may be called from several goroutines
+}
+
+// Verified is a bundle of which every byte is proven. Only Check makes one
+// that holds anything.
+type Verified struct {
+	docs *Documents
+}
+
+// Images lists the images.
+func (v *Verified) Images() []Image {
+	if v.docs == nil {
+		return nil
+	}
+	return v.docs.images
+}
+
+// Fetch opens a blob. It is verified once more while it is read, so that a
+// medium that changes its mind is caught.
+func (v *Verified) Fetch(ctx context.Context, d image.Descriptor) (io.ReadCloser, error) {
+	if v.docs == nil {
+		return nil, errors.New("the bundle has not been verified")
+	}
+	return v.docs.bundle.Fetch(ctx, d)
+}
+
+// Total is the number of bytes that Check's progress adds up to.
+func (d *Documents) Total() int64 {
+	var n int64
+	for _, b := range d.bundle.Manifest().Blobs {
+		n += b.Size
+	}
+	return n
+}
+
+// Check proves every byte of a bundle. It reads the file once, in order, and
+// goes on after damage to find all of it; Report.Err joins what it found.
+func Check(ctx context.Context, d *Documents, p Policy) (*Verified, *Report, error) {
+	if p.Progress == nil {
+		p.Progress = func(int64) {}
+	}
+	if p.Jobs <= 0 {
+		p.Jobs = runtime.GOMAXPROCS(0)
+	}
+	c := &checker{Policy: p, report: newReport(d, p.Level), diffIDs: diffIDs(d)}
+	if err := c.run(ctx, d.bundle); err != nil {
+		return nil, c.report, err
+	}
+	if err := c.report.Err(); err != nil {
+		return nil, c.report, err
+	}
+	return &Verified{docs: d}, c.report, nil
+}
+
+// diffIDs gives the diffID of every layer. That one layer cannot have two is
+// for the hash to find out: each is compared.
+func diffIDs(d *Documents) map[image.Digest][]image.Digest {
+	ids := map[image.Digest][]image.Digest{}
+	for _, img := range d.images {
+		for _, m := range img.Graph.Manifests {
+			for i, id := range m.DiffIDs {
+				ids[m.Layers[i].Digest] = append(ids[m.Layers[i].Digest], id)
+			}
+		}
+	}
+	return ids
+}
+
+// checker is a Check under way.
+type checker struct {
+	Policy
+	diffIDs map[image.Digest][]image.Digest
+
+	mu     sync.Mutex
+	report *Report
+}
+
+func (c *checker) run(ctx context.Context, b *bundle.Bundle) error {
+	view, prove := b.Prove(func(int64) {})
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(c.Jobs + 1)
+	group.Go(func() error { return c.found("file", prove(ctx)) })
+	for _, blob := range inReadingOrder(b.Manifest().Blobs) {
+		group.Go(func() error {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return c.found(blob.Entry, c.blob(ctx, view, blob))
+		})
+	}
+	return group.Wait()
+}
+
+// readingWindow is the stretch of a bundle, in bytes, within which blobs are
+// not checked in the order of the file.
+const readingWindow = 2 << 30
+
+// inReadingOrder sorts blobs so that the longest work starts first, but not so
+// far from the order of the file that a slow medium would be read twice.
+func inReadingOrder(blobs []bundle.Blob) []bundle.Blob {
+	type placed struct {
+		bundle.Blob
+		window int64
+	}
+	var at int64
+	list := make([]placed, len(blobs))
+	for i, b := range blobs {
+		list[i] = placed{b, at / readingWindow}
+		at += b.Size
+	}
+	slices.SortStableFunc(list, func(a, b placed) int {
+		return cmp.Or(cmp.Compare(a.window, b.window), cmp.Compare(b.Size, a.Size))
+	})
+	sorted := make([]bundle.Blob, len(blobs))
+	for i, p := range list {
+		sorted[i] = p.Blob
+	}
+	return sorted
+}
+
+// blob proves one blob.
+func (c *checker) blob(ctx context.Context, from image.Fetcher, blob bundle.Blob) error {
+	r, err := from.Fetch(ctx, blob.Descriptor())
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	counted := progressReader{r, c.Progress}
+	ids := c.diffIDs[blob.Digest]
+	if c.Level != Full || len(ids) == 0 {
+		_, err = io.Copy(io.Discard, counted)
+		return err
+	}
+	got, err := layer.DiffID(counted)
+	if err != nil {
+		return unsound(blob, err)
+	}
+	for _, id := range ids {
+		if got != id {
+			return unsound(blob, fmt.Errorf("its content has the diffID %s, its image says %s", got, id))
+		}
+	}
+	return nil
+}
+
+// unsound marks the error of opening a layer as damage, unless it is the
+// medium's or has been marked.
+func unsound(blob bundle.Blob, err error) error {
+	var damage *bundle.DamagedError
+	var medium *bundle.ReadError
+	if errors.As(err, &damage) || errors.As(err, &medium) {
+		return err
+	}
+	return &bundle.DamagedError{What: "layer " + blob.Digest.String(), Err: err}
+}
+
+// found notes damage and goes on; other errors end the check.
+func (c *checker) found(what string, err error) error {
+	var damage *bundle.DamagedError
+	if !errors.As(err, &damage) {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.report.Findings = append(c.report.Findings, Finding{What: what, Err: err})
+	return nil
+}
+
+type progressReader struct {
+	io.Reader
+	progress func(int64)
+}
+
+func (r progressReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	r.progress(int64(n))
+	return n, err
+}
