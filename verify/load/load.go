@@ -272,6 +272,12 @@ func (p *Plan) Run(ctx context.Context, v *verify.Verified, o RunOptions) (Summa
 }
 
 func (p *Plan) write(ctx context.Context, v *verify.Verified, o RunOptions) error {
+	if o.Fed == nil {
+		o.Fed = func(int64) {}
+	}
+	if o.Settled == nil {
+		o.Settled = func(int64) {}
+	}
 	from := fed{v, o.Fed}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(max(1, o.Parallel))
