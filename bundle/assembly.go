@@ -8,7 +8,6 @@ import (
 	"hash"
 	"io"
 	"os"
-	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -257,7 +256,7 @@ func (a *assembly) place(ctx context.Context, f *os.File, offs []int64, jobs int
 	group.SetLimit(jobs + 1)
 	front := newFront(len(a.segments))
 	group.Go(func() error {
-		defer context.AfterFunc(ctx, front.stop)()
+		defer front.failWith(ctx)()
 		return front.follow(f, offs, out.hash)
 	})
 	for i, s := range a.segments {
@@ -278,63 +277,4 @@ func (a *assembly) place(ctx context.Context, f *os.File, offs []int64, jobs int
 		return out, err
 	}
 	return out, a.end(io.MultiWriter(io.NewOffsetWriter(f, out.size), out.hash), &out)
-}
-
-// front is how far each segment has been written.
-type front struct {
-	mu      sync.Mutex
-	cond    *sync.Cond
-	at      []int64
-	stopped bool
-}
-
-func newFront(segments int) *front {
-	f := &front{at: make([]int64, segments)}
-	f.cond = sync.NewCond(&f.mu)
-	return f
-}
-
-func (f *front) reach(segment int, at int64) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.at[segment] = at
-	f.cond.Broadcast()
-}
-
-func (f *front) stop() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.stopped = true
-	f.cond.Broadcast()
-}
-
-// wait answers how far a segment is, once that is past at.
-func (f *front) wait(segment int, at int64) (to int64, ok bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for f.at[segment] <= at && !f.stopped {
-		f.cond.Wait()
-	}
-	return f.at[segment], !f.stopped
-}
-
-// follow hashes the file in order, close behind the writers, while its bytes
-// are still in the page cache.
-func (f *front) follow(file *os.File, offs []int64, h hash.Hash) error {
-	buf := make([]byte, 1<<20)
-	for i := range f.at {
-		for at := offs[i]; at < offs[i+1]; {
-			to, ok := f.wait(i, at)
-			if !ok {
-				return nil // the error is the writers'
-			}
-			n := min(to-at, int64(len(buf)))
-			if _, err := file.ReadAt(buf[:n], at); err != nil {
-				return err
-			}
-			h.Write(buf[:n])
-			at += n
-		}
-	}
-	return nil
 }

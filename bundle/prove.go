@@ -1,0 +1,109 @@
+package bundle
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"io"
+
+	"airgap/bundle/image"
+)
+
+// CheckContents proves that the bundle is what would be packed of its images:
+// graphs are its own images, as image.Read read them from it. Then every
+// document for other tools says what the images say.
+func (b *Bundle) CheckContents(graphs []*image.Graph) error {
+	c, err := newContents(graphs)
+	if err != nil {
+		return damaged(manifestName, "%w", err)
+	}
+	if !bytes.Equal(c.raw, b.raw) {
+		return damaged(manifestName, "it does not list what the images consist of")
+	}
+	return b.checkTar(c)
+}
+
+// checkTar compares every byte of the tar that is not of a blob: headers,
+// padding, derived documents, the end.
+func (b *Bundle) checkTar(c *contents) error {
+	first := len(b.slots) - len(b.manifest.Entries)
+	for i, s := range b.slots {
+		at := b.geometry.entries[i]
+		if err := b.compare(s.name, at.off-headerSize(s.size), header(s.name, s.size)); err != nil {
+			return err
+		}
+		if n := i - first; n >= 0 && n < len(c.derived) {
+			if err := b.compare(s.name, at.off, c.derived[n]); err != nil {
+				return err
+			}
+		}
+		if err := b.compare(s.name, at.end(), make([]byte, padding(s.size))); err != nil {
+			return err
+		}
+	}
+	return b.compare("end of the tar", b.geometry.size-tarEnd, make([]byte, tarEnd))
+}
+
+func (b *Bundle) compare(what string, off int64, want []byte) error {
+	got := make([]byte, len(want))
+	if _, err := io.ReadFull(b.section(span{off, int64(len(want))}), got); err != nil {
+		return err
+	}
+	if !bytes.Equal(got, want) {
+		return damaged(what, "bytes at %d of the tar are not those of the format", off)
+	}
+	return nil
+}
+
+// Prove gives a second view of the bundle, which reads only what run has
+// passed: run reads the file once from start to end and compares the hash in
+// its trailer. Together they read a slow medium once, in order. Views wait
+// until run is called; progress hears of the bytes of the file.
+func (b *Bundle) Prove(progress func(n int64)) (view *Bundle, run func(context.Context) error) {
+	f := newFront(1)
+	behind := *b
+	behind.r = &follower{b.r, f, b.size}
+	return &behind, func(ctx context.Context) error {
+		defer f.failWith(ctx)()
+		err := b.prove(ctx, f, progress)
+		if err != nil {
+			f.fail(err)
+		}
+		return err
+	}
+}
+
+func (b *Bundle) prove(ctx context.Context, f *front, progress func(int64)) error {
+	end := b.size
+	if !b.Plain() {
+		end = b.frames[len(b.frames)-1]
+	}
+	h := sha256.New()
+	buf := make([]byte, 1<<20)
+	for at := int64(0); at < end; {
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+		n, err := b.r.ReadAt(buf[:min(int64(len(buf)), end-at)], at)
+		if err != nil {
+			return err
+		}
+		h.Write(buf[:n])
+		at += int64(n)
+		f.reach(0, at)
+		progress(int64(n))
+	}
+	progress(b.size - end)
+	f.reach(0, b.size)
+	if b.Plain() {
+		return nil // it has no trailer: every byte of it is checked on its own
+	}
+	got := make([]byte, trailerSize)
+	if _, err := b.r.ReadAt(got, end); err != nil {
+		return err
+	}
+	if !bytes.Equal(got, trailer(h.Sum(nil))) {
+		return damaged("trailer", "the hash of the file is not the one that it ends with")
+	}
+	return nil
+}
