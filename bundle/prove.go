@@ -79,7 +79,7 @@ func (b *Bundle) prove(ctx context.Context, f *front, progress func(int64)) erro
 		end = b.frames[len(b.frames)-1]
 	}
 	h := sha256.New()
-	buf := make([]byte, 1<<20)
+	buf := make([]byte, min(1<<20, b.size))
 	for at := int64(0); at < end; {
 		if err := context.Cause(ctx); err != nil {
 			return err

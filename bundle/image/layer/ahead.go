@@ -1,6 +1,9 @@
 package layer
 
-import "io"
+import (
+	"io"
+	"sync"
+)
 
 const (
 	aheadBuffers = 4
@@ -19,6 +22,8 @@ type ahead struct {
 	rest []byte
 }
 
+var aheadPool = sync.Pool{New: func() any { return make([]byte, aheadSize) }}
+
 // chunk is some bytes and what came after them.
 type chunk struct {
 	b   []byte
@@ -33,7 +38,7 @@ func newAhead(r io.Reader) *ahead {
 		done: make(chan struct{}),
 	}
 	for range aheadBuffers {
-		a.free <- make([]byte, aheadSize)
+		a.free <- aheadPool.Get().([]byte)
 	}
 	go a.run(r)
 	return a
@@ -86,5 +91,9 @@ func (a *ahead) Read(p []byte) (int, error) {
 func (a *ahead) Close() error {
 	close(a.stop)
 	<-a.done
+	close(a.free)
+	for buf := range a.free {
+		aheadPool.Put(buf)
+	}
 	return nil
 }

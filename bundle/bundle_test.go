@@ -1,0 +1,401 @@
+package bundle_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"airgap/bundle"
+	"airgap/bundle/image"
+	"airgap/verify"
+)
+
+// TestKinds packs every kind of image, in every way that must not matter, and
+// reads it back in both forms.
+func TestKinds(t *testing.T) {
+	if len(kinds) == 0 {
+		t.Fatal("no kinds of images to test")
+	}
+	for name, fill := range kinds {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPlace()
+			fill(p)
+			file := packed(t, p, all, bundle.WriteOptions{Jobs: 1})
+			for _, jobs := range []int{2, 5} {
+				if !bytes.Equal(packed(t, p.reversed(), all, bundle.WriteOptions{Jobs: jobs}), file) {
+					t.Errorf("packed with %d jobs and names in another order: other bytes", jobs)
+				}
+			}
+			if !bytes.Equal(writtenFile(t, p, bundle.WriteOptions{Jobs: 3}), file) {
+				t.Error("a file has other bytes than the stream")
+			}
+			content := unpacked(t, file)
+			for _, form := range [][]byte{file, content} {
+				if err := checked(t.Context(), form); err != nil {
+					t.Error(err)
+				}
+			}
+			if !bytes.Equal(unpacked(t, packed(t, p, all, bundle.WriteOptions{Level: bundle.Better})), content) {
+				t.Error("another level changes the tar")
+			}
+			checkTar(t, content)
+			checkBlobs(t, p, file)
+		})
+	}
+}
+
+// writtenFile packs to a file and checks what stands beside it.
+func writtenFile(t *testing.T, p *place, o bundle.WriteOptions) []byte {
+	t.Helper()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "b.tar.zst")
+	plan, err := bundle.NewPlan(t.Context(), []image.Set{p}, all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	summary, err := plan.WriteFile(t.Context(), path, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sums, err := os.ReadFile(path + ".sha256")
+	sum := sha256.Sum256(file)
+	if want := hex.EncodeToString(sum[:]) + "  b.tar.zst\n"; err != nil || string(sums) != want || !strings.HasPrefix(want, summary.SHA256) {
+		t.Errorf("sums %q, expected %q (%v)", sums, want, err)
+	}
+	if summary.Size != int64(len(file)) || summary.Content != int64(len(unpacked(t, file))) || summary.Replaced {
+		t.Errorf("summary %+v", summary)
+	}
+	onlyFiles(t, dir, "b.tar.zst", "b.tar.zst.sha256")
+	return file
+}
+
+func onlyFiles(t *testing.T, dir string, names ...string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range entries {
+		got = append(got, e.Name())
+	}
+	if fmt.Sprint(got) != fmt.Sprint(names) {
+		t.Errorf("folder holds %q, expected %q", got, names)
+	}
+}
+
+// checkTar reads the tar as others do, and holds it against the manifest.
+func checkTar(t *testing.T, content []byte) {
+	t.Helper()
+	r := tar.NewReader(bytes.NewReader(content))
+	var m bundle.Manifest
+	var names []string
+	for {
+		h, err := r.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h.Typeflag != tar.TypeReg || h.Mode != 0o644 || h.Uid|h.Gid != 0 || h.ModTime.Unix() != 0 || h.Uname != "" {
+			t.Errorf("header %+v", h)
+		}
+		if strings.HasSuffix(h.Name, ".json") && !json.Valid(raw) {
+			t.Errorf("%s is not JSON", h.Name)
+		}
+		if h.Name == "airgap.json" {
+			if err := json.Unmarshal(raw, &m); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		e := m.Entries[len(names)]
+		names = append(names, h.Name)
+		if sum := image.SHA256(raw); e.Name != h.Name || e.Size != h.Size || e.SHA256 != sum.Hex {
+			t.Errorf("entry %s %d %s, the manifest says %+v", h.Name, h.Size, sum, e)
+		}
+	}
+	if len(names) != len(m.Entries) {
+		t.Errorf("the tar holds %d entries, the manifest lists %d", len(names), len(m.Entries))
+	}
+}
+
+// checkBlobs reads every blob through the bundle, by itself.
+func checkBlobs(t *testing.T, p *place, file []byte) {
+	t.Helper()
+	b, err := bundle.Open(bytes.NewReader(file), int64(len(file)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, blob := range b.Manifest().Blobs {
+		want := p.blobs[blob.Digest]
+		r, err := b.Fetch(t.Context(), blob.Descriptor())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(want) < 100_000 {
+			err = iotest.TestReader(r, want)
+		} else {
+			var got []byte
+			if got, err = io.ReadAll(r); err == nil && !bytes.Equal(got, want) {
+				err = errors.New("other bytes")
+			}
+		}
+		if err != nil {
+			t.Errorf("blob %s: %v", blob.Digest, err)
+		}
+		r.Close()
+	}
+	if _, err := b.Fetch(t.Context(), image.Descriptor{Digest: image.SHA256([]byte("absent"))}); !errors.Is(err, image.ErrNotFound) {
+		t.Errorf("absent blob: %v", err)
+	}
+}
+
+// TestPlatforms leaves out what was not asked for, and says so.
+func TestPlatforms(t *testing.T) {
+	p := newPlace()
+	kinds["index with attestations"](p)
+	plan, err := bundle.NewPlan(t.Context(), []image.Set{p}, image.Platforms{List: []image.Platform{arm64}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if img := plan.Images[0]; fmt.Sprint(img.Platforms) != "[linux/arm64]" || len(img.Left) != 2 || img.Digest != p.roots[0].Desc.Digest {
+		t.Errorf("planned %+v", img)
+	}
+	var buf bytes.Buffer
+	if _, err := plan.WriteTo(t.Context(), &buf, bundle.WriteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := checked(t.Context(), buf.Bytes()); err != nil {
+		t.Error(err)
+	}
+	_, err = bundle.NewPlan(t.Context(), []image.Set{p}, image.Platforms{List: []image.Platform{{OS: "linux", Architecture: "s390x"}}})
+	var missing *image.PlatformError
+	if !errors.As(err, &missing) || len(missing.Have) != 2 {
+		t.Errorf("a platform that is not there: %v", err)
+	}
+}
+
+// TestIncompleteAttestation is carried as if it were not there.
+func TestIncompleteAttestation(t *testing.T) {
+	p := newPlace()
+	kinds["index with attestations"](p)
+	for d, b := range p.blobs {
+		if bytes.HasPrefix(b, []byte(`{"statement"`)) {
+			delete(p.blobs, d)
+		}
+	}
+	plan, err := bundle.NewPlan(t.Context(), []image.Set{p}, all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left := plan.Images[0].Left; len(left) != 2 || !strings.Contains(left[0].Reason, "not complete") {
+		t.Errorf("left out: %+v", left)
+	}
+	if err := checked(t.Context(), packed(t, p, all, bundle.WriteOptions{})); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRefused are images that cannot be carried; each is named.
+func TestRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		fill func(p *place)
+		want string
+	}{
+		"schema 1": {func(p *place) {
+			p.name("docker.io/library/old:1", p.addJSON(types.DockerManifestSchema1Signed, map[string]any{"schemaVersion": 1, "fsLayers": []string{}}))
+		}, "schema 1"},
+		"layer at a URL only": {func(p *place) {
+			l := p.layer(1, 100, types.DockerForeignLayer, gzipped)
+			l.desc.URLs = []string{"https://example.com/layer"}
+			delete(p.blobs, l.desc.Digest)
+			p.name("docker.io/library/old:1", p.manifest(amd64, "", l))
+		}, "address of its vendor"},
+		"missing manifest": {func(p *place) {
+			root := p.manifest(amd64, "")
+			delete(p.blobs, root.Digest)
+			p.name("docker.io/library/old:1", root)
+		}, "not found"},
+		"missing layer": {func(p *place) {
+			l := p.gzip(1, 100)
+			delete(p.blobs, l.desc.Digest)
+			p.name("docker.io/library/old:1", p.manifest(amd64, "", l))
+		}, "not found"},
+		"missing large layer": {func(p *place) {
+			l := p.gzip(1, 1<<20)
+			delete(p.blobs, l.desc.Digest)
+			p.name("docker.io/library/old:1", p.manifest(amd64, "", l))
+		}, "not found"},
+		"too few diffIDs": {func(p *place) {
+			config := p.addJSON(types.OCIConfigJSON, map[string]any{"os": "linux", "architecture": "amd64", "rootfs": map[string]any{"diff_ids": []string{}}})
+			p.name("docker.io/library/old:1", p.addJSON(types.OCIManifestSchema1, map[string]any{
+				"schemaVersion": 2, "config": config, "layers": []image.Descriptor{p.gzip(1, 10).desc}}))
+		}, "0 diffIDs for 1 layers"},
+		"two images of one name": {func(p *place) {
+			p.name("docker.io/library/old:1", p.manifest(amd64, "a"))
+			p.name("docker.io/library/old:1", p.manifest(amd64, "b"))
+		}, "two places that disagree"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlace()
+			c.fill(p)
+			dir := t.TempDir()
+			plan, err := bundle.NewPlan(t.Context(), []image.Set{p}, all)
+			if err == nil {
+				_, err = plan.WriteFile(t.Context(), filepath.Join(dir, "b.tar.zst"), bundle.WriteOptions{})
+			}
+			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "old:1") {
+				t.Errorf("error %v, expected one about old:1 and %q", err, c.want)
+			}
+			onlyFiles(t, dir)
+		})
+	}
+}
+
+// TestSourceFails ends the pack, without a file and without a temporary.
+func TestSourceFails(t *testing.T) {
+	boom := errors.New("boom")
+	for name, read := range map[string]func(image.Descriptor, io.Reader) io.Reader{
+		"error in a blob": func(d image.Descriptor, r io.Reader) io.Reader {
+			return io.MultiReader(io.LimitReader(r, d.Size/2), iotest.ErrReader(boom))
+		},
+		"early end":     func(d image.Descriptor, r io.Reader) io.Reader { return io.LimitReader(r, d.Size-1) },
+		"more than all": func(_ image.Descriptor, r io.Reader) io.Reader { return io.MultiReader(r, strings.NewReader("x")) },
+		"other bytes":   func(_ image.Descriptor, r io.Reader) io.Reader { return &flipper{r: r} },
+	} {
+		for _, kind := range []string{"one layer", "raw and gzip", "layer that is not as packed as it says"} {
+			t.Run(name+", "+kind, func(t *testing.T) {
+				p := newPlace()
+				kinds[kind](p)
+				plan, err := bundle.NewPlan(t.Context(), []image.Set{p}, all)
+				if err != nil {
+					t.Fatal(err)
+				}
+				p.read = read
+				dir := t.TempDir()
+				_, err = plan.WriteFile(t.Context(), filepath.Join(dir, "b.tar.zst"), bundle.WriteOptions{Jobs: 2})
+				var wrong *image.DigestError
+				if !errors.Is(err, boom) && !errors.As(err, &wrong) {
+					t.Errorf("error %v", err)
+				}
+				onlyFiles(t, dir)
+			})
+		}
+	}
+}
+
+// flipper changes the last byte that it reads.
+type flipper struct{ r io.Reader }
+
+func (f *flipper) Read(p []byte) (int, error) {
+	n, err := f.r.Read(p)
+	if n > 0 {
+		p[n-1] ^= 1
+	}
+	return n, err
+}
+
+// TestCanceled ends the pack likewise.
+func TestCanceled(t *testing.T) {
+	p := newPlace()
+	kinds["raw and gzip"](p)
+	plan, err := bundle.NewPlan(t.Context(), []image.Set{p}, all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	dir := t.TempDir()
+	_, err = plan.WriteFile(ctx, filepath.Join(dir, "b.tar.zst"), bundle.WriteOptions{Progress: func(int64) { cancel() }})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	onlyFiles(t, dir)
+}
+
+// TestExisting replaces a file, or does not.
+func TestExisting(t *testing.T) {
+	p := newPlace()
+	kinds["one layer"](p)
+	dir := t.TempDir()
+	path := filepath.Join(dir, "b.tar.zst")
+	write := func(o bundle.WriteOptions) (bundle.Summary, error) {
+		plan, err := bundle.NewPlan(t.Context(), []image.Set{p}, all)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return plan.WriteFile(t.Context(), path, o)
+	}
+	if s, err := write(bundle.WriteOptions{NoClobber: true}); err != nil || s.Replaced {
+		t.Fatalf("%+v %v", s, err)
+	}
+	if _, err := write(bundle.WriteOptions{NoClobber: true}); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("no clobber: %v", err)
+	}
+	if s, err := write(bundle.WriteOptions{}); err != nil || !s.Replaced {
+		t.Errorf("%+v %v", s, err)
+	}
+	onlyFiles(t, dir, "b.tar.zst", "b.tar.zst.sha256")
+	path = dir
+	if _, err := write(bundle.WriteOptions{}); err == nil {
+		t.Error("a folder was taken for an output file")
+	}
+}
+
+// TestVerifyFindsLies packs layers that are not what their images say: the
+// bundle is whole, but not sound.
+func TestVerifyFindsLies(t *testing.T) {
+	p := newPlace()
+	l := p.gzip(1, 100_000)
+	l.id = image.SHA256([]byte("something else"))
+	p.name("docker.io/library/a:1", p.manifest(amd64, "", l))
+	err := checked(t.Context(), packed(t, p, all, bundle.WriteOptions{}))
+	var damage *bundle.DamagedError
+	if !errors.As(err, &damage) || !strings.Contains(err.Error(), "diffID") {
+		t.Errorf("a layer with another diffID: %v", err)
+	}
+}
+
+// TestLevels leaves diffIDs to an engine if it is told to.
+func TestLevels(t *testing.T) {
+	p := newPlace()
+	l := p.gzip(1, 100_000)
+	l.id = image.SHA256([]byte("something else"))
+	p.name("docker.io/library/a:1", p.manifest(amd64, "", l))
+	file := packed(t, p, all, bundle.WriteOptions{})
+	b, err := bundle.Open(bytes.NewReader(file), int64(len(file)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	docs, err := verify.Read(t.Context(), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, report, err := verify.Check(t.Context(), docs, verify.Policy{Level: verify.Digests}); err != nil || report.DiffIDs {
+		t.Errorf("%+v %v", report, err)
+	}
+}

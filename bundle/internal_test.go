@@ -1,0 +1,191 @@
+package bundle
+
+import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"io"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// TestHeader is what archive/tar makes of a canonical header.
+func TestHeader(t *testing.T) {
+	for _, size := range []int64{0, 1, 511, 512, maxUSTAR - 1, maxUSTAR, maxUSTAR + 1, maxBundle} {
+		raw := header("blobs/sha256/abc", size)
+		if int64(len(raw)) != headerSize(size) {
+			t.Errorf("size %d: header has %d bytes", size, len(raw))
+		}
+		h, err := tar.NewReader(bytes.NewReader(raw)).Next()
+		if err != nil || h.Size != size || h.Name != "blobs/sha256/abc" || h.Mode != 0o644 {
+			t.Errorf("size %d: %+v, %v", size, h, err)
+		}
+	}
+}
+
+// TestRawFrame is a frame of the length that the formula says, which other
+// decoders read.
+func TestRawFrame(t *testing.T) {
+	for _, n := range []int64{0, 1, 255, 256, 65791, 65792, rawBlock - 1, rawBlock, rawBlock + 1, MaxFrame - 1, MaxFrame} {
+		content := bytes.Repeat([]byte("content "), int(n/8+1))[:n]
+		frame := newRawFrame(make([]byte, rawFrameSize(MaxFrame)), n)
+		rest := content
+		for _, gap := range frame.gaps {
+			rest = rest[copy(gap, rest):]
+		}
+		packed := frame.finish()
+		if int64(len(packed)) != rawFrameSize(n) {
+			t.Errorf("%d bytes: frame of %d, formula says %d", n, len(packed), rawFrameSize(n))
+		}
+		dec, err := zstd.NewReader(bytes.NewReader(packed))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(dec)
+		if err != nil || !bytes.Equal(got, content) {
+			t.Errorf("%d bytes: %d come back, %v", n, len(got), err)
+		}
+		if out, err := decodeFrame(newDecoder(), packed, nil, n); err != nil || !bytes.Equal(out, content) {
+			t.Errorf("%d bytes: own decoder gives %d, %v", n, len(out), err)
+		}
+	}
+}
+
+// TestGeometry cuts as FORMAT.md says.
+func TestGeometry(t *testing.T) {
+	g := newGeometry(slots(1000, -1, []Entry{{Name: "a", Size: MinOwnFrame - 1}, {Name: "b", Size: MinOwnFrame}, {Name: "c", Size: 2*MaxFrame + 5}}))
+	manifest := int64(512 + 1024)
+	a := manifest + 512
+	b := a + MinOwnFrame + 512
+	c := b + MinOwnFrame + 512
+	end := c + 2*MaxFrame + 512 + tarEnd
+	want := []int64{0, manifest, b, b + MinOwnFrame, c, c + MaxFrame, c + 2*MaxFrame, c + 2*MaxFrame + 5, end}
+	if len(want) != len(g.frames) {
+		t.Fatalf("frames %v, expected %v", g.frames, want)
+	}
+	for i := range want {
+		if want[i] != g.frames[i] {
+			t.Errorf("frames %v, expected %v", g.frames, want)
+			break
+		}
+	}
+	if g.size != end {
+		t.Errorf("size %d, expected %d", g.size, end)
+	}
+}
+
+// TestSeekTable accepts its own bytes only.
+func TestSeekTable(t *testing.T) {
+	table := seekTable([]frameSizes{{10, 20}, {30, 0}})
+	if rows, err := parseSeekTable(table); err != nil || len(rows) != 2 || rows[0] != (frameSizes{10, 20}) {
+		t.Errorf("%v %v", rows, err)
+	}
+	for n := range table {
+		if _, err := parseSeekTable(table[:n]); err == nil {
+			t.Errorf("accepted when cut to %d", n)
+		}
+	}
+}
+
+// FuzzManifest: what is accepted is encoded to the same bytes.
+func FuzzManifest(f *testing.F) {
+	for _, seed := range manifestSeeds {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		m, err := parseManifest(raw)
+		if err != nil {
+			return
+		}
+		again, err := m.encode()
+		if err != nil || !bytes.Equal(again, raw) {
+			t.Errorf("%q is encoded as %q, %v", raw, again, err)
+		}
+	})
+}
+
+const hex64 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+const soundManifest = `{
+ "format": 1,
+ "requires": [],
+ "images": [
+  {
+   "root": {
+    "mediaType": "application/vnd.oci.image.manifest.v1+json",
+    "digest": "sha256:` + hex64 + `",
+    "size": 0
+   },
+   "manifests": [
+    {
+     "manifest": "sha256:` + hex64 + `",
+     "config": "sha256:` + hex64 + `",
+     "diffIDs": []
+    }
+   ]
+  }
+ ],
+ "blobs": [
+  {
+   "digest": "sha256:` + hex64 + `",
+   "size": 0,
+   "stored": "as-is",
+   "entry": "blobs/sha256/` + hex64 + `"
+  }
+ ],
+ "entries": [
+  {
+   "name": "blobs/sha256/` + hex64 + `",
+   "size": 0,
+   "sha256": "` + hex64 + `"
+  }
+ ],
+ "size": 0
+}
+`
+
+var manifestSeeds = []string{soundManifest, `{}`, `{"format":2}`, `{"format":1,"requires":["x"]}`, soundManifest + " "}
+
+// TestManifest accepts the canonical form only.
+func TestManifest(t *testing.T) {
+	if _, err := parseManifest([]byte(soundManifest)); err != nil {
+		t.Fatal(err)
+	}
+	replace := func(old, new string) string {
+		changed := bytes.Replace([]byte(soundManifest), []byte(old), []byte(new), 1)
+		if bytes.Equal(changed, []byte(soundManifest)) {
+			t.Fatalf("%q does not occur", old)
+		}
+		return string(changed)
+	}
+	for name, raw := range map[string]string{
+		"member twice":            replace(`"requires": [],`, `"requires": [], "requires": [],`),
+		"member in another case":  replace(`"requires"`, `"Requires"`),
+		"unknown member":          replace(`"size": 0`+"\n}\n", `"size": 0,`+"\n"+` "more": 1`+"\n}\n"),
+		"other indentation":       replace(` "format"`, `  "format"`),
+		"text behind":             soundManifest + "x",
+		"no line feed":            soundManifest[:len(soundManifest)-1],
+		"format 0":                replace(`"format": 1`, `"format": 0`),
+		"upper-case digest":       replace(`"digest": "sha256:e3`, `"digest": "sha256:E3`),
+		"wrong sum of sizes":      replace(`"size": 0`+"\n}\n", `"size": 1`+"\n}\n"),
+		"entry that is not blobs": replace(`"name": "blobs/sha256/`, `"name": "../blobs/sha256/`),
+		"negative size":           replace(`"size": 0,`+"\n   \"stored\"", `"size": -1,`+"\n   \"stored\""),
+		"how it is stored":        replace(`as-is`, `delta`),
+		"name that is a path":     replace(`"root": {`, `"name": "../etc",`+"\n   "+`"root": {`),
+		"name without a tag":      replace(`"root": {`, `"name": "docker.io/library/a",`+"\n   "+`"root": {`),
+		"name not normalised":     replace(`"root": {`, `"name": "a:1",`+"\n   "+`"root": {`),
+		"root that is not there":  replace(`"digest": "sha256:e3`, `"digest": "sha256:03`),
+	} {
+		var damage *DamagedError
+		if _, err := parseManifest([]byte(raw)); !errors.As(err, &damage) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	var newer *NewerError
+	for _, raw := range []string{replace(`"format": 1`, `"format": 7`), replace(`"requires": []`, `"requires": ["delta"]`)} {
+		if _, err := parseManifest([]byte(raw)); !errors.As(err, &newer) {
+			t.Errorf("from a newer airgap: %v", err)
+		}
+	}
+}
