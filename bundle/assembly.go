@@ -2,12 +2,14 @@ package bundle
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
 	"hash"
 	"io"
 	"os"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -259,13 +261,13 @@ func (a *assembly) place(ctx context.Context, f *os.File, offs []int64, jobs int
 		defer front.failWith(ctx)()
 		return front.follow(f, offs, out.hash)
 	})
-	for i, s := range a.segments {
+	for _, i := range longestFirst(offs) {
 		if ctx.Err() != nil {
 			break
 		}
 		group.Go(func() error {
 			at := offs[i]
-			return a.produce(ctx, s, packedOnly, func(packed []byte) error {
+			return a.produce(ctx, a.segments[i], packedOnly, func(packed []byte) error {
 				_, err := f.WriteAt(packed, at)
 				at += int64(len(packed))
 				front.reach(i, at)
@@ -277,4 +279,16 @@ func (a *assembly) place(ctx context.Context, f *os.File, offs []int64, jobs int
 		return out, err
 	}
 	return out, a.end(io.MultiWriter(io.NewOffsetWriter(f, out.size), out.hash), &out)
+}
+
+// longestFirst orders segments so that the longest does not run alone at the end.
+func longestFirst(offs []int64) []int {
+	order := make([]int, len(offs)-1)
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		return cmp.Compare(offs[b+1]-offs[b], offs[a+1]-offs[a])
+	})
+	return order
 }
