@@ -1,0 +1,85 @@
+package load
+
+import (
+	"testing"
+
+	"airgap/bundle/image"
+	"airgap/verify"
+)
+
+func named(names ...string) verify.Image {
+	root := image.Root{Desc: image.Descriptor{Digest: image.SHA256([]byte(names[0]))}}
+	if names[0] != "" {
+		root.Name = names[0]
+		return verify.Image{Names: names, Graph: &image.Graph{Root: root}}
+	}
+	return verify.Image{Graph: &image.Graph{Root: root}}
+}
+
+var held = []verify.Image{
+	named("docker.io/library/postgres:15", "docker.io/library/postgres:latest"),
+	named("127.0.0.1:5000/team/app:v1"),
+	named(""),
+}
+
+// TestChoose applies --only and --rename.
+func TestChoose(t *testing.T) {
+	for name, c := range map[string]struct {
+		o       Options
+		want    [][]string
+		wantErr bool
+	}{
+		"all":               {Options{}, [][]string{{"docker.io/library/postgres:15", "docker.io/library/postgres:latest"}, {"127.0.0.1:5000/team/app:v1"}, nil}, false},
+		"familiar name":     {Options{Only: []string{"postgres:15"}}, [][]string{{"docker.io/library/postgres:15"}}, false},
+		"glob":              {Options{Only: []string{"postgres:*"}}, [][]string{{"docker.io/library/postgres:15", "docker.io/library/postgres:latest"}}, false},
+		"full name":         {Options{Only: []string{"127.0.0.1:5000/team/app:v1"}}, [][]string{{"127.0.0.1:5000/team/app:v1"}}, false},
+		"two globs":         {Options{Only: []string{"*:latest", "*/*/app:*"}}, [][]string{{"docker.io/library/postgres:latest"}, {"127.0.0.1:5000/team/app:v1"}}, false},
+		"nothing matches":   {Options{Only: []string{"postgres:15", "mysql"}}, nil, true},
+		"rename one":        {Options{Only: []string{"postgres:15"}, Rename: []Rename{{"postgres:15", "db:1"}}}, [][]string{{"docker.io/library/db:1"}}, false},
+		"strip registry":    {Options{Only: []string{"*/*/app:*"}, Rename: []Rename{{"127.0.0.1:5000/", ""}}}, [][]string{{"docker.io/team/app:v1"}}, false},
+		"other registry":    {Options{Only: []string{"*/*/app:*"}, Rename: []Rename{{"127.0.0.1:5000/team/", "registry.internal/x/"}}}, [][]string{{"registry.internal/x/app:v1"}}, false},
+		"first rule counts": {Options{Only: []string{"postgres:15"}, Rename: []Rename{{"postgres:15", "a:1"}, {"postgres:15", "b:1"}}}, [][]string{{"docker.io/library/a:1"}}, false},
+		"one name for two":  {Options{Rename: []Rename{{"postgres:15", "a:1"}, {"127.0.0.1:5000/team/app:v1", "a:1"}}}, nil, true},
+		"not a name":        {Options{Rename: []Rename{{"postgres:15", "Not A Name"}}}, nil, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := choose(held, c.o)
+			if (err != nil) != c.wantErr {
+				t.Fatalf("error %v", err)
+			}
+			if err != nil {
+				return
+			}
+			if len(got) != len(c.want) {
+				t.Fatalf("%d images, expected %d", len(got), len(c.want))
+			}
+			for i := range got {
+				if len(got[i].Names) != len(c.want[i]) {
+					t.Fatalf("names %q, expected %q", got[i].Names, c.want[i])
+				}
+				for j := range got[i].Names {
+					if got[i].Names[j] != c.want[i][j] {
+						t.Errorf("names %q, expected %q", got[i].Names, c.want[i])
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestParseRename accepts two names or two prefixes.
+func TestParseRename(t *testing.T) {
+	for s, want := range map[string]*Rename{
+		"a:1=b:2":            {"a:1", "b:2"},
+		"127.0.0.1:5000/=":   {"127.0.0.1:5000/", ""},
+		"a.example/=b.test/": {"a.example/", "b.test/"},
+		"a":                  nil,
+		"=b":                 nil,
+		"a/=b":               nil,
+	} {
+		got, err := ParseRename(s)
+		if want == nil && err == nil || want != nil && (err != nil || got != *want) {
+			t.Errorf("%q: %v, %v", s, got, err)
+		}
+	}
+}
