@@ -23,7 +23,6 @@ type Memory struct {
 	blobs map[image.Digest][]byte
 	users map[image.Digest]int // transactions that rely on a blob
 	names map[string]image.Descriptor
-	kept  []image.Descriptor // untagged roots
 }
 
 // NewMemory makes an empty place.
@@ -225,9 +224,6 @@ func (t *memoryTxn) Commit(ctx context.Context) ([]image.Tag, error) {
 	}
 	for _, name := range t.img.Names {
 		t.m.names[name] = root
-	}
-	if len(t.img.Names) == 0 && !t.committed {
-		t.m.kept = append(t.m.kept, root)
 	}
 	t.committed = true
 	return t.state.Tags, nil
