@@ -1,0 +1,243 @@
+package load_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"testing"
+
+	"airgap/bundle"
+	"airgap/bundle/image"
+	"airgap/bundle/store/storetest"
+	"airgap/verify"
+	"airgap/verify/load"
+)
+
+var all = image.Platforms{All: true}
+
+// documents packs a fixture and reads the bundle's documents.
+func documents(t *testing.T, f storetest.Fixture) *verify.Documents {
+	t.Helper()
+	set, err := f.Images.Open(t.Context(), f.Names, all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := bundle.NewPlan(t.Context(), []image.Set{set}, all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var buf bytes.Buffer
+	if _, err := plan.WriteTo(t.Context(), &buf, bundle.WriteOptions{TempDir: t.TempDir()}); err != nil {
+		t.Fatal(err)
+	}
+	b, err := bundle.Open(bytes.NewReader(buf.Bytes()), int64(buf.Len()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	docs, err := verify.Read(t.Context(), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return docs
+}
+
+func verified(t *testing.T, docs *verify.Documents) *verify.Verified {
+	t.Helper()
+	v, _, err := verify.Check(t.Context(), docs, verify.Policy{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// TestRun imports every fixture, twice: the second time there is nothing to do.
+func TestRun(t *testing.T) {
+	fixtures := storetest.Fixtures("run")
+	if len(fixtures) == 0 {
+		t.Fatal("no fixtures")
+	}
+	for _, f := range fixtures {
+		t.Run(f.Label, func(t *testing.T) {
+			docs := documents(t, f)
+			sink := storetest.NewMemory()
+			plan, err := load.NewPlan(t.Context(), sink, docs, load.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if plan.Unchanged() || len(sink.Digests()) != 0 {
+				t.Error("planning has changed something, or sees no need to")
+			}
+			if _, err := plan.Run(t.Context(), verified(t, docs), load.RunOptions{Parallel: 2}); err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range f.Names {
+				want, _ := f.Images.Find(name)
+				if got, ok := sink.Find(name); !ok || got.Digest != want.Digest {
+					t.Errorf("%s is %s, expected %s", name, got.Digest, want.Digest)
+				}
+			}
+			again, err := load.NewPlan(t.Context(), sink, docs, load.Options{})
+			if err != nil || !again.Unchanged() || again.Need() != 0 {
+				t.Errorf("the second time there is still something to do (%v)", err)
+			}
+		})
+	}
+}
+
+// TestProgress adds up to what the plan needs.
+func TestProgress(t *testing.T) {
+	docs := documents(t, storetest.NewFixture(t, "single manifest", "progress"))
+	plan, err := load.NewPlan(t.Context(), storetest.NewMemory(), docs, load.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fed, settled int64
+	_, err = plan.Run(t.Context(), verified(t, docs), load.RunOptions{
+		Fed: func(n int64) { fed += n }, Settled: func(n int64) { settled += n },
+	})
+	if err != nil || fed != plan.Need() || settled != plan.Need() || fed == 0 {
+		t.Errorf("fed %d, settled %d, needed %d, %v", fed, settled, plan.Need(), err)
+	}
+}
+
+// TestFails leaves no name and no blob behind, wherever a place fails before
+// the first name is set; after that it says which names are set.
+func TestFails(t *testing.T) {
+	f := storetest.NewFixture(t, "shared layers", "fails")
+	docs := documents(t, f)
+	v := verified(t, docs)
+	for _, call := range []string{"begin 1", "begin 2", "write 1", "write 2", "flush 1", "commit 1", "commit 2", "flush 2"} {
+		t.Run(call, func(t *testing.T) {
+			memory := storetest.NewMemory()
+			fault := storetest.Fault{Kind: storetest.Refused}
+			if _, err := fmt.Sscanf(call, "%s %d", &fault.Call, &fault.Nth); err != nil {
+				t.Fatal(err)
+			}
+			sink := storetest.NewFaults(t, fault).Sink(memory)
+			plan, err := load.NewPlan(t.Context(), sink, docs, load.Options{})
+			if err == nil {
+				_, err = plan.Run(t.Context(), v, load.RunOptions{})
+			}
+			if !errors.Is(err, storetest.ErrInjected) {
+				t.Fatalf("error %v", err)
+			}
+			var commit *load.CommitError
+			names := len(memory.Names())
+			switch isCommit := errors.As(err, &commit); {
+			case isCommit != (fault.Call == "commit"):
+				t.Errorf("error %v", err)
+			case isCommit && names != len(commit.Done):
+				t.Errorf("%d names are set, the error says %d", names, len(commit.Done))
+			case !isCommit && call != "flush 2" && (names != 0 || len(memory.Digests()) != 0):
+				t.Errorf("names %q and %d blobs are left", memory.Names(), len(memory.Digests()))
+			}
+		})
+	}
+}
+
+// TestNoReplace refuses to move a name, before anything is written.
+func TestNoReplace(t *testing.T) {
+	f := storetest.NewFixture(t, "single manifest", "new")
+	docs := documents(t, f)
+	old := storetest.NewFixture(t, "no layers", "old")
+	sink := old.Images
+	d, _ := sink.Find(old.Names[0])
+	sink.Name(f.Names[0], d)
+	var replace *load.ReplaceError
+	_, err := load.NewPlan(t.Context(), sink, docs, load.Options{NoReplace: true})
+	if !errors.As(err, &replace) || len(replace.Tags) != 1 || replace.Tags[0].Old != d.Digest {
+		t.Errorf("error %v", err)
+	}
+	plan, err := load.NewPlan(t.Context(), sink, docs, load.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := plan.Run(t.Context(), verified(t, docs), load.RunOptions{})
+	if err != nil || !slices.ContainsFunc(s.Tags, image.Tag.Moved) {
+		t.Errorf("%+v %v", s, err)
+	}
+}
+
+// TestPlatform refuses a bundle without the place's platform, by name.
+func TestPlatform(t *testing.T) {
+	docs := documents(t, storetest.NewFixture(t, "index with attestations", "platform"))
+	sink := storetest.NewMemory()
+	sink.Platform = image.Platform{OS: "linux", Architecture: "riscv64"}
+	_, err := load.NewPlan(t.Context(), sink, docs, load.Options{})
+	var missing *image.PlatformError
+	if !errors.As(err, &missing) || len(missing.Have) != 2 {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestUnverified cannot be imported: the zero Verified gives nothing.
+func TestUnverified(t *testing.T) {
+	docs := documents(t, storetest.NewFixture(t, "single manifest", "zero"))
+	sink := storetest.NewMemory()
+	plan, err := load.NewPlan(t.Context(), sink, docs, load.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := plan.Run(t.Context(), new(verify.Verified), load.RunOptions{}); err == nil {
+		t.Error("a bundle that has not been verified was imported")
+	}
+	if len(sink.Digests()) != 0 || len(sink.Names()) != 0 {
+		t.Error("something is left")
+	}
+}
+
+// TestChangingMedium: a medium that gives other bytes after the check is caught.
+func TestChangingMedium(t *testing.T) {
+	f := storetest.NewFixture(t, "raw layers", "medium")
+	set, err := f.Images.Open(t.Context(), f.Names, all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := bundle.NewPlan(t.Context(), []image.Set{set}, all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var buf bytes.Buffer
+	if _, err := p.WriteTo(t.Context(), &buf, bundle.WriteOptions{TempDir: t.TempDir()}); err != nil {
+		t.Fatal(err)
+	}
+	m := &medium{file: buf.Bytes()}
+	b, err := bundle.Open(m, int64(buf.Len()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	docs, err := verify.Read(t.Context(), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := verified(t, docs)
+	m.swap = true
+	sink := storetest.NewMemory()
+	plan, err := load.NewPlan(t.Context(), sink, docs, load.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = plan.Run(t.Context(), v, load.RunOptions{})
+	var damage *bundle.DamagedError
+	if !errors.As(err, &damage) || len(sink.Names()) != 0 {
+		t.Errorf("error %v, names %q", err, sink.Names())
+	}
+}
+
+// medium gives other bytes once swap is set.
+type medium struct {
+	file []byte
+	swap bool
+}
+
+func (m *medium) ReadAt(p []byte, off int64) (int, error) {
+	n, err := bytes.NewReader(m.file).ReadAt(p, off)
+	if m.swap && n > 40 {
+		p[n-20] ^= 4
+	}
+	return n, err
+}
+
+var _ io.ReaderAt = (*medium)(nil)
