@@ -31,7 +31,7 @@ func startService(log string, name string, args ...string) (*service, error) {
 	s := &service{cmd: exec.Command(name, args...), log: log, done: make(chan struct{})}
 	s.cmd.Stdout, s.cmd.Stderr = f, f
 	s.cmd.Env = append(os.Environ(), "HOME="+world.home)
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM} // also when the tests are killed
 	if err := s.cmd.Start(); err != nil {
 		return nil, err
 	}
