@@ -152,8 +152,8 @@ func (r result) ok(patterns ...string) result {
 	return r
 }
 
-// fails demands an exit status, one message that matches every pattern, and no
-// traces of a crash.
+// fails demands an exit status, one message that matches every pattern and
+// says what to do next, and no traces of a crash.
 func (r result) fails(code int, patterns ...string) result {
 	r.t.Helper()
 	if r.code != code {
@@ -161,6 +161,9 @@ func (r result) fails(code int, patterns ...string) result {
 	}
 	if n := len(regexp.MustCompile(`(?m)^airgap: error: `).FindAllString(r.err, -1)); n != 1 && code != exitInterrupted {
 		r.t.Errorf("%d error messages, expected one:\n%s", n, r)
+	}
+	if !strings.Contains(r.err, "\nairgap: hint: ") && code != exitInterrupted {
+		r.t.Errorf("no hint at what to do next:\n%s", r)
 	}
 	if strings.Contains(r.err, "panic:") || strings.Contains(r.err, "goroutine ") {
 		r.t.Errorf("it crashed:\n%s", r)

@@ -107,9 +107,40 @@ func TestOtherWays(t *testing.T) {
 		m.airgap("send", "--ssh", "ssh", s.dest()).ok()
 		m.shell("cmp bundle.tar.zst " + s.in + "/bundle.tar.zst")
 	})
+	t.Run("a host of ~/.ssh/config", func(t *testing.T) {
+		m.airgap("send", "bundle.tar.zst", "server:"+fresh(t, "alias")).ok()
+	})
 	t.Run("a folder", func(t *testing.T) {
 		stick := fresh(t, "stick")
 		m.airgap("send", stick).ok()
 		m.shell("cd " + stick + " && sha256sum -c bundle.tar.zst.sha256")
 	})
+}
+
+// TestOtherSources packs what other tools have written.
+func TestOtherSources(t *testing.T) {
+	src := needSources(t)
+	program(t, "skopeo", "skopeo")
+	target := there(t)
+	m := newMachine(t, "DOCKER_HOST="+target.host)
+	m.shell("docker -H " + src.engine.host + " save -o saved.tar e2e/app:v1 e2e/db:15")
+	m.shell("skopeo copy -q --src-tls-verify=false docker://" + src.registry.addr + "/e2e/app:v2 oci-archive:archive.tar:e2e/app:v2")
+	m.shell("skopeo copy -q --src-tls-verify=false docker://" + src.registry.addr + "/e2e/app:v2 oci:layout:e2e/app:v2")
+	for _, c := range []struct {
+		source string
+		names  []string
+	}{
+		{"docker-archive:saved.tar", []string{"e2e/app:v1", "e2e/db:15"}},
+		{"oci-archive:archive.tar", []string{"e2e/app:v2"}},
+		{"oci:layout:e2e/app:v2", []string{"e2e/app:v2"}},
+	} {
+		t.Run(c.source, func(t *testing.T) {
+			target.empty(t)
+			m.airgap("pack", c.source).ok()
+			m.airgap("unpack").ok()
+			for _, name := range c.names {
+				same(t, target, name, src.engine.identity(t, name), made[name])
+			}
+		})
+	}
 }
