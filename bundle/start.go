@@ -164,22 +164,36 @@ func (p *prefix) Read(out []byte) (int, error) {
 }
 
 func (p *prefix) next() error {
-	packed := make([]byte, min(rawFrameSize(MaxFrame), p.b.size-p.at))
-	if _, err := p.b.r.ReadAt(packed, p.at); err != nil {
-		return err
-	}
-	length, size, err := measureFrame(packed)
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return err
-	}
+	packed, size, err := p.frame()
 	if err != nil {
-		return errOtherEntry // some zstd, but not of this format
+		return err
 	}
-	p.at += int64(length)
+	p.at += int64(len(packed))
 	dec := p.b.pool.Get().(*zstd.Decoder)
 	defer p.b.pool.Put(dec)
-	if p.rest, err = decodeFrame(dec, packed[:length], nil, size); err != nil {
+	if p.rest, err = decodeFrame(dec, packed, nil, size); err != nil {
 		return damaged(manifestName, "%w", err)
 	}
 	return nil
+}
+
+// frame reads the frame at p.at. Most are far smaller than they may be, so it
+// tries with little before it reads more.
+func (p *prefix) frame() (packed []byte, size int64, err error) {
+	for try := int64(64 << 10); ; try *= 8 {
+		n := min(try, rawFrameSize(MaxFrame), p.b.size-p.at)
+		packed = make([]byte, n)
+		if _, err := p.b.r.ReadAt(packed, p.at); err != nil {
+			return nil, 0, err
+		}
+		length, size, err := measureFrame(packed)
+		switch {
+		case err == nil:
+			return packed[:length], size, nil
+		case !errors.Is(err, io.ErrUnexpectedEOF):
+			return nil, 0, errOtherEntry // some zstd, but not of this format
+		case n < try:
+			return nil, 0, err
+		}
+	}
 }
