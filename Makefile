@@ -1,0 +1,76 @@
+# What can be done with this tree. `make` alone prints the list.
+
+GO         ?= go
+PREFIX     ?= /usr/local
+VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+FUZZTIME   ?= 30s
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+# Static, without paths of this machine: the same source and Go give the same bytes.
+BUILD = CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
+PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+MAX_BYTES = 25000000
+
+.DEFAULT_GOAL = help
+.PHONY: help build install demo test race lint fuzz torture bench docs cross clean
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build bin/airgap
+	$(BUILD) -o bin/airgap ./cmd/airgap
+
+install: build ## install airgap, its man pages and its completions below PREFIX (/usr/local)
+	install -D -m 755 bin/airgap $(DESTDIR)$(PREFIX)/bin/airgap
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 docs/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	bin/airgap completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/airgap
+	bin/airgap completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_airgap
+	bin/airgap completion fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/airgap.fish
+
+demo: build ## show the whole way on sample images; needs nothing but Go
+	testdata/demo
+
+test: ## run all tests; says at the end what was skipped for want of an engine, sshd, …
+	@$(GO) test -json -timeout 20m ./... | $(GO) run ./internal/testreport
+
+race: ## run all tests but the end-to-end ones with the race detector; needs a C compiler
+	@CGO_ENABLED=1 $(GO) test -json -race -timeout 20m $$($(GO) list ./... | grep -v /internal/e2e) | $(GO) run ./internal/testreport
+
+lint: ## gofmt, go vet for every system, staticcheck; golangci-lint too if it is installed
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'lint: run gofmt -w on these'; exit 1; }
+	$(GO) vet ./...
+	GOOS=windows $(GO) vet ./...
+	GOOS=darwin $(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	@if command -v golangci-lint >/dev/null; then golangci-lint run; else echo 'lint: golangci-lint is not installed, its part was skipped'; fi
+
+fuzz: ## run every fuzz target for FUZZTIME (30s)
+	@found=; for package in $$($(GO) list ./...); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+	    found=1; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+	  done; \
+	done; test "$$found" || { echo 'fuzz: there are no targets'; exit 1; }
+
+torture: ## the long tests: every bit of a 64 KiB bundle flipped, and the like
+	AIRGAP_TORTURE=1 $(GO) test -v -timeout 4h -run 'Flip|Damage|Cut|Torture' ./bundle/... ./verify/... ./transfer/...
+
+bench: build ## measure airgap against what it replaces, into docs/BENCHMARKS.md
+	testdata/bench
+
+docs: ## write docs/reference.md and docs/man from the commands themselves
+	$(GO) test ./cmd/airgap -run '^TestDocs$$' -count 1 -update
+
+cross: ## build static binaries for all systems into dist/, none over 25 MB
+	@rm -rf dist && mkdir dist
+	@for platform in $(PLATFORMS); do \
+	  os=$${platform%/*} arch=$${platform#*/}; file=dist/airgap-$$os-$$arch; \
+	  if [ $$os = windows ]; then file=$$file.exe; fi; \
+	  GOOS=$$os GOARCH=$$arch $(BUILD) -o $$file ./cmd/airgap || exit 1; \
+	  size=$$(wc -c < $$file); printf '%s  %d bytes\n' $$file $$size; \
+	  if [ $$size -gt $(MAX_BYTES) ]; then echo "cross: $$file is over $(MAX_BYTES) bytes"; exit 1; fi; \
+	done
+
+clean: ## remove what make made
+	rm -rf bin dist demo
