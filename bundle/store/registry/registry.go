@@ -1,0 +1,153 @@
+// Package registry reads images from registries that speak the distribution
+// protocol. It is the only door to ggcr's remote: connecting and logging in are
+// ggcr's transport, the requests and what is made of their answers are here.
+//
+// A name is taken over HTTPS unless its host is a loopback address or listed in
+// [Options.PlainHTTP]; nothing else ever falls back to HTTP. Credentials are
+// those of Docker and of the containers tools, and go to the host that they are
+// for, never to where it redirects. Addresses in layer descriptors (urls) are
+// not followed.
+//
+// What fails for a while is tried again: connections that break, server errors,
+// and limits, with the pause that the registry asks for. A blob that is cut off
+// goes on where it stopped.
+//
+// Errors: a name or blob that is not there wraps image.ErrNotFound; everything
+// else that the registry or the way to it is to blame for is an [*Error]; wrong
+// bytes are an *image.DigestError.
+package registry
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	"golang.org/x/sync/errgroup"
+
+	"airgap/bundle/image"
+)
+
+// Origin is the transport that Roots of this package name.
+const Origin = "docker"
+
+// Options say how registries are reached.
+type Options struct {
+	CAFile    string   // PEM certificates that are trusted beside the system's
+	PlainHTTP []string // hosts (host or host:port) that may be reached without TLS
+	Jobs      int      // names looked up side by side; 0 for 4
+	UserAgent string   // goes before ggcr's own
+	// Note hears of pauses that a user should know about; may be nil.
+	Note func(format string, args ...any)
+}
+
+// Registry is an image.Source for names of any registry.
+type Registry struct {
+	base  *http.Transport
+	via   http.RoundTripper // base with all that is true for every request
+	plain plainHosts
+	keys  authn.Keychain
+	jobs  int
+	pause pause
+	idle  time.Duration // without a byte, after which a transfer counts as cut
+
+	mu    sync.Mutex
+	repos map[string]*repository
+}
+
+// Open prepares to reach registries. It reads CAFile and makes no connection.
+func Open(o Options) (*Registry, error) {
+	base, err := newTransport(o)
+	if err != nil {
+		return nil, err
+	}
+	r := &Registry{
+		base: base, plain: o.PlainHTTP, keys: authn.NewMultiKeychain(authn.DefaultKeychain, containersKeychain{}),
+		jobs: o.Jobs, pause: sleep, idle: time.Minute, repos: map[string]*repository{},
+	}
+	if r.jobs <= 0 {
+		r.jobs = 4
+	}
+	r.via = r.wrap(base, o)
+	return r, nil
+}
+
+// Close drops idle connections.
+func (r *Registry) Close() error {
+	r.base.CloseIdleConnections()
+	return nil
+}
+
+// Open gets the manifest or index of each name, given with or without
+// "docker://". A name with a digest gives an untagged Root. Platforms are
+// chosen by who reads the Set.
+func (r *Registry) Open(ctx context.Context, names []string, _ image.Platforms) (image.Set, error) {
+	roots := make([]root, len(names))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(r.jobs)
+	for i, given := range names {
+		group.Go(func() (err error) {
+			roots[i], err = r.resolve(ctx, given)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return newSet(roots), nil
+}
+
+// root is a resolved name: where it is and the document that it names.
+type root struct {
+	image.Root
+	repo *repository
+	raw  []byte
+}
+
+func (r *Registry) resolve(ctx context.Context, given string) (root, error) {
+	full, err := image.Normalize(strings.TrimPrefix(given, "docker://"))
+	if err != nil {
+		return root{}, err
+	}
+	ref, err := name.ParseReference(full)
+	if err != nil {
+		return root{}, fmt.Errorf("image name %q: %w", given, err)
+	}
+	repo, err := r.repository(ref.Context())
+	if err != nil {
+		return root{}, fmt.Errorf("image name %q: %w", given, err)
+	}
+	out := root{repo: repo, Root: image.Root{Name: full, Origin: Origin}}
+	if _, byDigest := ref.(name.Digest); byDigest {
+		out.Name = ""
+	}
+	out.Desc, out.raw, err = repo.manifest(ctx, ref.Identifier())
+	if err != nil {
+		return root{}, fmt.Errorf("image %q: %w", given, err)
+	}
+	return out, nil
+}
+
+// repository is the one connection to a repository.
+func (r *Registry) repository(ref name.Repository) (*repository, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if repo := r.repos[ref.Name()]; repo != nil {
+		return repo, nil
+	}
+	host := ref.RegistryStr()
+	if r.plain.allow(host) {
+		reg, err := name.NewRegistry(host, name.Insecure)
+		if err != nil {
+			return nil, err
+		}
+		ref = reg.Repo(ref.RepositoryStr())
+	}
+	repo := &repository{Repository: ref, from: r}
+	r.repos[ref.Name()] = repo
+	return repo, nil
+}

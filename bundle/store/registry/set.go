@@ -1,0 +1,107 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+
+	"airgap/bundle/image"
+)
+
+// set is some resolved names. It remembers which repository named a digest, so
+// that each blob is asked for where it is.
+type set struct {
+	roots []image.Root
+	repos []*repository
+	docs  map[image.Digest][]byte // those of the roots
+
+	mu sync.Mutex
+	at map[image.Digest]*repository
+}
+
+func newSet(roots []root) *set {
+	s := &set{docs: map[image.Digest][]byte{}, at: map[image.Digest]*repository{}}
+	for _, r := range roots {
+		s.roots = append(s.roots, r.Root)
+		s.docs[r.Desc.Digest] = r.raw
+		s.learn(r.repo, r.raw)
+		if !slices.Contains(s.repos, r.repo) {
+			s.repos = append(s.repos, r.repo)
+		}
+	}
+	return s
+}
+
+func (s *set) Roots() []image.Root { return s.roots }
+func (s *set) Close() error        { return nil }
+
+// learn notes that a document's blobs are where the document is.
+func (s *set) learn(repo *repository, raw []byte) {
+	var doc struct {
+		Manifests, Layers []image.Descriptor
+		Config            image.Descriptor
+	}
+	if json.Unmarshal(raw, &doc) != nil {
+		return // who parses it properly will say so
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range append(append(doc.Manifests, doc.Layers...), doc.Config) {
+		if s.at[d.Digest] == nil {
+			s.at[d.Digest] = repo
+		}
+	}
+}
+
+// candidates lists the repositories that may have a digest, the likeliest first.
+func (s *set) candidates(d image.Digest) []*repository {
+	s.mu.Lock()
+	likely := s.at[d]
+	s.mu.Unlock()
+	if likely == nil {
+		return s.repos
+	}
+	rest := slices.DeleteFunc(slices.Clone(s.repos), func(r *repository) bool { return r == likely })
+	return append([]*repository{likely}, rest...)
+}
+
+// Fetch implements image.Fetcher. Other repositories of the set are asked for
+// what the likeliest does not have.
+func (s *set) Fetch(ctx context.Context, d image.Descriptor) (io.ReadCloser, error) {
+	if err := image.CheckDigest(d.Digest); err != nil {
+		return nil, err
+	}
+	if raw, ok := s.docs[d.Digest]; ok {
+		return image.NewReader(io.NopCloser(bytes.NewReader(raw)), d), context.Cause(ctx)
+	}
+	var missing error = image.ErrNotFound
+	for _, repo := range s.candidates(d.Digest) {
+		r, err := s.fetch(ctx, repo, d)
+		if !errors.Is(err, image.ErrNotFound) {
+			return r, err
+		}
+		missing = err
+	}
+	return nil, fmt.Errorf("blob %s: %w", d.Digest, missing)
+}
+
+// fetch opens a blob, and reads a manifest to learn from it.
+func (s *set) fetch(ctx context.Context, repo *repository, d image.Descriptor) (io.ReadCloser, error) {
+	if !isManifest(d.MediaType) {
+		return openBlob(ctx, repo, d)
+	}
+	got, raw, err := repo.manifest(ctx, d.Digest.String())
+	if err != nil {
+		return nil, err
+	}
+	if got.Size != d.Size {
+		return nil, &image.DigestError{Want: d, GotSize: min(got.Size, d.Size+1)}
+	}
+	s.learn(repo, raw)
+	return image.NewReader(io.NopCloser(bytes.NewReader(raw)), d), nil
+}
