@@ -1,0 +1,284 @@
+// Package layout is a folder in the OCI image layout, as a place that images
+// come from and go to.
+//
+// Paths are made from checked digests and fixed names only; nothing that a
+// document says becomes a path. Blobs that are not regular files are refused.
+// Everything written goes to a temporary name first, is synced and renamed:
+// index.json comes last and makes the images visible, and what it said about
+// other images is kept as it was. An existing blob is taken over only when its
+// bytes have been read and are right.
+//
+// A layout has one index.json. Two processes that write to one layout at once
+// are not kept apart.
+//
+// Errors: a name or blob that is not there wraps image.ErrNotFound; what is no
+// layout is an [*Error]; wrong bytes are an *image.DigestError.
+package layout
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"airgap/bundle/image"
+)
+
+// Origin is the transport that Roots of this package name.
+const Origin = "oci"
+
+// Annotations of index.json that hold a name, the one to prefer first.
+const (
+	annotationContainerd = "io.containerd.image.name"
+	annotationOCI        = "org.opencontainers.image.ref.name"
+)
+
+const (
+	markerName = "oci-layout"
+	indexName  = "index.json"
+	version    = "1.0.0"
+)
+
+// Error says that a folder is not an OCI layout, and why.
+type Error struct {
+	Dir string
+	Why string
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("folder %q is no OCI layout: %s", e.Dir, e.Why) }
+
+// Layout is an OCI layout, an image.Source and an image.Sink.
+type Layout struct {
+	dir string
+
+	mu     sync.Mutex
+	blobs  map[image.Digest]*stored
+	made   []string // folders made for transactions that are open, outermost first
+	active int      // transactions that have written and are open
+}
+
+// Open opens an existing layout.
+func Open(dir string) (*Layout, error) {
+	l := &Layout{dir: dir, blobs: map[image.Digest]*stored{}}
+	if err := l.checkMarker(); err != nil {
+		return nil, err
+	}
+	_, err := l.readIndex()
+	return l, err
+}
+
+// Create opens a layout to write to, which need not exist: nothing is made
+// before the first write. A folder that holds other things is refused.
+func Create(dir string) (*Layout, error) {
+	entries, err := os.ReadDir(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), err == nil && len(entries) == 0:
+		return &Layout{dir: dir, blobs: map[image.Digest]*stored{}}, nil
+	case err != nil:
+		return nil, err
+	}
+	return Open(dir)
+}
+
+// Close does nothing.
+func (l *Layout) Close() error { return nil }
+
+func (l *Layout) checkMarker() error {
+	raw, err := readFile(filepath.Join(l.dir, markerName))
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(l.dir); err != nil {
+			return err
+		}
+		return &Error{l.dir, "it has no file oci-layout"}
+	}
+	if err != nil {
+		return err
+	}
+	var marker struct {
+		Version string `json:"imageLayoutVersion"`
+	}
+	if err := json.Unmarshal(raw, &marker); err != nil {
+		return &Error{l.dir, "oci-layout: " + err.Error()}
+	}
+	if !strings.HasPrefix(marker.Version, "1.") {
+		return &Error{l.dir, fmt.Sprintf("it is of version %q", marker.Version)}
+	}
+	return nil
+}
+
+// readFile reads a document that is no blob.
+func readFile(path string) ([]byte, error) {
+	f, err := openRegular(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	raw, err := io.ReadAll(io.LimitReader(f, image.MaxDocument+1))
+	if err == nil && len(raw) > image.MaxDocument {
+		err = fmt.Errorf("%q has more than %d bytes", path, image.MaxDocument)
+	}
+	return raw, err
+}
+
+// openRegular opens a regular file, and nothing that a link points to.
+func openRegular(path string) (*os.File, error) {
+	before, err := os.Lstat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !before.Mode().IsRegular() {
+		return nil, fmt.Errorf("%q is not a regular file", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	if after, err := f.Stat(); err != nil || !os.SameFile(before, after) {
+		f.Close()
+		return nil, errors.Join(err, fmt.Errorf("%q was replaced while it was opened", path))
+	}
+	return f, nil
+}
+
+// index is index.json. What is not understood is kept.
+type index struct {
+	fields    map[string]json.RawMessage
+	manifests []entry
+}
+
+// entry is a descriptor of index.json, as written and as understood.
+type entry struct {
+	raw  json.RawMessage
+	desc image.Descriptor
+}
+
+func (l *Layout) readIndex() (*index, error) {
+	raw, err := readFile(filepath.Join(l.dir, indexName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &Error{l.dir, "it has no file index.json"}
+	}
+	if err != nil {
+		return nil, err
+	}
+	var x index
+	if err := x.parse(raw); err != nil {
+		return nil, &Error{l.dir, "index.json: " + err.Error()}
+	}
+	return &x, nil
+}
+
+func (x *index) parse(raw []byte) error {
+	if err := image.CheckJSON(raw); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(raw, &x.fields); err != nil {
+		return err
+	}
+	var list []json.RawMessage
+	if err := json.Unmarshal(x.fields["manifests"], &list); err != nil {
+		return fmt.Errorf("manifests: %w", err)
+	}
+	for _, raw := range list {
+		e := entry{raw: raw}
+		if err := json.Unmarshal(raw, &e.desc); err != nil {
+			return fmt.Errorf("manifests: %w", err)
+		}
+		if err := image.CheckDigest(e.desc.Digest); err != nil {
+			return err
+		}
+		x.manifests = append(x.manifests, e)
+	}
+	return nil
+}
+
+func newIndex() *index {
+	return &index{fields: map[string]json.RawMessage{
+		"schemaVersion": json.RawMessage("2"),
+		"mediaType":     json.RawMessage(`"` + types.OCIImageIndex + `"`),
+	}}
+}
+
+func (x *index) bytes() ([]byte, error) {
+	list := []json.RawMessage{}
+	for _, e := range x.manifests {
+		list = append(list, e.raw)
+	}
+	raw, err := json.Marshal(list)
+	if err != nil {
+		return nil, err
+	}
+	x.fields["manifests"] = raw
+	return json.Marshal(x.fields)
+}
+
+// name is the normalised name of an entry; empty if it has none, or one that
+// names no repository, such as a bare tag.
+func (e entry) name() string {
+	for _, key := range []string{annotationContainerd, annotationOCI} {
+		given := e.desc.Annotations[key]
+		if !strings.ContainsAny(given, ":/") {
+			continue
+		}
+		if full, err := image.Normalize(given); err == nil && image.CheckName(full) == nil {
+			return full
+		}
+	}
+	return ""
+}
+
+// goesBy says whether a user means this entry by name: one of its annotations
+// as it is, its full name in any form, or its digest.
+func (e entry) goesBy(name string) bool {
+	if name == e.desc.Digest.String() || name == e.desc.Annotations[annotationContainerd] || name == e.desc.Annotations[annotationOCI] {
+		return true
+	}
+	full, err := image.Normalize(name)
+	return err == nil && full == e.name()
+}
+
+// blobPath is where a blob is. The digest is checked: it becomes a path.
+func (l *Layout) blobPath(d image.Digest) (string, error) {
+	if err := image.CheckDigest(d); err != nil {
+		return "", err
+	}
+	return filepath.Join(l.dir, "blobs", d.Algorithm, d.Hex), nil
+}
+
+// fetch opens a blob. Its reader verifies and ends with the context.
+func (l *Layout) fetch(ctx context.Context, d image.Descriptor) (io.ReadCloser, error) {
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	path, err := l.blobPath(d.Digest)
+	if err != nil {
+		return nil, err
+	}
+	f, err := openRegular(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("blob %s in %q: %w", d.Digest, l.dir, image.ErrNotFound)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return image.NewReader(file{f, ctx}, d), nil
+}
+
+type file struct {
+	*os.File
+	ctx context.Context
+}
+
+func (f file) Read(p []byte) (int, error) {
+	if err := context.Cause(f.ctx); err != nil {
+		return 0, err
+	}
+	return f.File.Read(p)
+}

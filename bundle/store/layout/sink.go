@@ -1,0 +1,416 @@
+package layout
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"airgap/bundle/image"
+)
+
+// stored is what this process knows of a blob file. Its lock is held while the
+// blob is read, written or removed.
+type stored struct {
+	sync.Mutex
+	right bool // the file is there, and its bytes are right
+	made  bool // by this process, for transactions that are not committed
+	users int  // open transactions that rely on it
+}
+
+func (l *Layout) stored(d image.Digest) *stored {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.blobs[d] == nil {
+		l.blobs[d] = &stored{}
+	}
+	return l.blobs[d]
+}
+
+// Begin implements image.Sink. Blobs that are there are read, to be sure of
+// them. A layout takes images for any platform.
+func (l *Layout) Begin(ctx context.Context, img image.Import) (image.Txn, error) {
+	t := &txn{l: l, img: img, held: map[image.Digest]*stored{}}
+	g := img.Graph
+	t.state.ID = g.Root.Desc.Digest
+	for _, d := range append(g.Documents(), g.Layers()...) {
+		there, err := t.compare(ctx, d)
+		if err != nil {
+			return nil, err
+		}
+		if !there {
+			t.state.Need = append(t.state.Need, d)
+			t.state.Size += d.Size
+		}
+	}
+	x, err := l.readIndexIfAny()
+	if err != nil {
+		return nil, err
+	}
+	t.state.Tags = t.tags(x)
+	t.state.Present = len(t.state.Need) == 0
+	return t, nil
+}
+
+func (l *Layout) readIndexIfAny() (*index, error) {
+	if _, err := os.Lstat(filepath.Join(l.dir, indexName)); errors.Is(err, fs.ErrNotExist) {
+		return newIndex(), nil
+	}
+	return l.readIndex()
+}
+
+// compare says whether a blob is there. One that another open transaction has
+// brought is held, for that one may be taken back.
+func (t *txn) compare(ctx context.Context, d image.Descriptor) (bool, error) {
+	s := t.l.stored(d.Digest)
+	s.Lock()
+	defer s.Unlock()
+	there, err := t.l.has(ctx, s, d)
+	if there && s.made {
+		t.hold(d.Digest, s)
+	}
+	return there, err
+}
+
+// has says whether a blob is there and right. A wrong one is as good as none.
+// The caller has locked s.
+func (l *Layout) has(ctx context.Context, s *stored, d image.Descriptor) (bool, error) {
+	if s.right {
+		return true, context.Cause(ctx)
+	}
+	r, err := l.fetch(ctx, d)
+	if err == nil {
+		_, err = io.Copy(io.Discard, r)
+		r.Close()
+	}
+	var wrong *image.DigestError
+	if errors.Is(err, image.ErrNotFound) || errors.As(err, &wrong) {
+		return false, nil
+	}
+	s.right = err == nil
+	return s.right, err
+}
+
+// Flush implements image.Sink.
+func (l *Layout) Flush(ctx context.Context) (durable bool, why string, err error) {
+	if err := context.Cause(ctx); err != nil {
+		return false, "", err
+	}
+	for _, dir := range []string{filepath.Join(l.dir, "blobs", "sha256"), filepath.Join(l.dir, "blobs"), l.dir, filepath.Dir(l.dir)} {
+		if err := syncFolder(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return false, "", err
+		}
+	}
+	if !canSyncFolders {
+		return false, "this system cannot flush a folder to its disk", nil
+	}
+	return true, "", nil
+}
+
+// txn is an image on its way into the layout.
+type txn struct {
+	l     *Layout
+	img   image.Import
+	state image.State
+
+	held      map[image.Digest]*stored // blobs that it relies on
+	active    bool                     // counted in Layout.active
+	written   bool
+	committed bool
+}
+
+func (t *txn) State() image.State { return t.state }
+
+// Write implements image.Txn: blobs one after the other, in the order in which
+// an interrupted one leaves no document without what it names.
+func (t *txn) Write(ctx context.Context, from image.Fetcher, done func(n int64)) error {
+	if err := t.l.enter(t); err != nil {
+		return err
+	}
+	for _, d := range slices.Backward(t.state.Need) {
+		if err := t.write(ctx, from, d); err != nil {
+			return err
+		}
+		done(d.Size)
+	}
+	t.written = true
+	return nil
+}
+
+// write brings one blob, unless another transaction has done so meanwhile.
+func (t *txn) write(ctx context.Context, from image.Fetcher, d image.Descriptor) error {
+	s := t.l.stored(d.Digest)
+	s.Lock()
+	defer s.Unlock()
+	there, err := t.l.has(ctx, s, d)
+	if err != nil {
+		return err
+	}
+	if !there {
+		if err := t.l.writeBlob(ctx, from, d); err != nil {
+			return fmt.Errorf("writing blob %s: %w", d.Digest, err)
+		}
+		s.right, s.made = true, true
+	}
+	t.hold(d.Digest, s)
+	return nil
+}
+
+// hold notes that the transaction relies on a blob, which the caller has locked.
+func (t *txn) hold(d image.Digest, s *stored) {
+	if t.held[d] == nil {
+		t.held[d] = s
+		s.users++
+	}
+}
+
+// writeBlob fetches a blob into a temporary file, syncs and renames it. What
+// from gives is verified here once more: it is the file that counts.
+func (l *Layout) writeBlob(ctx context.Context, from image.Fetcher, d image.Descriptor) error {
+	path, err := l.blobPath(d.Digest)
+	if err != nil {
+		return err
+	}
+	r, err := from.Fetch(ctx, d)
+	if err != nil {
+		return err
+	}
+	r = image.NewReader(r, d)
+	defer r.Close()
+	return createFile(path, func(f *os.File) error {
+		_, err := io.Copy(f, untilDone{r, ctx})
+		return err
+	})
+}
+
+// untilDone ends a reader with its context.
+type untilDone struct {
+	io.Reader
+	ctx context.Context
+}
+
+func (r untilDone) Read(p []byte) (int, error) {
+	if err := context.Cause(r.ctx); err != nil {
+		return 0, err
+	}
+	return r.Reader.Read(p)
+}
+
+// createFile makes path appear whole and synced, or not at all.
+func createFile(path string, fill func(*os.File) error) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), ".airgap-*.partial")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		f.Close()
+		if err != nil {
+			os.Remove(f.Name())
+		}
+	}()
+	if err := errors.Join(f.Chmod(0o644), fill(f)); err != nil {
+		return err
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+// enter counts a transaction that writes, and makes the folders for it.
+func (l *Layout) enter(t *txn) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if t.active || t.state.Present {
+		return nil
+	}
+	t.active = true
+	l.active++
+	return l.makeFolders(filepath.Join(l.dir, "blobs", "sha256"))
+}
+
+// makeFolders makes a folder and those above it, and remembers which were new.
+func (l *Layout) makeFolders(dir string) error {
+	err := os.Mkdir(dir, 0o755)
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return nil
+	case errors.Is(err, fs.ErrNotExist) && filepath.Dir(dir) != dir:
+		if err := l.makeFolders(filepath.Dir(dir)); err != nil {
+			return err
+		}
+		err = os.Mkdir(dir, 0o755)
+	}
+	if err == nil {
+		l.made = append(l.made, dir)
+	}
+	return err
+}
+
+// tags compares the transaction's names with an index.
+func (t *txn) tags(x *index) []image.Tag {
+	var tags []image.Tag
+	for _, name := range t.img.Names {
+		tag := image.Tag{Name: name, New: t.state.ID}
+		if i := slices.IndexFunc(x.manifests, func(e entry) bool { return e.name() == name }); i >= 0 {
+			tag.Old = x.manifests[i].desc.Digest
+		}
+		tags = append(tags, tag)
+	}
+	return tags
+}
+
+// Commit implements image.Txn: it writes index.json.
+func (t *txn) Commit(ctx context.Context) ([]image.Tag, error) {
+	if t.committed {
+		return t.state.Tags, nil
+	}
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	if !t.written && !t.state.Present {
+		return nil, fmt.Errorf("image %q was not written", t.img.Graph.Root.Label())
+	}
+	tags, err := t.l.commit(t)
+	if err != nil {
+		return nil, err
+	}
+	t.state.Tags, t.committed = tags, true
+	for _, s := range t.held {
+		s.Lock()
+		s.users--
+		s.made = false
+		s.Unlock()
+	}
+	return tags, nil
+}
+
+func (l *Layout) commit(t *txn) ([]image.Tag, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	x, err := l.readIndexIfAny()
+	if err != nil {
+		return nil, err
+	}
+	tags := t.tags(x)
+	if t.show(x) {
+		if err := l.writeIndex(x); err != nil {
+			return nil, err
+		}
+	}
+	l.made = nil
+	l.leave(t)
+	return tags, nil
+}
+
+// show makes the names in an index point to the image, and says whether that
+// changed it.
+func (t *txn) show(x *index) (changed bool) {
+	root := t.img.Graph.Root.Desc
+	names := t.img.Names
+	if len(names) == 0 {
+		names = []string{""}
+	}
+	for _, name := range names {
+		if slices.ContainsFunc(x.manifests, func(e entry) bool { return e.desc.Digest == root.Digest && (name == "" || e.name() == name) }) {
+			continue
+		}
+		changed = true
+		if name != "" {
+			x.manifests = slices.DeleteFunc(x.manifests, func(e entry) bool { return e.name() == name })
+		}
+		x.manifests = append(x.manifests, newEntry(root, name))
+	}
+	return changed
+}
+
+func newEntry(root image.Descriptor, name string) entry {
+	d := image.Descriptor{MediaType: root.MediaType, Digest: root.Digest, Size: root.Size}
+	if name != "" {
+		d.Annotations = map[string]string{annotationContainerd: name, annotationOCI: name}
+	}
+	raw, err := json.Marshal(d)
+	if err != nil {
+		panic(err) // strings and numbers always marshal
+	}
+	return entry{raw, d}
+}
+
+func (l *Layout) writeIndex(x *index) error {
+	raw, err := x.bytes()
+	if err != nil {
+		return err
+	}
+	if err := syncFolder(filepath.Join(l.dir, "blobs", "sha256")); err != nil {
+		return err
+	}
+	marker := filepath.Join(l.dir, markerName)
+	if _, err := os.Lstat(marker); errors.Is(err, fs.ErrNotExist) {
+		if err := createFile(marker, content([]byte(`{"imageLayoutVersion":"`+version+`"}`))); err != nil {
+			return err
+		}
+	}
+	return createFile(filepath.Join(l.dir, indexName), content(raw))
+}
+
+func content(b []byte) func(*os.File) error {
+	return func(f *os.File) error {
+		_, err := f.Write(b)
+		return err
+	}
+}
+
+// Abort implements image.Txn: blobs that nobody else relies on go, and the
+// folders that were made for them.
+func (t *txn) Abort(context.Context) error {
+	if t.committed {
+		return nil
+	}
+	var errs []error
+	for d, s := range t.held {
+		errs = append(errs, t.l.release(d, s))
+	}
+	clear(t.held)
+	t.written = false
+	t.l.mu.Lock()
+	defer t.l.mu.Unlock()
+	t.l.leave(t)
+	return errors.Join(errs...)
+}
+
+// release removes a blob after the last transaction that brought it.
+func (l *Layout) release(d image.Digest, s *stored) error {
+	s.Lock()
+	defer s.Unlock()
+	if s.users--; s.users > 0 || !s.made {
+		return nil
+	}
+	s.made, s.right = false, false
+	path, err := l.blobPath(d)
+	if err != nil {
+		return err
+	}
+	return os.Remove(path)
+}
+
+// leave ends a transaction. After the last one, folders that were made and are
+// empty go.
+func (l *Layout) leave(t *txn) {
+	if !t.active {
+		return
+	}
+	t.active = false
+	if l.active--; l.active > 0 {
+		return
+	}
+	for _, dir := range slices.Backward(l.made) {
+		os.Remove(dir) // fails where something is in it, as it should
+	}
+	l.made = nil
+}
