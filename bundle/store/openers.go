@@ -1,0 +1,50 @@
+package store
+
+import (
+	"context"
+	"errors"
+
+	"airgap/bundle/image"
+	"airgap/bundle/store/layout"
+	"airgap/bundle/store/registry"
+)
+
+// both is a place that images come from and go to.
+type both interface {
+	image.Source
+	image.Sink
+}
+
+// openers open the places; tests bring their own.
+type openers struct {
+	engine   func(ctx context.Context, o Options) (both, error)
+	registry func(o Options) (image.Source, error)
+	layout   func(dir string) (image.Source, error)
+	archive  func(path string, t transport) (image.Source, error)
+	create   func(dir string) (image.Sink, error)
+}
+
+var realOpeners = openers{
+	engine: func(context.Context, Options) (both, error) { return nil, errors.ErrUnsupported },
+	registry: func(o Options) (image.Source, error) {
+		return registry.Open(registry.Options{
+			CAFile: o.CAFile, PlainHTTP: o.PlainHTTP, Jobs: o.Jobs, UserAgent: o.UserAgent, Note: o.Note,
+		})
+	},
+	layout:  func(dir string) (image.Source, error) { return layout.Open(dir) },
+	archive: func(string, transport) (image.Source, error) { return nil, errors.ErrUnsupported },
+	create:  func(dir string) (image.Sink, error) { return layout.Create(dir) },
+}
+
+// source opens a place to read from.
+func (o openers) source(ctx context.Context, at place, options Options) (image.Source, error) {
+	switch at.transport {
+	case transportEngine:
+		return o.engine(ctx, options)
+	case transportRegistry:
+		return o.registry(options)
+	case transportLayout:
+		return o.layout(at.path)
+	}
+	return o.archive(at.path, at.transport)
+}

@@ -1,0 +1,183 @@
+// Package store picks the places that images come from and go to by the names
+// that users of skopeo and podman know:
+//
+//	docker-daemon:NAME          the Docker engine
+//	docker://NAME               a registry
+//	oci:DIR[:NAME]              a folder in the OCI layout; without NAME, all its images
+//	oci-archive:FILE[:NAME]     an OCI layout in a tar
+//	docker-archive:FILE[:NAME]  what docker save wrote
+//	NAME or ID                  the engine if it has it for the wanted platform,
+//	                            else the registry
+//
+// The names of one place are opened together, so that a place that streams
+// does it once. This package knows places and nothing of what is done with
+// them; it reads no image itself.
+//
+// Errors: a spec that cannot be understood is a [*SpecError]; all others are
+// those of the place.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"airgap/bundle/image"
+)
+
+// Options say how places are opened.
+type Options struct {
+	// From forces where names without a prefix come from: "engine" or
+	// "registry". Empty: the engine if it has them, else the registry.
+	From string
+	Want image.Platforms
+
+	CAFile    string   // certificates trusted for registries beside the system's
+	PlainHTTP []string // registries (host or host:port) that may be reached without TLS
+	Jobs      int      // requests side by side; 0 for what suits the place
+	UserAgent string
+
+	// Note hears what a user should know, such as which place was used.
+	Note func(format string, args ...any)
+}
+
+// SpecError says that a spec cannot be understood.
+type SpecError struct {
+	Spec string
+	Why  string
+}
+
+func (e *SpecError) Error() string { return fmt.Sprintf("image %q: %s", e.Spec, e.Why) }
+
+// Opened is what OpenAll has opened.
+type Opened struct {
+	Sets []image.Set // one per place, in the order in which places are first named
+
+	sources []image.Source
+}
+
+// Close closes all sets and their places.
+func (o Opened) Close() error {
+	var errs []error
+	for _, set := range o.Sets {
+		errs = append(errs, set.Close())
+	}
+	for _, source := range o.sources {
+		errs = append(errs, source.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// OpenAll opens the images that specs name.
+func OpenAll(ctx context.Context, specs []string, o Options) (Opened, error) {
+	p := &picker{Options: o, openers: realOpeners, at: map[place]image.Source{}}
+	if p.Note == nil {
+		p.Note = func(string, ...any) {}
+	}
+	err := p.pickAll(ctx, specs)
+	if err == nil {
+		err = p.openSets(ctx)
+	}
+	if err != nil {
+		p.opened.Close()
+		return Opened{}, err
+	}
+	return p.opened, nil
+}
+
+// OpenSink opens the place that images go to: "docker" (or the empty string)
+// or "oci:DIR".
+func OpenSink(ctx context.Context, spec string, o Options) (image.Sink, error) {
+	if dir, ok := strings.CutPrefix(spec, "oci:"); ok && dir != "" {
+		return realOpeners.create(dir)
+	}
+	if spec == "" || spec == "docker" || spec == "docker-daemon:" {
+		return realOpeners.engine(ctx, o)
+	}
+	return nil, &SpecError{spec, "not a place that images go to: docker or oci:DIR"}
+}
+
+// transport is the prefix of a spec.
+type transport string
+
+const (
+	transportEngine   transport = "docker-daemon:"
+	transportRegistry transport = "docker://"
+	transportLayout   transport = "oci:"
+	transportOCI      transport = "oci-archive:"
+	transportDocker   transport = "docker-archive:"
+	transportNone     transport = ""
+)
+
+var transports = []transport{transportEngine, transportRegistry, transportLayout, transportOCI, transportDocker}
+
+// place is where images are: a transport and, for files, a path.
+type place struct {
+	transport transport
+	path      string
+}
+
+// wanted is a place with the names that are wanted from it.
+type wanted struct {
+	place
+	names []string
+}
+
+// parse takes a spec apart.
+func parse(spec string) (place, string, error) {
+	for _, t := range transports {
+		rest, ok := strings.CutPrefix(spec, string(t))
+		if !ok {
+			continue
+		}
+		if rest == "" {
+			return place{}, "", &SpecError{spec, fmt.Sprintf("nothing follows %q", t)}
+		}
+		if t == transportEngine || t == transportRegistry {
+			return place{transport: t}, rest, nil
+		}
+		path, name := splitPath(rest)
+		return place{t, filepath.Clean(path)}, name, nil
+	}
+	if spec == "" {
+		return place{}, "", &SpecError{spec, "the name is empty"}
+	}
+	return place{}, spec, nil
+}
+
+// splitPath splits PATH[:NAME]. Both may hold colons: the first prefix that
+// exists is the path, else what is before the first colon.
+func splitPath(s string) (path, name string) {
+	if exists(s) {
+		return s, ""
+	}
+	first := -1
+	for i, c := range s {
+		if c != ':' || isDrive(s, i) {
+			continue
+		}
+		if exists(s[:i]) {
+			return s[:i], s[i+1:]
+		}
+		if first < 0 {
+			first = i
+		}
+	}
+	if first < 0 {
+		return s, ""
+	}
+	return s[:first], s[first+1:]
+}
+
+// isDrive says whether the colon at i ends a drive of Windows, as in C:\images.
+func isDrive(s string, i int) bool {
+	return i == 1 && len(s) > 2 && (s[2] == '\\' || s[2] == '/')
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
