@@ -2,6 +2,7 @@ package ui
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -49,4 +50,15 @@ func Percent(part, whole int64) string {
 		return "0 %"
 	}
 	return fmt.Sprintf("%d %%", int64(float64(part)/float64(whole)*100+0.5))
+}
+
+// Count is a number in a table.
+func Count(n int) string { return strconv.Itoa(n) }
+
+// Plural is a number with what it counts.
+func Plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
