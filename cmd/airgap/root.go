@@ -26,8 +26,8 @@ func Main(args []string, env *ui.Env) (status int) {
 	defer stop()
 	root := newRoot(env)
 	root.SetArgs(args)
-	if err := root.ExecuteContext(ctx); err != nil {
-		return int(env.Fail(explain(ctx, err)))
+	if cmd, err := root.ExecuteContextC(ctx); err != nil {
+		return int(env.Fail(explain(ctx, cmd.CommandPath(), err)))
 	}
 	return int(ui.OK)
 }
@@ -50,7 +50,7 @@ and proves that what arrived is what was packed.`,
 		Example: `  airgap pack postgres:15-alpine my-app:v1   # makes bundle.tar.zst
   airgap send user@server:/tmp               # over SSH; or: airgap send /media/usb
   airgap unpack bundle.tar.zst               # there: verify everything, then import`,
-		SilenceErrors: true, SilenceUsage: true,
+		SilenceErrors: true, SilenceUsage: true, SuggestionsMinimumDistance: 2,
 		Args: cobra.ArbitraryArgs,
 		RunE: runRoot,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
@@ -72,7 +72,7 @@ and proves that what arrived is what was packed.`,
 	root.SetHelpCommand(newHelp())
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, "%w", err) })
-	root.AddCommand(newVersion(), newCompletion())
+	root.AddCommand(newPack(), newVerify(), newUnpack(), newInspect(), newVersion(), newCompletion())
 	return root
 }
 

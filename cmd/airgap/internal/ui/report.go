@@ -3,6 +3,8 @@ package ui
 import (
 	"fmt"
 	"io"
+	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -34,47 +36,49 @@ type Printer struct {
 // Line prints one line.
 func (p *Printer) Line(format string, args ...any) { p.write(line(format, args...)) }
 
-// Table prints rows with their columns under one another. Cells of numbers,
-// which start with a digit, are set to the right except in the first column.
+// Table prints rows with their columns under one another, quantities to the
+// right. Columns that are empty in every row are left out.
 func (p *Printer) Table(head []string, rows [][]string) {
-	widths := make([]int, len(head))
-	for _, row := range append([][]string{head}, rows...) {
-		for i, cell := range row {
-			row[i] = Escape(cell)
-			widths[i] = max(widths[i], utf8.RuneCountInString(row[i]))
+	lines := make([]strings.Builder, len(rows)+1)
+	for i, title := range head {
+		column := []string{Escape(title)}
+		for _, row := range rows {
+			column = append(column, Escape(row[i]))
+		}
+		if strings.Join(column[1:], "") != "" {
+			addColumn(lines, column, i > 0)
 		}
 	}
-	for _, row := range append([][]string{head}, rows...) {
-		p.row(row, widths, rows)
+	for i := range lines {
+		p.write(strings.TrimRight(lines[i].String(), " "))
 	}
 }
 
-func (p *Printer) row(row []string, widths []int, rows [][]string) {
-	var b strings.Builder
-	for i, cell := range row {
-		space := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
-		if i > 0 {
-			b.WriteString("  ")
-		}
-		if i > 0 && numeric(rows, i) {
-			cell = space + cell
-		} else {
-			cell += space
-		}
-		b.WriteString(cell)
+// addColumn puts a column behind what the lines hold already.
+func addColumn(lines []strings.Builder, column []string, behind bool) {
+	width := 0
+	for _, cell := range column {
+		width = max(width, utf8.RuneCountInString(cell))
 	}
-	p.write(strings.TrimRight(b.String(), " "))
+	right := behind && numeric(column[1:])
+	for i, cell := range column {
+		space := strings.Repeat(" ", width-utf8.RuneCountInString(cell))
+		if right {
+			cell, space = space+cell, ""
+		}
+		if behind {
+			lines[i].WriteString("  ")
+		}
+		lines[i].WriteString(cell + space)
+	}
 }
+
+// quantity is a number, with its unit if it has one.
+var quantity = regexp.MustCompile(`^[0-9]+(\.[0-9]+)?( ?([kMGTPE]?B|%))?$`)
 
 // numeric says whether a column holds quantities.
-func numeric(rows [][]string, column int) bool {
-	for _, row := range rows {
-		cell := row[column]
-		if cell == "" || cell[0] < '0' || cell[0] > '9' || !strings.ContainsAny(cell, " %") && strings.Trim(cell, "0123456789") != "" {
-			return false
-		}
-	}
-	return len(rows) > 0
+func numeric(cells []string) bool {
+	return !slices.ContainsFunc(cells, func(cell string) bool { return !quantity.MatchString(cell) })
 }
 
 func (p *Printer) write(s string) {

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"airgap/bundle"
+	"airgap/cmd/airgap/internal/ui"
+)
+
+// defaultBundle is the name of a bundle where none is given.
+const defaultBundle = "bundle.tar.zst"
+
+// stdio stands for standard input or output where a file is expected.
+const stdio = "-"
+
+// bundleArg is the bundle that a command line names.
+func bundleArg(args []string) string {
+	if len(args) == 0 {
+		return defaultBundle
+	}
+	return args[0]
+}
+
+// bundleFile is an open bundle with the file that it is in.
+type bundleFile struct {
+	*bundle.Bundle
+	name string // as the user calls it
+	size int64  // of the file, in bytes
+	file *os.File
+}
+
+// Close closes the file.
+func (b *bundleFile) Close() error { return b.file.Close() }
+
+// openBundle opens a bundle. Errors about it bear its name.
+func openBundle(name string) (*bundleFile, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, noBundle(name, err)
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%q is not a regular file", name)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return newBundleFile(name, f, info.Size())
+}
+
+// noBundle is the error of a bundle that cannot be opened.
+func noBundle(name string, err error) error {
+	if name != defaultBundle || !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return &ui.Error{
+		Err: fmt.Errorf("there is no %s here", defaultBundle), Code: ui.Failed,
+		Hints: []string{"name the bundle, or make one: airgap pack IMAGE…"},
+	}
+}
+
+func newBundleFile(name string, f *os.File, size int64) (*bundleFile, error) {
+	b, err := bundle.Open(f, size)
+	if err != nil {
+		f.Close()
+		return nil, named(name, err)
+	}
+	return &bundleFile{b, name, size, f}, nil
+}
+
+// named says which bundle an error is about.
+func named(name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%q: %w", name, err)
+}
+
+// stageBundle takes in a bundle from standard input: it is kept in a file
+// without a name below dir, where it can be verified as a whole.
+func stageBundle(ctx context.Context, env *ui.Env, dir string) (*bundleFile, error) {
+	if env.InTerminal {
+		return nil, &ui.Error{
+			Err: errors.New("standard input is a terminal, not a bundle"), Code: ui.Usage,
+			Hints: []string{"airgap unpack - < " + defaultBundle},
+		}
+	}
+	f, err := os.CreateTemp(dir, "airgap-*.partial")
+	if err != nil {
+		return nil, err
+	}
+	forget := func() error { return os.Remove(f.Name()) }
+	if forget() == nil { // where an open file can lose its name, nothing is left even after a crash
+		forget = func() error { return nil }
+	}
+	progress := env.Progress("reading", 0)
+	size, err := bundle.Stage(ctx, counted{env.In, progress.Add}, f)
+	if err != nil {
+		progress.Stop()
+		return nil, errors.Join(named("standard input", err), f.Close(), forget())
+	}
+	progress.Done()
+	return newBundleFile("standard input", f, size)
+}
+
+// counted tells how many bytes are read.
+type counted struct {
+	io.Reader
+	add func(n int64)
+}
+
+func (c counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.add(int64(n))
+	return n, err
+}

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"strings"
+
+	"airgap/bundle/store"
+	"airgap/bundle/store/registry"
+	"airgap/cmd/airgap/internal/ui"
+)
+
+// ofPlaces knows the errors of registries and engines.
+func ofPlaces(path string, err error) (ui.Status, []string, bool) {
+	var r *registry.Error
+	var spec *store.SpecError
+	switch {
+	case errors.As(err, &spec):
+		return ui.Usage, []string{path + " --help"}, true
+	case errors.As(err, &r):
+		return ui.Failed, registryHints(r), true
+	}
+	return 0, nil, false
+}
+
+func registryHints(e *registry.Error) []string {
+	switch e.Kind {
+	case registry.Unauthorized:
+		return []string{"docker login " + e.Host}
+	case registry.Limited:
+		return []string{fmt.Sprintf("wait a while, or log in for a higher limit: docker login %s", e.Host)}
+	case registry.Unreachable:
+		return []string{unreachableHint(e)}
+	}
+	return []string{"run the command again; --verbose prints more"}
+}
+
+// unreachableHint tells trouble with certificates from trouble with the way.
+func unreachableHint(e *registry.Error) string {
+	var record tls.RecordHeaderError
+	var certificate *tls.CertificateVerificationError
+	switch {
+	case errors.As(e, &certificate):
+		return "trust its certificate: --ca-file FILE"
+	case errors.As(e, &record), strings.Contains(e.Error(), "HTTP response to HTTPS client"):
+		return "it speaks HTTP without TLS; if that is meant: --plain-http " + e.Host
+	}
+	return fmt.Sprintf("check the network, HTTPS_PROXY, and whether %s is the right host", e.Host)
+}

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"airgap/bundle/image"
+	"airgap/bundle/store"
+	"airgap/cmd/airgap/internal/ui"
+	"airgap/verify"
+)
+
+// inspectOptions are inspect's flags.
+type inspectOptions struct {
+	layers  bool
+	sources sourceOptions
+	wanted  image.Platforms
+}
+
+func newInspect() *cobra.Command {
+	var o inspectOptions
+	cmd := &cobra.Command{
+		Use:   "inspect [BUNDLE|IMAGE]",
+		Short: "show what is in a bundle or an image",
+		Long: `Inspect shows the images of a bundle, or an image wherever it is: platforms,
+digests and sizes, and with --layers what each layer weighs, which other images
+share it, and the command that made it. Of a bundle only the documents are read
+and proven; airgap verify proves the rest.
+
+What is a file here is taken as a bundle, bundle.tar.zst unless given; other
+names are images, with the prefixes of airgap pack:
+
+` + sourcesHelp,
+		Example: `  airgap inspect
+  airgap inspect --layers bundle.tar.zst
+  airgap inspect --layers my-app:v1
+  airgap inspect --platform all docker://postgres:15-alpine`,
+		Args:        wantArgs(0, 1, "at most one bundle or image"),
+		Annotations: statuses(ui.Damaged, ui.Refused, ui.Medium, ui.Engine),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if o.wanted, err = o.sources.parse(cmd); err != nil {
+				return err
+			}
+			return runInspect(cmd.Context(), ui.From(cmd.Context()), o, bundleArg(args))
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&o.layers, "layers", false, "show every layer")
+	o.sources.flags(flags)
+	return cmd
+}
+
+// runInspect is the whole of `airgap inspect`.
+func runInspect(ctx context.Context, env *ui.Env, o inspectOptions, what string) error {
+	look := inspectImage
+	if info, err := os.Stat(what); what == defaultBundle || err == nil && info.Mode().IsRegular() {
+		look = inspectBundle
+	}
+	answer, err := look(ctx, env, o, what)
+	if err != nil {
+		return err
+	}
+	answer.share()
+	if !o.layers {
+		answer.dropLayers()
+	}
+	return env.Report("summary", answer)
+}
+
+// inspectBundle reads the documents of a bundle.
+func inspectBundle(ctx context.Context, _ *ui.Env, _ inspectOptions, name string) (*inspectAnswer, error) {
+	b, err := openBundle(name)
+	if err != nil {
+		return nil, err
+	}
+	defer b.Close()
+	docs, err := verify.Read(ctx, b.Bundle)
+	if err != nil {
+		return nil, named(name, err)
+	}
+	a := &inspectAnswer{
+		Command: "inspect", Path: name, File: b.size, Bundle: b.ID().String(), Format: b.Manifest().Format,
+		Blobs: len(b.Manifest().Blobs), Size: docs.Total(),
+	}
+	for _, img := range docs.Images() {
+		a.Images = append(a.Images, describeGraph(label(img.Names, img.Graph.Root.Desc.Digest), img.Graph))
+	}
+	return a, nil
+}
+
+// inspectImage reads the documents of an image at its source.
+func inspectImage(ctx context.Context, env *ui.Env, o inspectOptions, spec string) (*inspectAnswer, error) {
+	if err := checkSpec(spec); err != nil {
+		return nil, &ui.Error{Err: err, Code: ui.Usage, Hints: []string{"airgap inspect --help"}}
+	}
+	opened, err := store.OpenAll(ctx, []string{spec}, o.sources.store(env, o.wanted, 0))
+	if err != nil {
+		return nil, err
+	}
+	defer opened.Close()
+	a := &inspectAnswer{Command: "inspect"}
+	for _, set := range opened.Sets {
+		images, err := describeSet(ctx, set, o.wanted)
+		if err != nil {
+			return nil, err
+		}
+		a.Images = append(a.Images, images...)
+	}
+	return a, nil
+}
+
+// describeSet describes the images of a set: from their documents, or from
+// what is known of those whose documents come only with their bytes.
+func describeSet(ctx context.Context, set image.Set, want image.Platforms) ([]inspectedImage, error) {
+	var list []inspectedImage
+	if s, ok := set.(image.Streamer); ok {
+		for _, e := range s.Estimate() {
+			list = append(list, describeEstimate(e))
+		}
+		return list, nil
+	}
+	chosen := want.Or(image.HostPlatform())
+	for _, root := range set.Roots() {
+		g, err := image.Read(ctx, set, root, chosen.Select)
+		if err != nil {
+			return nil, err
+		}
+		if len(g.Manifests) == 0 {
+			return nil, &image.PlatformError{Image: root.Label(), Want: chosen.List, Have: g.Offered()}
+		}
+		list = append(list, describeGraph(root.Label(), g))
+	}
+	return list, nil
+}

@@ -1,0 +1,241 @@
+package main
+
+import (
+	"slices"
+	"strings"
+
+	"airgap/bundle/image"
+	"airgap/cmd/airgap/internal/ui"
+)
+
+// inspectAnswer is what inspect has found out.
+type inspectAnswer struct {
+	Command string           `json:"command"`
+	Path    string           `json:"path,omitempty"` // of a bundle
+	File    int64            `json:"fileSize,omitempty"`
+	Bundle  string           `json:"bundle,omitempty"` // its id
+	Format  int              `json:"format,omitempty"`
+	Blobs   int              `json:"blobs,omitempty"`
+	Size    int64            `json:"size,omitempty"` // of the blobs, each once, in bytes
+	Images  []inspectedImage `json:"images"`
+}
+
+// inspectedImage is an image with its platforms.
+type inspectedImage struct {
+	Name      string              `json:"name"`
+	Digest    string              `json:"digest,omitempty"` // of its root
+	MediaType string              `json:"mediaType,omitempty"`
+	Platforms []inspectedPlatform `json:"platforms"`
+	Left      []left              `json:"leftOut,omitempty"`
+}
+
+// inspectedPlatform is one manifest of an image.
+type inspectedPlatform struct {
+	Platform string           `json:"platform"` // empty for an artifact
+	Manifest string           `json:"manifest,omitempty"`
+	ID       string           `json:"id,omitempty"` // image ID in a classic engine: the config's digest
+	Size     int64            `json:"size"`         // of manifest, config and layers, in bytes
+	Count    int              `json:"layerCount"`
+	Layers   []inspectedLayer `json:"layers,omitempty"`
+}
+
+// inspectedLayer is a layer, or an instruction of the build that made none.
+type inspectedLayer struct {
+	Digest    string   `json:"digest,omitempty"`
+	DiffID    string   `json:"diffID,omitempty"`
+	Size      int64    `json:"size"`
+	Share     float64  `json:"share"`                // of its image's size, 0 to 1
+	Shared    []string `json:"sharedWith,omitempty"` // other images that have it
+	CreatedBy string   `json:"createdBy"`
+	Empty     bool     `json:"empty,omitempty"`
+}
+
+func describeGraph(name string, g *image.Graph) inspectedImage {
+	img := inspectedImage{Name: name, Digest: g.Root.Desc.Digest.String(), MediaType: string(g.Root.Desc.MediaType)}
+	for _, m := range g.Manifests {
+		img.Platforms = append(img.Platforms, describeManifest(m))
+	}
+	for _, l := range g.Left {
+		out := left{Digest: l.Desc.Digest, Reason: l.Reason}
+		if l.Desc.Platform != nil {
+			out.Platform = l.Desc.Platform.String()
+		}
+		img.Left = append(img.Left, out)
+	}
+	return img
+}
+
+func describeManifest(m image.Manifest) inspectedPlatform {
+	p := inspectedPlatform{Manifest: m.Desc.Digest.String(), Size: m.Desc.Size + m.Config.Size, Count: len(m.Layers)}
+	for _, l := range m.Layers {
+		p.Size += l.Size
+	}
+	var history []image.History
+	if m.Image {
+		p.Platform, p.ID, history = m.Platform.String(), m.Config.Digest.String(), m.History
+	}
+	for _, h := range history {
+		if h.EmptyLayer {
+			p.Layers = append(p.Layers, inspectedLayer{CreatedBy: h.CreatedBy, Empty: true})
+		} else if n := layers(p.Layers); n < len(m.Layers) {
+			p.Layers = append(p.Layers, describeLayer(m, n, h.CreatedBy))
+		}
+	}
+	for n := layers(p.Layers); n < len(m.Layers); n++ { // a history that is too short, or none
+		p.Layers = append(p.Layers, describeLayer(m, n, ""))
+	}
+	return p.withShares()
+}
+
+// layers counts those that are not empty.
+func layers(list []inspectedLayer) (n int) {
+	for _, l := range list {
+		if !l.Empty {
+			n++
+		}
+	}
+	return n
+}
+
+func describeLayer(m image.Manifest, n int, createdBy string) inspectedLayer {
+	l := inspectedLayer{Digest: m.Layers[n].Digest.String(), Size: m.Layers[n].Size, CreatedBy: createdBy}
+	if n < len(m.DiffIDs) {
+		l.DiffID = m.DiffIDs[n].String()
+	}
+	return l
+}
+
+func describeEstimate(e image.Estimate) inspectedImage {
+	p := inspectedPlatform{Platform: e.Platform.String(), Size: e.Size, Count: len(e.Layers)}
+	if e.ID != (image.Digest{}) {
+		p.ID = e.ID.String()
+	}
+	for _, l := range e.Layers {
+		p.Layers = append(p.Layers, inspectedLayer{DiffID: l.DiffID.String(), Size: max(0, l.Size), CreatedBy: l.CreatedBy})
+	}
+	name := image.Familiar(e.Name)
+	if name == "" {
+		name = untagged(e.ID)
+	}
+	return inspectedImage{Name: name, Platforms: []inspectedPlatform{p.withShares()}}
+}
+
+func (p inspectedPlatform) withShares() inspectedPlatform {
+	for i := range p.Layers {
+		if p.Size > 0 {
+			p.Layers[i].Share = float64(p.Layers[i].Size) / float64(p.Size)
+		}
+	}
+	return p
+}
+
+// share notes on every layer which other images have it. A layer is the same
+// if its content is, whether it is compressed or not.
+func (a *inspectAnswer) share() {
+	users := map[string][]string{}
+	a.eachLayer(func(img *inspectedImage, l *inspectedLayer) {
+		if !slices.Contains(users[l.key()], img.Name) {
+			users[l.key()] = append(users[l.key()], img.Name)
+		}
+	})
+	a.eachLayer(func(img *inspectedImage, l *inspectedLayer) {
+		for _, name := range users[l.key()] {
+			if name != img.Name && !l.Empty {
+				l.Shared = append(l.Shared, name)
+			}
+		}
+	})
+}
+
+func (l *inspectedLayer) key() string {
+	if l.DiffID != "" {
+		return l.DiffID
+	}
+	return l.Digest
+}
+
+func (a *inspectAnswer) eachLayer(do func(*inspectedImage, *inspectedLayer)) {
+	for i := range a.Images {
+		for j := range a.Images[i].Platforms {
+			for k := range a.Images[i].Platforms[j].Layers {
+				do(&a.Images[i], &a.Images[i].Platforms[j].Layers[k])
+			}
+		}
+	}
+}
+
+func (a *inspectAnswer) dropLayers() {
+	for i := range a.Images {
+		for j := range a.Images[i].Platforms {
+			a.Images[i].Platforms[j].Layers = nil
+		}
+	}
+}
+
+// Text prints a table of the platforms, then the layers of each.
+func (a *inspectAnswer) Text(p *ui.Printer) {
+	var rows [][]string
+	for _, img := range a.Images {
+		for _, pl := range img.Platforms {
+			rows = append(rows, []string{img.Name, platformName(pl), ui.Count(pl.Count), ui.Size(pl.Size), img.Digest, pl.ID})
+		}
+	}
+	p.Table([]string{"IMAGE", "PLATFORM", "LAYERS", "SIZE", "DIGEST", "ID"}, rows)
+	for _, img := range a.Images {
+		for _, pl := range img.Platforms {
+			printLayers(p, img.Name, pl)
+		}
+		for _, l := range img.Left {
+			p.Line("%s: without %s: %s", img.Name, strings.TrimSpace(l.Platform+" "+l.Digest.String()), l.Reason)
+		}
+	}
+	if a.Bundle != "" {
+		p.Line("%s: %s in %s of %s, file of %s, bundle id %s", a.Path, ui.Plural(len(a.Images), "image"), ui.Plural(a.Blobs, "blob"), ui.Size(a.Size), ui.Size(a.File), a.Bundle)
+	}
+}
+
+func platformName(p inspectedPlatform) string {
+	if p.Platform == "" {
+		return "(artifact)"
+	}
+	return p.Platform
+}
+
+func printLayers(p *ui.Printer, name string, pl inspectedPlatform) {
+	if len(pl.Layers) == 0 {
+		return
+	}
+	p.Line("")
+	p.Line("%s %s", name, platformName(pl))
+	var rows [][]string
+	for _, l := range pl.Layers {
+		id, size, share := strings.TrimPrefix(l.key(), "sha256:"), ui.Size(l.Size), ui.Percent(l.Size, pl.Size)
+		if l.Empty {
+			id, size, share = "", "0 B", "0 %"
+		}
+		rows = append(rows, []string{id[:min(12, len(id))], size, share, strings.Join(l.Shared, " "), instruction(l.CreatedBy)})
+	}
+	p.Table([]string{"LAYER", "SIZE", "SHARE", "ALSO IN", "CREATED BY"}, rows)
+}
+
+// shell is what builders put before the command of a RUN.
+const shell = "/bin/sh -c "
+
+// instruction shortens what a builder noted to what its author wrote.
+func instruction(createdBy string) string {
+	s := strings.TrimSpace(createdBy)
+	if i := strings.Index(s, shell); strings.HasPrefix(s, "|") && i > 0 {
+		s = s[i:] // build arguments stand before it
+	}
+	if rest, ok := strings.CutPrefix(s, shell+"#(nop)"); ok {
+		s = strings.TrimSpace(rest)
+	} else if rest, ok := strings.CutPrefix(s, shell); ok {
+		s = "RUN " + rest
+	}
+	s = strings.Join(strings.Fields(strings.TrimSuffix(s, "# buildkit")), " ")
+	const most = 100
+	if text := []rune(s); len(text) > most {
+		return string(text[:most-1]) + "…"
+	}
+	return s
+}

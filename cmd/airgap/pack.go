@@ -1,0 +1,227 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"airgap/bundle"
+	"airgap/bundle/image"
+	"airgap/bundle/store"
+	"airgap/cmd/airgap/internal/ui"
+	"airgap/verify"
+)
+
+// packOptions are pack's flags.
+type packOptions struct {
+	output, list     string
+	level, tempDir   string
+	dryRun, verify   bool
+	noClobber        bool
+	jobs             int
+	sources          sourceOptions
+	wanted           image.Platforms
+	compressionLevel bundle.Level
+}
+
+func newPack() *cobra.Command {
+	var o packOptions
+	cmd := &cobra.Command{
+		Use:   "pack IMAGE…",
+		Short: "put images into one bundle",
+		Long: `Pack writes images, with what they share only once, to one file: the bundle.
+Beside it goes its sum for sha256sum -c. Equal images give an equal bundle.
+
+An IMAGE is a name or an image ID. Without a prefix it is taken from the local
+engine if that has it for the wanted platform, otherwise from its registry.
+A prefix says where from:
+
+` + sourcesHelp + `
+
+From a registry or a layout the digests of the images are kept; from an engine
+with a classic store only the image ID is, since that engine has nothing else.
+Nothing has the bundle's name before it is whole and on the disk.`,
+		Example: `  airgap pack postgres:15-alpine my-app:v1
+  airgap pack --platform linux/amd64,linux/arm64 docker://registry.example/app:v1
+  airgap pack -f images.txt -o /media/usb/bundle.tar.zst --verify
+  airgap pack --dry-run my-app:v1
+  airgap pack -o - my-app:v1 | ssh server airgap unpack -`,
+		Annotations: statuses(ui.Damaged, ui.Refused, ui.NoSpace, ui.Engine),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			specs, err := o.parse(cmd, args)
+			if err != nil {
+				return err
+			}
+			return runPack(cmd.Context(), ui.From(cmd.Context()), o, specs)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVarP(&o.output, "output", "o", defaultBundle, "write the bundle to `FILE`, or with - to standard output")
+	flags.StringVarP(&o.list, "file", "f", "", "take images from `FILE` too, one per line, # starts a comment; - for standard input")
+	flags.StringVar(&o.level, "level", "default", "how hard to compress: `fast|default|better`")
+	flags.BoolVar(&o.dryRun, "dry-run", false, "print what would be packed and write nothing")
+	flags.BoolVar(&o.verify, "verify", false, "read the bundle again afterwards and prove all of it, layers' contents too")
+	flags.BoolVar(&o.noClobber, "no-clobber", false, "refuse to replace a file")
+	flags.IntVar(&o.jobs, "jobs", 0, "do `N` things side by side; 0 for what suits the machine")
+	flags.StringVar(&o.tempDir, "tmpdir", "", "keep what an engine sends in `DIR` until it is packed (default the folder of the bundle)")
+	environment(flags, "level", "AIRGAP_LEVEL")
+	environment(flags, "jobs", "AIRGAP_JOBS")
+	environment(flags, "tmpdir", "AIRGAP_TMPDIR")
+	o.sources.flags(flags)
+	return cmd
+}
+
+// parse checks everything that can be checked before anything is opened.
+func (o *packOptions) parse(cmd *cobra.Command, args []string) (specs []string, err error) {
+	if o.compressionLevel, err = bundle.ParseLevel(o.level); err != nil {
+		return nil, usage(cmd, "%w", err)
+	}
+	if o.wanted, err = o.sources.parse(cmd); err != nil {
+		return nil, err
+	}
+	if specs, err = o.specs(cmd, args); err != nil {
+		return nil, err
+	}
+	switch {
+	case len(specs) == 0:
+		return nil, usage(cmd, "%s needs at least one image", cmd.CommandPath())
+	case o.jobs < 0:
+		return nil, usage(cmd, "--jobs %d is less than nothing", o.jobs)
+	case o.output == "":
+		return nil, usage(cmd, "--output is empty")
+	case o.output == stdio && o.verify:
+		return nil, usage(cmd, "--verify needs a file to read again, not standard output")
+	}
+	return specs, o.checkOutput(cmd, specs)
+}
+
+// checkOutput refuses to write over what is read, or archive bytes to a
+// terminal.
+func (o *packOptions) checkOutput(cmd *cobra.Command, specs []string) error {
+	if o.output == stdio {
+		if ui.From(cmd.Context()).OutTerminal && !o.dryRun {
+			return usage(cmd, "refusing to write a bundle to a terminal: send standard output to a file or a program")
+		}
+		return nil
+	}
+	inputs := []string{o.list}
+	for _, spec := range specs {
+		inputs = append(inputs, archivePaths(spec)...)
+	}
+	for _, input := range inputs {
+		for _, output := range []string{o.output, o.output + ".sha256"} {
+			if sameFile(input, output) {
+				return usage(cmd, "%q is to be read and written at once", output)
+			}
+		}
+	}
+	return nil
+}
+
+// runPack is the whole of `airgap pack`.
+func runPack(ctx context.Context, env *ui.Env, o packOptions, specs []string) error {
+	opened, err := store.OpenAll(ctx, specs, o.sources.store(env, o.wanted, o.jobs))
+	if err != nil {
+		return inState("nothing has been written", err)
+	}
+	defer opened.Close()
+	plan, err := bundle.NewPlan(ctx, opened.Sets, o.wanted)
+	if err != nil {
+		return inState("nothing has been written", err)
+	}
+	noteLosses(env, plan)
+	if o.dryRun {
+		return env.Report("plan", newPlanAnswer(plan, o.output))
+	}
+	summary, err := o.write(ctx, env, plan)
+	if err != nil {
+		return inState("no bundle has been written", err)
+	}
+	if o.verify {
+		if err := proveWritten(ctx, env, o.output); err != nil {
+			return inState("the bundle is there, but do not use it", err)
+		}
+	}
+	return env.Report("summary", newPackAnswer(summary, o.verify))
+}
+
+// write carries the plan out. With the bundle on standard output, the answer
+// goes to standard error.
+func (o packOptions) write(ctx context.Context, env *ui.Env, plan *bundle.Plan) (bundle.Summary, error) {
+	progress := env.Progress("packing", plan.Size)
+	defer progress.Stop()
+	options := bundle.WriteOptions{
+		Level: o.compressionLevel, Jobs: o.jobs, TempDir: o.tempDir, NoClobber: o.noClobber, Progress: progress.Add,
+	}
+	var summary bundle.Summary
+	var err error
+	if o.output == stdio {
+		summary, err = plan.WriteTo(ctx, env.Out, options)
+		env.Out = env.Err
+	} else {
+		summary, err = plan.WriteFile(ctx, o.output, options)
+	}
+	if err == nil {
+		progress.Done()
+	}
+	return summary, err
+}
+
+// noteLosses says what a person might expect to be in the bundle and is not.
+func noteLosses(env *ui.Env, plan *bundle.Plan) {
+	for _, img := range plan.Images {
+		for _, left := range img.Left {
+			what := left.Desc.Digest.String()
+			if left.Desc.Platform != nil && left.Desc.Platform.OS != "unknown" {
+				what = left.Desc.Platform.String()
+			}
+			env.Detail("%s: left out %s: %s", img.Name, what, left.Reason)
+		}
+	}
+}
+
+// proveWritten reads what has just been written as `airgap verify` would.
+func proveWritten(ctx context.Context, env *ui.Env, path string) error {
+	b, err := openBundle(path)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	docs, err := verify.Read(ctx, b.Bundle)
+	if err != nil {
+		return named(path, err)
+	}
+	_, _, err = check(ctx, env, docs, verify.Full)
+	return named(path, err)
+}
+
+// specs are the images of the command line and of the list.
+func (o *packOptions) specs(cmd *cobra.Command, args []string) ([]string, error) {
+	specs := args
+	if o.list != "" {
+		listed, err := readList(o.list, ui.From(cmd.Context()))
+		if err != nil {
+			return nil, fmt.Errorf("reading the list of images: %w", err)
+		}
+		specs = append(specs, listed...)
+	}
+	var errs []error
+	for _, spec := range specs {
+		errs = append(errs, checkSpec(spec))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, usage(cmd, "%w", err)
+	}
+	return specs, nil
+}
+
+// place is where a bundle is, for people.
+func place(path string) string {
+	if path == "" {
+		return "standard output"
+	}
+	return filepath.ToSlash(path)
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"airgap/bundle/image"
+	"airgap/bundle/store"
+	"airgap/cmd/airgap/internal/ui"
+)
+
+// sourcesHelp lists the places that images come from.
+const sourcesHelp = `  docker-daemon:NAME          the Docker engine of DOCKER_HOST or the current context
+  docker://NAME               the registry, with the logins of docker and podman
+  oci:DIR[:NAME]              an OCI image layout; without NAME all its images
+  oci-archive:FILE[:NAME]     an OCI image layout in a tar
+  docker-archive:FILE[:NAME]  a file that docker save made`
+
+// sourceOptions are the flags of all commands that read images from places.
+type sourceOptions struct {
+	platform, from, caFile string
+	plainHTTP              []string
+}
+
+func (o *sourceOptions) flags(flags *pflag.FlagSet) {
+	flags.StringVar(&o.platform, "platform", "", "take the platforms of a `LIST` such as linux/amd64,linux/arm64, or all (default: what an engine has, else linux on this architecture)")
+	flags.StringVar(&o.from, "from", "", "take names without a prefix only from here: `engine|registry`")
+	flags.StringVar(&o.caFile, "ca-file", "", "trust the certificates in `FILE` too when speaking to registries")
+	flags.StringSliceVar(&o.plainHTTP, "plain-http", nil, "speak HTTP without TLS to the registry `HOST[:PORT]`; loopback needs no such leave")
+	environment(flags, "platform", "AIRGAP_PLATFORM")
+	environment(flags, "ca-file", "AIRGAP_CA_FILE")
+	environment(flags, "plain-http", "AIRGAP_PLAIN_HTTP")
+}
+
+// parse checks the flags.
+func (o *sourceOptions) parse(cmd *cobra.Command) (image.Platforms, error) {
+	want, err := image.ParsePlatforms(o.platform)
+	if err != nil {
+		return want, usage(cmd, "--platform: %w", err)
+	}
+	if o.from != "" && o.from != "engine" && o.from != "registry" {
+		return want, usage(cmd, "--from %q is neither engine nor registry", o.from)
+	}
+	return want, nil
+}
+
+// store is what package store wants to know.
+func (o *sourceOptions) store(env *ui.Env, want image.Platforms, jobs int) store.Options {
+	return store.Options{
+		From: o.from, Want: want, CAFile: o.caFile, PlainHTTP: o.plainHTTP, Jobs: jobs,
+		UserAgent: "airgap/" + thisVersion(), Note: env.Note,
+	}
+}
+
+// readList reads images from a file, one per line.
+func readList(path string, env *ui.Env) ([]string, error) {
+	var r io.Reader = env.In
+	if path != stdio {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		r = f
+	}
+	var specs []string
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		text, _, _ := strings.Cut(lines.Text(), "#")
+		if text = strings.TrimSpace(strings.TrimPrefix(text, "\ufeff")); text != "" {
+			specs = append(specs, text)
+		}
+	}
+	return specs, lines.Err()
+}
+
+// imageID is what engines accept as one.
+var imageID = regexp.MustCompile(`^(sha256:)?[0-9a-f]{4,64}$`)
+
+// checkSpec refuses what cannot be a name, before any place is asked for it.
+func checkSpec(spec string) error {
+	for _, transport := range []string{"oci:", "oci-archive:", "docker-archive:"} {
+		if path, ok := strings.CutPrefix(spec, transport); ok {
+			if path == "" {
+				return fmt.Errorf("%q: the path is missing", spec)
+			}
+			return nil
+		}
+	}
+	name := strings.TrimPrefix(spec, "docker-daemon:")
+	if imageID.MatchString(name) {
+		return nil
+	}
+	_, err := image.Normalize(strings.TrimPrefix(spec[len(spec)-len(name):], "docker://"))
+	return err
+}
+
+// archivePaths are the files that a spec may mean: both a path and the name
+// behind it can hold colons.
+func archivePaths(spec string) []string {
+	transport, rest, ok := strings.Cut(spec, ":")
+	if !ok || !strings.HasSuffix(transport, "-archive") {
+		return nil
+	}
+	paths := []string{rest}
+	for i, c := range rest {
+		if c == ':' {
+			paths = append(paths, rest[:i])
+		}
+	}
+	return paths
+}
+
+// sameFile says whether two paths are one file that exists.
+func sameFile(a, b string) bool {
+	if a == "" || b == "" {
+		return false
+	}
+	infoA, errA := os.Stat(a)
+	infoB, errB := os.Stat(b)
+	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
+}

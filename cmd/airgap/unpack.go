@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"airgap/bundle/image"
+	"airgap/bundle/store"
+	"airgap/cmd/airgap/internal/ui"
+	"airgap/verify"
+	"airgap/verify/load"
+)
+
+// unpackOptions are unpack's flags.
+type unpackOptions struct {
+	to, platform      string
+	only, rename      []string
+	noReplace, dryRun bool
+	wanted            image.Platforms
+	load              load.Options
+}
+
+func newUnpack() *cobra.Command {
+	var o unpackOptions
+	cmd := &cobra.Command{
+		Use:   "unpack [BUNDLE|-]",
+		Short: "verify a bundle and import its images",
+		Long: `Unpack proves a bundle and then imports its images into the Docker engine of
+DOCKER_HOST or of the current context, or into an OCI image layout. Nothing gets
+a name before everything is proven and the engine holds exactly what the bundle
+says; names are set last. Names move as with docker load, each with what it
+pointed to before. An image that is there already is neither read nor written.
+
+BUNDLE is bundle.tar.zst unless given; a bundle that has been decompressed
+(bundle.tar) is as good. With - it comes from standard input and is kept in the
+folder for temporary files until all of it is verified.
+
+--rename takes a whole name, or a prefix that ends in "/":
+--rename 127.0.0.1:5000/= takes that registry off all names.`,
+		Example: `  airgap unpack
+  airgap unpack --dry-run /media/usb/bundle.tar.zst
+  airgap unpack --only 'my-app:*' --rename my-app:v1=registry.internal/my-app:v1
+  airgap unpack --to oci:layout
+  DOCKER_HOST=ssh://user@server airgap unpack`,
+		Args:        wantArgs(0, 1, "at most one bundle"),
+		Annotations: statuses(ui.Damaged, ui.Refused, ui.NoSpace, ui.Medium, ui.Engine),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.parse(cmd); err != nil {
+				return err
+			}
+			return runUnpack(cmd.Context(), ui.From(cmd.Context()), o, bundleArg(args))
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&o.to, "to", "docker", "import into `docker|oci:DIR`")
+	flags.StringArrayVar(&o.only, "only", nil, "import only images whose name matches `GLOB`; may be repeated")
+	flags.StringArrayVar(&o.rename, "rename", nil, "give images other names: `OLD=NEW`; may be repeated, the first that fits counts")
+	flags.StringVar(&o.platform, "platform", "", "import this platform, such as linux/amd64 (default the engine's; for a layout all)")
+	flags.BoolVar(&o.noReplace, "no-replace", false, "refuse to move a name that points to another image")
+	flags.BoolVar(&o.dryRun, "dry-run", false, "print what would change and change nothing")
+	environment(flags, "to", "AIRGAP_TO")
+	return cmd
+}
+
+// parse checks the flags.
+func (o *unpackOptions) parse(cmd *cobra.Command) (err error) {
+	if o.to != "docker" && (!strings.HasPrefix(o.to, "oci:") || o.to == "oci:") {
+		return usage(cmd, "--to %q is neither docker nor oci:DIR", o.to)
+	}
+	if o.wanted, err = image.ParsePlatforms(o.platform); err != nil {
+		return usage(cmd, "--platform: %w", err)
+	}
+	o.load = load.Options{Only: o.only, NoReplace: o.noReplace}
+	for _, text := range o.rename {
+		r, err := load.ParseRename(text)
+		if err != nil {
+			return usage(cmd, "--rename: %w", err)
+		}
+		o.load.Rename = append(o.load.Rename, r)
+	}
+	return nil
+}
+
+// runUnpack is the whole of `airgap unpack`.
+func runUnpack(ctx context.Context, env *ui.Env, o unpackOptions, name string) error {
+	b, err := openOrStage(ctx, env, name)
+	if err != nil {
+		return inState(untouched, err)
+	}
+	defer b.Close()
+	docs, err := verify.Read(ctx, b.Bundle)
+	if err != nil {
+		return inState(untouched, named(b.name, err))
+	}
+	sink, err := store.OpenSink(ctx, o.to, store.Options{Want: o.wanted, Note: env.Note})
+	if err != nil {
+		return inState(untouched, err)
+	}
+	defer sink.Close()
+	plan, err := load.NewPlan(ctx, sink, docs, o.load)
+	if err != nil {
+		return inState(untouched, err)
+	}
+	if o.dryRun || plan.Unchanged() {
+		return env.Report(o.kind(), newUnpackAnswer(o, b, plan, load.Summary{Durable: true}))
+	}
+	verified, _, err := check(ctx, env, docs, o.level())
+	if err != nil {
+		return inState(untouched, named(b.name, err))
+	}
+	summary, err := carryOut(ctx, env, plan, verified)
+	if err != nil {
+		return err
+	}
+	return env.Report(o.kind(), newUnpackAnswer(o, b, plan, summary))
+}
+
+// untouched is the state of things before anything is imported.
+const untouched = "nothing has been changed"
+
+// openOrStage opens a bundle, from standard input too.
+func openOrStage(ctx context.Context, env *ui.Env, name string) (*bundleFile, error) {
+	if name == stdio {
+		return stageBundle(ctx, env, "")
+	}
+	return openBundle(name)
+}
+
+// level is what has to be proven beforehand: an engine compares every layer
+// with its diffID itself while it unpacks it.
+func (o unpackOptions) level() verify.Level {
+	if o.to == "docker" {
+		return verify.Digests
+	}
+	return verify.Full
+}
+
+func (o unpackOptions) kind() string {
+	if o.dryRun {
+		return "plan"
+	}
+	return "summary"
+}
+
+// carryOut imports what has been planned, showing how far the place is.
+func carryOut(ctx context.Context, env *ui.Env, plan *load.Plan, v *verify.Verified) (load.Summary, error) {
+	progress := env.Progress("importing", plan.Need())
+	defer progress.Stop()
+	summary, err := plan.Run(ctx, v, load.RunOptions{Parallel: sideBySide, Settled: progress.Add})
+	var half *load.CommitError
+	switch {
+	case errors.As(err, &half):
+		return summary, inState("all images are there, but not all names are set", err)
+	case err != nil:
+		return summary, inState("what had been brought was taken back, and no name has changed", err)
+	}
+	progress.Done()
+	if !summary.Durable {
+		env.Warn("it is not confirmed that everything is on the disk: %s", summary.Why)
+	}
+	return summary, nil
+}
+
+// sideBySide is how many images are imported at once: two, as an engine is
+// busy with one while the next is read and hashed.
+const sideBySide = 2

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"airgap/bundle/image"
+	"airgap/cmd/airgap/internal/ui"
+	"airgap/verify/load"
+)
+
+// unpackAnswer is what unpack has done, or would do.
+type unpackAnswer struct {
+	Command string          `json:"command"`
+	Path    string          `json:"path"`
+	Bundle  image.Digest    `json:"bundle"`
+	To      string          `json:"to"`
+	Images  []unpackedImage `json:"images"`
+	Durable bool            `json:"durable"` // flushed to the place's disk
+	Why     string          `json:"notDurableBecause,omitempty"`
+	dryRun  bool
+}
+
+// unpackedImage is one image in the place.
+type unpackedImage struct {
+	Image     string        `json:"image"` // its name in the bundle
+	ID        image.Digest  `json:"id"`    // as the place's own commands show it
+	Platform  string        `json:"platform,omitempty"`
+	Present   bool          `json:"present"`   // its content was there before
+	Unchanged bool          `json:"unchanged"` // and so were its names
+	Size      int64         `json:"size"`      // of blobs that were brought, in bytes
+	Tags      []unpackedTag `json:"tags"`
+}
+
+// unpackedTag is a name in the place.
+type unpackedTag struct {
+	Name  string `json:"name"`
+	Old   string `json:"old,omitempty"` // what it pointed to before
+	Moved bool   `json:"moved"`
+}
+
+func newUnpackAnswer(o unpackOptions, b *bundleFile, plan *load.Plan, s load.Summary) unpackAnswer {
+	a := unpackAnswer{
+		Command: "unpack", Path: b.name, Bundle: b.ID(), To: o.to, Durable: s.Durable, Why: s.Why, dryRun: o.dryRun,
+	}
+	for _, item := range plan.Items {
+		img := unpackedImage{
+			Image: item.Label, ID: item.State.ID, Present: item.State.Present, Unchanged: item.Unchanged(), Tags: []unpackedTag{},
+		}
+		if item.State.Platform.OS != "" {
+			img.Platform = item.State.Platform.String()
+		}
+		if !img.Present {
+			img.Size = item.State.Size
+		}
+		for _, t := range item.State.Tags {
+			tag := unpackedTag{Name: image.Familiar(t.Name), Moved: t.Moved()}
+			if t.Old != (image.Digest{}) {
+				tag.Old = t.Old.String()
+			}
+			img.Tags = append(img.Tags, tag)
+		}
+		a.Images = append(a.Images, img)
+	}
+	return a
+}
+
+// Text prints a table of the images, then the names that moved.
+func (a unpackAnswer) Text(p *ui.Printer) {
+	var rows [][]string
+	unchanged := 0
+	for _, img := range a.Images {
+		if img.Unchanged {
+			unchanged++
+		}
+		for _, name := range img.names() {
+			rows = append(rows, []string{name, img.Platform, img.ID.String(), img.did(a.dryRun)})
+		}
+	}
+	p.Table([]string{"IMAGE", "PLATFORM", "ID", "RESULT"}, rows)
+	for _, img := range a.Images {
+		for _, t := range img.Tags {
+			if t.Moved {
+				p.Line("%s: the name pointed to %s before", t.Name, t.Old)
+			}
+		}
+	}
+	switch {
+	case a.dryRun:
+		p.Line("%s: nothing has been changed", a.To)
+	case unchanged == len(a.Images):
+		p.Line("%s: unchanged, all images of %s were there already", a.To, a.Path)
+	default:
+		p.Line("%s: verified and imported %s, %s", a.Path, ui.Plural(len(a.Images), "image"), a.unchangedText(unchanged))
+	}
+}
+
+func (a unpackAnswer) unchangedText(n int) string {
+	if n == 0 {
+		return "bundle id " + a.Bundle.String()
+	}
+	return ui.Plural(n, "image") + " of these unchanged, bundle id " + a.Bundle.String()
+}
+
+// names are those that the image has now, or what stands for none.
+func (img unpackedImage) names() []string {
+	if len(img.Tags) == 0 {
+		return []string{"<untagged>"}
+	}
+	var names []string
+	for _, t := range img.Tags {
+		names = append(names, t.Name)
+	}
+	return names
+}
+
+// did says what has been, or would be, done with the image.
+func (img unpackedImage) did(dryRun bool) string {
+	switch {
+	case img.Unchanged:
+		return "already there"
+	case img.Present && dryRun:
+		return "already there, would be named"
+	case img.Present:
+		return "already there, named"
+	case dryRun:
+		return "would be imported, " + ui.Size(img.Size)
+	}
+	return "imported"
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"airgap/bundle/image"
+	"airgap/cmd/airgap/internal/ui"
+	"airgap/verify"
+)
+
+func newVerify() *cobra.Command {
+	return &cobra.Command{
+		Use:   "verify [BUNDLE]",
+		Short: "prove that a bundle is whole and sound",
+		Long: `Verify finds out everything about a bundle that can be known without a network
+and without an engine: that the file is complete, that every byte has the digest
+that its image names, that manifests, configs and layers belong together, and
+that every layer unpacks to the content that its image was built with. The file
+is read once. BUNDLE is bundle.tar.zst unless given; a bundle that has been
+decompressed (bundle.tar) is as good.`,
+		Example: `  airgap verify
+  airgap verify /media/usb/bundle.tar.zst
+  airgap verify --json | jq .images`,
+		Args:        wantArgs(0, 1, "at most one bundle"),
+		Annotations: statuses(ui.Damaged, ui.Medium),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runVerify(cmd.Context(), ui.From(cmd.Context()), bundleArg(args))
+		},
+	}
+}
+
+func runVerify(ctx context.Context, env *ui.Env, name string) error {
+	b, err := openBundle(name)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	docs, err := verify.Read(ctx, b.Bundle)
+	if err != nil {
+		return named(name, err)
+	}
+	_, report, err := check(ctx, env, docs, verify.Full)
+	if report != nil && err != nil {
+		for _, f := range report.Findings {
+			if err := env.Report("finding", findingAnswer{f.What, f.Err.Error()}); err != nil {
+				return err
+			}
+		}
+	}
+	if err != nil {
+		return named(name, err)
+	}
+	return env.Report("summary", verifyAnswer{"verify", name, b.size, report})
+}
+
+// check proves a bundle, showing how far it is.
+func check(ctx context.Context, env *ui.Env, docs *verify.Documents, level verify.Level) (*verify.Verified, *verify.Report, error) {
+	progress := env.Progress("verifying", docs.Total())
+	defer progress.Stop()
+	v, report, err := verify.Check(ctx, docs, verify.Policy{Level: level, Progress: progress.Add})
+	if err == nil {
+		progress.Done()
+	}
+	return v, report, err
+}
+
+type findingAnswer struct {
+	What  string `json:"what"`
+	Error string `json:"error"`
+}
+
+func (a findingAnswer) Text(p *ui.Printer) { p.Line("%s", a.Error) }
+
+type verifyAnswer struct {
+	Command string `json:"command"`
+	Path    string `json:"path"`
+	File    int64  `json:"fileSize"` // in bytes
+	*verify.Report
+}
+
+func (a verifyAnswer) Text(p *ui.Printer) {
+	var rows [][]string
+	for _, img := range a.Images {
+		rows = append(rows, []string{
+			label(img.Names, img.Digest), strings.Join(img.Platforms, " "), ui.Count(img.Layers), ui.Size(img.Size), img.Digest.String(),
+		})
+	}
+	p.Table([]string{"IMAGE", "PLATFORMS", "LAYERS", "SIZE", "DIGEST"}, rows)
+	p.Line("%s: verified, every digest and the content of every layer: %s, %s, bundle id %s",
+		a.Path, ui.Plural(len(a.Images), "image"), ui.Plural(a.Blobs, "blob"), a.Bundle)
+}
+
+// label is what people call an image.
+func label(names []string, digest image.Digest) string {
+	if len(names) == 0 {
+		return untagged(digest)
+	}
+	familiar := make([]string, len(names))
+	for i, name := range names {
+		familiar[i] = image.Familiar(name)
+	}
+	return strings.Join(familiar, " ")
+}
+
+// untagged stands for an image without a name.
+func untagged(digest image.Digest) string { return "<untagged> " + short(digest) }
+
+// short is enough of a digest to tell images apart by eye.
+func short(d image.Digest) string {
+	if len(d.Hex) < 12 {
+		return d.Hex
+	}
+	return d.Hex[:12]
+}
