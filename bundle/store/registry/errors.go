@@ -46,15 +46,18 @@ func explain(ctx context.Context, host, op string, err error) error {
 	case errors.Is(err, image.ErrNotFound), errors.As(err, &known), errors.As(err, &wrong):
 		return err
 	}
-	var status *transport.Error
-	if errors.As(err, &status) {
-		return explainStatus(host, op, status)
-	}
 	// The first url.Error is that of HTTPS where HTTP was tried after it. Its
 	// address is left out, for it may bear a signature.
 	var where *url.Error
 	if errors.As(err, &where) {
-		return &Error{host, op, Unreachable, where.Err}
+		err = where.Err
+	}
+	var status *transport.Error
+	if errors.As(err, &status) {
+		return explainStatus(host, op, status)
+	}
+	if where != nil {
+		return &Error{host, op, Unreachable, err}
 	}
 	var network net.Error
 	if errors.As(err, &network) {

@@ -155,7 +155,9 @@ func (m *meddler) requests() []string {
 func start(t *testing.T, f storetest.Fixture) (*meddler, string) {
 	t.Helper()
 	m := newMeddler()
-	server := httptest.NewServer(m)
+	server := httptest.NewUnstartedServer(m)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of connections broken on purpose
+	server.Start()
 	t.Cleanup(server.Close)
 	push(t, server.Client(), server.URL, f)
 	m.requests()
@@ -225,7 +227,7 @@ func TestSuiteDockerRegistry(t *testing.T) {
 }
 
 // serve runs a real registry on a free port of the loopback interface.
-func serve(t *testing.T, program, dir string) (host string) {
+func serve(t *testing.T, program, dir string, more ...string) (host string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -235,6 +237,7 @@ func serve(t *testing.T, program, dir string) (host string) {
 	l.Close()
 	config := filepath.Join(dir, "config.yml")
 	text := fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %q}}\nhttp: {addr: %q}\n", dir, host)
+	text += strings.Join(more, "\n")
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

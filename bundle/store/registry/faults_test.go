@@ -1,0 +1,472 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"airgap/bundle/image"
+	"airgap/bundle/store/storetest"
+)
+
+// one is a registry with the simplest image.
+type one struct {
+	*meddler
+	f    storetest.Fixture
+	host string
+	name string // of the image
+	g    *image.Graph
+}
+
+func startOne(t *testing.T) *one {
+	t.Helper()
+	f := storetest.NewFixture(t, "single manifest", "one")
+	m, host := start(t, f)
+	return &one{m, f, host, at(host)(f.Names[0]), f.Graph(t, f.Names[0])}
+}
+
+func (o *one) layer() image.Descriptor { return o.g.Layers()[0] }
+
+// open opens the image.
+func (o *one) open(t *testing.T, r *Registry) image.Set {
+	t.Helper()
+	set, err := r.Open(t.Context(), []string{o.name}, image.Platforms{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+func read(ctx context.Context, set image.Fetcher, d image.Descriptor) ([]byte, error) {
+	r, err := set.Fetch(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return io.ReadAll(r)
+}
+
+// onBlob hooks the answers for a blob.
+func (o *one) onBlob(d image.Digest, h func(w http.ResponseWriter, req *http.Request) bool) {
+	o.hook(func(w http.ResponseWriter, req *http.Request) bool {
+		return strings.HasSuffix(req.URL.Path, "/blobs/"+d.String()) && h(w, req)
+	})
+}
+
+func wantKind(t *testing.T, err error, kind Kind) *Error {
+	t.Helper()
+	var e *Error
+	if !errors.As(err, &e) || e.Kind != kind {
+		t.Fatalf("error %v, want an Error of kind %d", err, kind)
+	}
+	return e
+}
+
+// cut sends the blob from the offset asked for and breaks off after n bytes.
+func (o *one) cut(w http.ResponseWriter, req *http.Request, b []byte, n int) {
+	off := 0
+	if text, ok := strings.CutPrefix(req.Header.Get("Range"), "bytes="); ok {
+		off, _ = strconv.Atoi(strings.TrimSuffix(text, "-"))
+		w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", off, len(b)-1, len(b)))
+	}
+	w.Header().Set("Content-Length", strconv.Itoa(len(b)-off))
+	if off > 0 {
+		w.WriteHeader(http.StatusPartialContent)
+	}
+	w.Write(b[off:min(off+n, len(b))])
+	if off+n < len(b) {
+		w.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// TestCutBlob cuts a blob off again and again: each time it goes on where it
+// stopped, and no byte is sent twice.
+func TestCutBlob(t *testing.T) {
+	o := startOne(t)
+	content := o.f.Images.Bytes(o.layer().Digest)
+	piece := len(content)/10 + 1
+	o.onBlob(o.layer().Digest, func(w http.ResponseWriter, req *http.Request) bool {
+		o.cut(w, req, content, piece)
+		return true
+	})
+	set := o.open(t, open(t, Options{}))
+	o.requests()
+	got, err := read(t.Context(), set, o.layer())
+	if err != nil || !bytes.Equal(got, content) {
+		t.Fatalf("%d bytes, error %v", len(got), err)
+	}
+	var want []string
+	for off := 0; off < len(content); off += piece {
+		ask := "GET /v2/airgap-test/single/blobs/" + o.layer().Digest.String()
+		if off > 0 {
+			ask += fmt.Sprintf(" bytes=%d-", off)
+		}
+		want = append(want, ask)
+	}
+	if got := o.requests(); !slices.Equal(got, want) {
+		t.Errorf("asked for %q, want %q", got, want)
+	}
+}
+
+// TestCutForGood stops sending for ever.
+func TestCutForGood(t *testing.T) {
+	o := startOne(t)
+	content := o.f.Images.Bytes(o.layer().Digest)
+	o.onBlob(o.layer().Digest, func(w http.ResponseWriter, req *http.Request) bool {
+		n := 0
+		if req.Header.Get("Range") == "" {
+			n = 100
+		}
+		o.cut(w, req, content, n)
+		return true
+	})
+	got, err := read(t.Context(), o.open(t, open(t, Options{})), o.layer())
+	e := wantKind(t, err, Unreachable)
+	if len(got) != 100 || !strings.Contains(e.Op, "after 100 of") {
+		t.Errorf("%d bytes, error %v", len(got), err)
+	}
+}
+
+// TestCutWithoutRanges meets registries that cannot go on, or go on elsewhere.
+func TestCutWithoutRanges(t *testing.T) {
+	for what, second := range map[string]func(w http.ResponseWriter, b []byte){
+		"starts over": func(w http.ResponseWriter, b []byte) { w.Write(b) },
+		"other range": func(w http.ResponseWriter, b []byte) {
+			w.Header().Set("Content-Range", fmt.Sprintf("bytes 0-%d/%d", len(b)-1, len(b)))
+			w.WriteHeader(http.StatusPartialContent)
+			w.Write(b)
+		},
+		"other bytes": func(w http.ResponseWriter, b []byte) { w.Write(bytes.Repeat([]byte{7}, len(b))) },
+		"gone":        func(w http.ResponseWriter, _ []byte) { w.WriteHeader(http.StatusNotFound) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			o := startOne(t)
+			content := o.f.Images.Bytes(o.layer().Digest)
+			o.onBlob(o.layer().Digest, func(w http.ResponseWriter, req *http.Request) bool {
+				if req.Header.Get("Range") == "" {
+					o.cut(w, req, content, 100)
+				}
+				second(w, content)
+				return true
+			})
+			got, err := read(t.Context(), o.open(t, open(t, Options{})), o.layer())
+			var digestErr *image.DigestError
+			switch what {
+			case "starts over":
+				if err != nil || !bytes.Equal(got, content) {
+					t.Errorf("%d bytes, error %v", len(got), err)
+				}
+			case "other range":
+				wantKind(t, err, Failed)
+			case "other bytes":
+				if !errors.As(err, &digestErr) {
+					t.Errorf("error %v, want a DigestError", err)
+				}
+			case "gone":
+				if !errors.Is(err, image.ErrNotFound) {
+					t.Errorf("error %v, want ErrNotFound", err)
+				}
+			}
+		})
+	}
+}
+
+// TestStall has a registry that stops in the middle without closing.
+func TestStall(t *testing.T) {
+	o := startOne(t)
+	content := o.f.Images.Bytes(o.layer().Digest)
+	o.onBlob(o.layer().Digest, func(w http.ResponseWriter, req *http.Request) bool {
+		if req.Header.Get("Range") != "" {
+			o.cut(w, req, content, len(content))
+			return true
+		}
+		w.Header().Set("Content-Length", strconv.Itoa(len(content)))
+		w.Write(content[:100])
+		w.(http.Flusher).Flush()
+		<-req.Context().Done() // until the client hangs up
+		return true
+	})
+	r := open(t, Options{})
+	r.idle = 20 * time.Millisecond
+	got, err := read(t.Context(), o.open(t, r), o.layer())
+	if err != nil || !bytes.Equal(got, content) {
+		t.Errorf("%d bytes, error %v", len(got), err)
+	}
+}
+
+// TestCancelInBlob cancels while nothing comes.
+func TestCancelInBlob(t *testing.T) {
+	o := startOne(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	o.onBlob(o.layer().Digest, func(w http.ResponseWriter, req *http.Request) bool {
+		w.Header().Set("Content-Length", strconv.FormatInt(o.layer().Size, 10))
+		w.Write([]byte("x"))
+		w.(http.Flusher).Flush()
+		cancel()
+		<-req.Context().Done()
+		return true
+	})
+	if _, err := read(ctx, o.open(t, open(t, Options{})), o.layer()); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want context.Canceled", err)
+	}
+}
+
+// failing answers the first n requests for manifests with a status.
+func (o *one) failing(n int, status int, header http.Header) {
+	var count atomic.Int64
+	o.hook(func(w http.ResponseWriter, req *http.Request) bool {
+		if !strings.Contains(req.URL.Path, "/manifests/") || count.Add(1) > int64(n) {
+			return false
+		}
+		for key, values := range header {
+			w.Header()[key] = values
+		}
+		http.Error(w, `{"errors":[{"code":"TOOMANYREQUESTS","message":"slow down"}]}`, status)
+		return true
+	})
+}
+
+// pauses makes a Registry note how long it would wait.
+func pauses(r *Registry) *[]time.Duration {
+	var list []time.Duration
+	r.pause = func(ctx context.Context, d time.Duration) error {
+		list = append(list, d)
+		return context.Cause(ctx)
+	}
+	return &list
+}
+
+func TestRetryAfter(t *testing.T) {
+	date := "Mon, 23 Nov 2026 16:29:33 GMT"
+	for what, c := range map[string]struct {
+		header http.Header
+		least  time.Duration
+	}{
+		"seconds": {http.Header{"Retry-After": {"7"}}, 7 * time.Second},
+		"date":    {http.Header{"Retry-After": {"Mon, 23 Nov 2026 16:29:44 GMT"}, "Date": {date}}, 11 * time.Second},
+		"past":    {http.Header{"Retry-After": {"Mon, 23 Nov 2026 16:29:00 GMT"}, "Date": {date}}, firstGap},
+		"nothing": {nil, firstGap},
+		"garbage": {http.Header{"Retry-After": {"soon"}}, firstGap},
+	} {
+		t.Run(what, func(t *testing.T) {
+			o := startOne(t)
+			o.failing(2, http.StatusTooManyRequests, c.header)
+			var notes []string
+			r := open(t, Options{Note: func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) }})
+			waited := pauses(r)
+			o.open(t, r)
+			if len(*waited) != 2 || (*waited)[0] < c.least || (*waited)[0] > c.least+time.Second {
+				t.Errorf("waited %v, want two pauses of at least %v", *waited, c.least)
+			}
+			if told := len(notes) > 0; told != (c.least >= noteGap) {
+				t.Errorf("notes %q", notes)
+			}
+		})
+	}
+}
+
+func TestLimitedForGood(t *testing.T) {
+	o := startOne(t)
+	o.failing(1000, http.StatusTooManyRequests, nil)
+	r := open(t, Options{})
+	waited := pauses(r)
+	_, err := r.Open(t.Context(), []string{o.name}, image.Platforms{})
+	if e := wantKind(t, err, Limited); !strings.Contains(e.Error(), "slow down") || e.Host != o.host {
+		t.Errorf("error %v", err)
+	}
+	if len(*waited) != maxTries-1 || !slices.IsSorted(*waited) {
+		t.Errorf("waited %v", *waited)
+	}
+}
+
+// TestLimitedTooLong does not sit out an hour.
+func TestLimitedTooLong(t *testing.T) {
+	o := startOne(t)
+	o.failing(1000, http.StatusTooManyRequests, http.Header{"Retry-After": {"3600"}})
+	r := open(t, Options{})
+	waited := pauses(r)
+	_, err := r.Open(t.Context(), []string{o.name}, image.Platforms{})
+	wantKind(t, err, Limited)
+	if len(*waited) != 0 {
+		t.Errorf("waited %v", *waited)
+	}
+}
+
+func TestServerErrors(t *testing.T) {
+	for _, status := range []int{http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout} {
+		o := startOne(t)
+		o.failing(3, status, nil)
+		o.open(t, open(t, Options{}))
+
+		o.failing(1000, status, nil)
+		_, err := open(t, Options{}).Open(t.Context(), []string{o.name}, image.Platforms{})
+		wantKind(t, err, Failed)
+	}
+}
+
+// TestBrokenConnection closes connections before answering.
+func TestBrokenConnection(t *testing.T) {
+	o := startOne(t)
+	var count atomic.Int64
+	o.hook(func(http.ResponseWriter, *http.Request) bool {
+		if count.Add(1)%2 == 1 {
+			panic(http.ErrAbortHandler)
+		}
+		return false
+	})
+	set := o.open(t, open(t, Options{}))
+	if _, err := read(t.Context(), set, o.layer()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDown(t *testing.T) {
+	o := startOne(t)
+	r := open(t, Options{})
+	server := httptest.NewServer(nil)
+	host := strings.TrimPrefix(server.URL, "http://")
+	server.Close()
+	_, err := r.Open(t.Context(), []string{o.name, host + "/x:1"}, image.Platforms{})
+	if e := wantKind(t, err, Unreachable); e.Host != host {
+		t.Errorf("error %v does not name %s", err, host)
+	}
+}
+
+// TestLyingManifests has a registry that sends other documents than asked for.
+func TestLyingManifests(t *testing.T) {
+	o := startOne(t)
+	var header http.Header
+	raw := bytes.Clone(o.f.Images.Bytes(o.g.Root.Desc.Digest))
+	o.hook(func(w http.ResponseWriter, req *http.Request) bool {
+		if !strings.Contains(req.URL.Path, "/manifests/") {
+			return false
+		}
+		for key, values := range header {
+			w.Header()[key] = values
+		}
+		w.Write(raw)
+		return true
+	})
+	r := open(t, Options{})
+	var digestErr *image.DigestError
+	byDigest := strings.TrimSuffix(o.name, ":one") + "@" + o.g.Root.Desc.Digest.String()
+
+	raw = append(raw, ' ')
+	if _, err := r.Open(t.Context(), []string{byDigest}, image.Platforms{}); !errors.As(err, &digestErr) {
+		t.Errorf("by digest: error %v, want a DigestError", err)
+	}
+	header = http.Header{"Docker-Content-Digest": {o.g.Root.Desc.Digest.String()}}
+	if _, err := r.Open(t.Context(), []string{o.name}, image.Platforms{}); !errors.As(err, &digestErr) {
+		t.Errorf("header and bytes disagree: error %v, want a DigestError", err)
+	}
+	header, raw = nil, bytes.Repeat([]byte(" "), image.MaxDocument+1)
+	if _, err := r.Open(t.Context(), []string{o.name}, image.Platforms{}); err == nil || errors.As(err, &digestErr) {
+		t.Errorf("endless manifest: error %v", err)
+	}
+	raw = []byte(`{"schemaVersion":1,"fsLayers":[]}`)
+	header = http.Header{"Content-Type": {string(types.DockerManifestSchema1Signed)}, "Docker-Content-Digest": {o.g.Root.Desc.Digest.String()}}
+	all := image.Platforms{All: true}
+	set := o.open(t, r)
+	if _, err := image.Read(t.Context(), set, set.Roots()[0], all.Select); err == nil || !strings.Contains(err.Error(), "schema 1") {
+		t.Errorf("schema 1: error %v", err)
+	}
+}
+
+// TestMediaTypes learns what a document is from itself first.
+func TestMediaTypes(t *testing.T) {
+	for _, c := range []struct {
+		header, raw string
+		want        types.MediaType
+	}{
+		{"application/vnd.oci.image.index.v1+json", `{"mediaType":"application/vnd.docker.distribution.manifest.v2+json"}`, types.DockerManifestSchema2},
+		{"application/vnd.oci.image.index.v1+json; charset=utf-8", `{"manifests":[]}`, types.OCIImageIndex},
+		{"application/vnd.docker.distribution.manifest.list.v2+json", `{"manifests":[]}`, types.DockerManifestList},
+		{"text/plain", `{"manifests":[]}`, types.OCIImageIndex},
+		{"", `{"config":{}}`, types.OCIManifestSchema1},
+	} {
+		if got := mediaType(http.Header{"Content-Type": {c.header}}, []byte(c.raw)); got != c.want {
+			t.Errorf("%s as %q is %s, want %s", c.raw, c.header, got, c.want)
+		}
+	}
+}
+
+func TestByDigest(t *testing.T) {
+	o := startOne(t)
+	name := strings.TrimSuffix(o.name, ":one") + "@" + o.g.Root.Desc.Digest.String()
+	set, err := open(t, Options{}).Open(t.Context(), []string{"docker://" + name, "docker://" + o.name}, image.Platforms{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := set.Roots()
+	if roots[0].Name != "" || roots[1].Name != o.name || roots[0].Desc.Digest != o.g.Root.Desc.Digest {
+		t.Errorf("roots %+v", roots)
+	}
+}
+
+// TestRequests counts what is asked for: nothing twice, nothing besides.
+func TestRequests(t *testing.T) {
+	o := startOne(t)
+	set := o.open(t, open(t, Options{}))
+	all := image.Platforms{All: true}
+	g, err := image.Read(t.Context(), set, set.Roots()[0], all.Select)
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := "GET /v2/airgap-test/single/"
+	want := []string{"GET /v2/", base + "manifests/one", base + "blobs/" + g.Manifests[0].Config.Digest.String()}
+	for _, l := range g.Layers() {
+		if _, err := read(t.Context(), set, l); err != nil {
+			t.Error(err)
+		}
+		want = append(want, base+"blobs/"+l.Digest.String())
+	}
+	if got := o.requests(); !slices.Equal(got, want) {
+		t.Errorf("asked for %q, want %q", got, want)
+	}
+}
+
+// TestOtherRepository has a blob only where nobody would look first.
+func TestOtherRepository(t *testing.T) {
+	f := storetest.NewFixture(t, "shared layers", "other")
+	m, host := start(t, f)
+	shared := f.Graph(t, f.Names[0]).Layers()[0]
+	m.hook(func(w http.ResponseWriter, req *http.Request) bool {
+		gone := strings.HasSuffix(req.URL.Path, "shared-b/blobs/"+shared.Digest.String())
+		if gone {
+			w.WriteHeader(http.StatusNotFound)
+		}
+		return gone
+	})
+	set, err := open(t, Options{}).Open(t.Context(), []string{at(host)(f.Names[0]), at(host)(f.Names[1])}, image.Platforms{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.requests()
+	if b, err := read(t.Context(), set, shared); err != nil || !bytes.Equal(b, f.Images.Bytes(shared.Digest)) {
+		t.Errorf("%d bytes, error %v", len(b), err)
+	}
+	if got := m.requests(); len(got) != 2 {
+		t.Errorf("asked for %q", got)
+	}
+	// A layer of the second image is asked for in its own repository at once.
+	own := f.Graph(t, f.Names[1]).Layers()[1]
+	if _, err := read(t.Context(), set, own); err != nil {
+		t.Error(err)
+	}
+	if got := m.requests(); len(got) != 1 || !strings.Contains(got[0], "shared-a") {
+		t.Errorf("asked for %q", got)
+	}
+}
