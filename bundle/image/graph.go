@@ -66,6 +66,13 @@ func (g *Graph) Layers() []Descriptor {
 	return slices.DeleteFunc(slices.Clone(g.order), func(d Descriptor) bool { return g.docs[d.Digest] != nil })
 }
 
+// Indexes lists the root and those below it that are indexes.
+func (g *Graph) Indexes() []Descriptor {
+	return slices.DeleteFunc(g.Documents(), func(d Descriptor) bool {
+		return slices.ContainsFunc(g.Manifests, func(m Manifest) bool { return d.Digest == m.Desc.Digest || d.Digest == m.Config.Digest })
+	})
+}
+
 // Document is the bytes of one of Documents, or nil.
 func (g *Graph) Document(d Digest) []byte { return g.docs[d] }
 

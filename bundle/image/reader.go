@@ -82,6 +82,15 @@ func SHA256(b []byte) Digest {
 	return Digest{Algorithm: "sha256", Hex: hex.EncodeToString(sum[:])}
 }
 
+// HashReader reads r to its end and gives the digest of what it read.
+func HashReader(r io.Reader) (Digest, error) {
+	h := sha256.New()
+	if _, err := io.Copy(h, r); err != nil {
+		return Digest{}, err
+	}
+	return HashDigest(h), nil
+}
+
 // HashDigest is the digest that a finished sha256 holds.
 func HashDigest(h hash.Hash) Digest {
 	return Digest{Algorithm: "sha256", Hex: hex.EncodeToString(h.Sum(nil))}

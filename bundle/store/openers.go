@@ -2,9 +2,10 @@ package store
 
 import (
 	"context"
-	"errors"
 
 	"airgap/bundle/image"
+	"airgap/bundle/store/archive"
+	"airgap/bundle/store/docker"
 	"airgap/bundle/store/layout"
 	"airgap/bundle/store/registry"
 )
@@ -25,14 +26,26 @@ type openers struct {
 }
 
 var realOpeners = openers{
-	engine: func(context.Context, Options) (both, error) { return nil, errors.ErrUnsupported },
+	engine: func(ctx context.Context, o Options) (both, error) {
+		e, err := docker.Open(ctx, docker.Options{Jobs: o.Jobs})
+		if err != nil {
+			return nil, err // not a nil engine in an interface
+		}
+		return e, nil
+	},
 	registry: func(o Options) (image.Source, error) {
 		return registry.Open(registry.Options{
 			CAFile: o.CAFile, PlainHTTP: o.PlainHTTP, Jobs: o.Jobs, UserAgent: o.UserAgent, Note: o.Note,
 		})
 	},
 	layout:  func(dir string) (image.Source, error) { return layout.Open(dir) },
-	archive: func(string, transport) (image.Source, error) { return nil, errors.ErrUnsupported },
+	archive: func(path string, t transport) (image.Source, error) {
+		dialect := archive.Docker
+		if t == transportOCI {
+			dialect = archive.OCI
+		}
+		return archive.Open(path, dialect)
+	},
 	create:  func(dir string) (image.Sink, error) { return layout.Create(dir) },
 }
 

@@ -1,0 +1,215 @@
+// Package archive is image archives as places that images come from: what
+// `docker save` writes and OCI layouts in a tar, plain or compressed by gzip or
+// zstd. An archive is read once, from start to end, as an image.Streamer; what
+// it holds is re-serialised, never passed through.
+//
+// Errors: a name that the archive does not have wraps image.ErrNotFound and
+// tells what it has.
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"airgap/bundle/image"
+	"airgap/bundle/image/dockertar"
+	"airgap/bundle/image/layer"
+)
+
+// Dialect is which documents of an archive decide.
+type Dialect = dockertar.Dialect
+
+// The dialects.
+const (
+	OCI    = dockertar.OCI
+	Docker = dockertar.Docker
+)
+
+// Archive is an image.Source.
+type Archive struct {
+	path    string
+	dialect Dialect
+}
+
+// Open finds an archive. It is read when a Set of it is streamed.
+func Open(path string, dialect Dialect) (*Archive, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.IsDir() {
+		return nil, fmt.Errorf("archive %q is a folder", path)
+	}
+	return &Archive{path, dialect}, nil
+}
+
+// Close does nothing.
+func (a *Archive) Close() error { return nil }
+
+// Origin is the transport that Roots name.
+func (a *Archive) Origin() string {
+	if a.dialect == OCI {
+		return "oci-archive"
+	}
+	return "docker-archive"
+}
+
+// Open implements image.Source. A name is a reference or a digest; the empty
+// one stands for all images of the archive. A first pass over the headers and
+// documents finds what is there, so that an estimate can be given and a wrong
+// name is refused before anything is packed.
+func (a *Archive) Open(ctx context.Context, names []string, _ image.Platforms) (image.Set, error) {
+	s := &set{archive: a}
+	var err error
+	if s.held, err = a.read(ctx, skim); err != nil {
+		return nil, err
+	}
+	if s.roots, err = a.choose(s.held, names); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// skim hashes a blob and keeps nothing.
+func skim(_ context.Context, _ string, _ int64, r io.Reader) (image.Digest, error) {
+	return image.HashReader(r)
+}
+
+// read passes over the archive once.
+func (a *Archive) read(ctx context.Context, put image.Put) (*dockertar.Archive, error) {
+	f, err := os.Open(a.path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	content, err := layer.Open(contextReader{ctx, f})
+	if err != nil {
+		return nil, fmt.Errorf("archive %q: %w", a.path, err)
+	}
+	defer content.Close()
+	held, err := dockertar.Read(ctx, content, a.dialect, put)
+	if err != nil {
+		return nil, fmt.Errorf("archive %q: %w", a.path, err)
+	}
+	return held, nil
+}
+
+// contextReader ends with its context.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c contextReader) Read(p []byte) (int, error) {
+	if err := context.Cause(c.ctx); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
+}
+
+// choose finds the roots for names, in their order.
+func (a *Archive) choose(held *dockertar.Archive, names []string) ([]image.Root, error) {
+	var roots []image.Root
+	for _, name := range names {
+		found := a.find(held, name)
+		if len(found) == 0 {
+			return nil, fmt.Errorf("image %q: %w in %q, which holds %s", name, image.ErrNotFound, a.path, list(held))
+		}
+		roots = append(roots, found...)
+	}
+	return roots, nil
+}
+
+func (a *Archive) find(held *dockertar.Archive, name string) []image.Root {
+	full, err := image.Normalize(name)
+	if err != nil {
+		full = name
+	}
+	var roots []image.Root
+	for _, img := range held.Images {
+		root := image.Root{Desc: img.Desc, Origin: a.Origin(), DigestLost: a.dialect == Docker}
+		switch {
+		case name == "" && len(img.Names) > 0:
+			for _, root.Name = range img.Names {
+				roots = append(roots, root)
+			}
+		case slices.Contains(img.Names, full):
+			root.Name = full
+			roots = append(roots, root)
+		case name == "", name == img.Desc.Digest.String():
+			roots = append(roots, root)
+		}
+	}
+	return roots
+}
+
+// list names what an archive holds.
+func list(held *dockertar.Archive) string {
+	var names []string
+	for _, img := range held.Images {
+		for _, name := range img.Names {
+			names = append(names, image.Familiar(name))
+		}
+		if len(img.Names) == 0 {
+			names = append(names, img.Desc.Digest.String())
+		}
+	}
+	if len(names) == 0 {
+		return "no image"
+	}
+	return strings.Join(names, ", ")
+}
+
+// set is some images of an archive.
+type set struct {
+	archive *Archive
+	held    *dockertar.Archive
+	roots   []image.Root
+}
+
+func (s *set) Close() error        { return nil }
+func (s *set) Roots() []image.Root { return s.roots }
+
+// Fetch implements image.Fetcher, for documents.
+func (s *set) Fetch(ctx context.Context, d image.Descriptor) (io.ReadCloser, error) {
+	return s.held.Fetch(ctx, d)
+}
+
+// Estimate implements image.Streamer.
+func (s *set) Estimate() []image.Estimate {
+	var estimates []image.Estimate
+	for _, root := range s.roots {
+		e := image.Estimate{Name: root.Name, ID: root.Desc.Digest}
+		g, err := image.Read(context.Background(), s.held, root, image.Platforms{All: true}.Select)
+		if err == nil && len(g.Platforms()) > 0 {
+			e.Platform = g.Platforms()[0]
+			m, _ := g.For(e.Platform)
+			for i, l := range m.Layers {
+				e.Size += l.Size
+				e.Layers = append(e.Layers, image.EstimatedLayer{DiffID: m.DiffIDs[i], Size: -1})
+			}
+		}
+		estimates = append(estimates, e)
+	}
+	return estimates
+}
+
+// Stream implements image.Streamer. What the archive holds must still be what
+// it held when it was opened.
+func (s *set) Stream(ctx context.Context, put image.Put) error {
+	again, err := s.archive.read(ctx, put)
+	if err != nil {
+		return err
+	}
+	for _, root := range s.roots {
+		if !slices.ContainsFunc(again.Images, func(img dockertar.Image) bool { return img.Desc.Digest == root.Desc.Digest }) {
+			return errors.New("archive changed while it was read: " + s.archive.path)
+		}
+	}
+	return nil
+}

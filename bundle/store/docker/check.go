@@ -1,0 +1,159 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/moby/moby/api/types/container"
+	imagetypes "github.com/moby/moby/api/types/image"
+	"github.com/moby/moby/client"
+
+	"airgap/bundle/image"
+)
+
+// has says whether the engine knows the image's ID, and whether it then holds
+// what the graph says.
+func (e *Engine) has(ctx context.Context, t *txn) (known, whole bool, err error) {
+	held, err := e.inspect(ctx, t.state.ID)
+	if errors.Is(err, image.ErrNotFound) {
+		return false, false, nil
+	}
+	if err != nil {
+		return false, false, err
+	}
+	return true, t.compare(held) == nil, nil
+}
+
+// inspect asks for an image by ID, with its manifests where the engine tells
+// of them.
+func (e *Engine) inspect(ctx context.Context, id image.Digest) (imagetypes.InspectResponse, error) {
+	if e.containerd {
+		if result, err := e.client.ImageInspect(ctx, id.String(), client.ImageInspectWithManifests(true)); err == nil {
+			return result.InspectResponse, nil
+		}
+	}
+	result, err := e.client.ImageInspect(ctx, id.String())
+	return result.InspectResponse, e.explain("inspecting image "+id.String(), err)
+}
+
+// compare holds what the engine says of an image against the graph.
+func (t *txn) compare(held imagetypes.InspectResponse) error {
+	var want []string
+	for _, id := range t.manifest.DiffIDs {
+		want = append(want, id.String())
+	}
+	p := t.manifest.Platform
+	switch {
+	case held.ID != t.state.ID.String():
+		return fmt.Errorf("its ID is %s, expected %s", held.ID, t.state.ID)
+	case !slices.Equal(held.RootFS.Layers, want):
+		return fmt.Errorf("it has the layers %v, expected %v", held.RootFS.Layers, want)
+	case held.Os != p.OS || held.Architecture != p.Architecture:
+		return fmt.Errorf("it is for %s/%s, expected %s", held.Os, held.Architecture, p)
+	}
+	for _, m := range held.Manifests {
+		if m.Descriptor.Digest.String() == t.manifest.Desc.Digest.String() && !m.Available {
+			return fmt.Errorf("content of manifest %s is missing", t.manifest.Desc.Digest)
+		}
+	}
+	return nil
+}
+
+// check proves, after a load, that the engine holds the image and can use it.
+func (t *txn) check(ctx context.Context) error {
+	held, err := t.engine.inspect(ctx, t.state.ID)
+	switch {
+	case errors.Is(err, image.ErrNotFound):
+		err = errors.New("it says that it loaded the image, and does not have it")
+	case err != nil:
+		return err
+	default:
+		err = t.compare(held)
+	}
+	if err == nil {
+		err = t.probe(ctx)
+	}
+	if err != nil {
+		return &Error{Host: t.engine.host, Op: "checking the loaded image", Kind: Mismatch, Err: err}
+	}
+	return nil
+}
+
+// probe makes the engine put the root file system together: it creates a
+// container, which is never started and has no network, and removes it.
+func (t *txn) probe(ctx context.Context) error {
+	created, err := t.engine.client.ContainerCreate(ctx, client.ContainerCreateOptions{
+		Config: &container.Config{
+			Image: t.state.ID.String(), Cmd: []string{"/airgap-probe"},
+			Labels: map[string]string{"airgap.probe": "true"}, NetworkDisabled: true,
+		},
+		HostConfig: &container.HostConfig{NetworkMode: "none"},
+	})
+	if err != nil {
+		return err
+	}
+	_, err = t.engine.client.ContainerRemove(context.WithoutCancel(ctx), created.ID, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
+	return err
+}
+
+// chainIDs are the names by which the classic store knows layers: each stands
+// for a layer and all below it.
+func chainIDs(diffIDs []image.Digest) []image.Digest {
+	var chain []image.Digest
+	for i, id := range diffIDs {
+		if i > 0 {
+			id = image.SHA256([]byte(chain[i-1].String() + " " + id.String()))
+		}
+		chain = append(chain, id)
+	}
+	return chain
+}
+
+// layerChains are the chain IDs of all layers of the images that the engine
+// lists, asked for once.
+func (e *Engine) layerChains(ctx context.Context) (map[image.Digest]bool, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.chains != nil {
+		return e.chains, nil
+	}
+	list, err := e.client.ImageList(ctx, client.ImageListOptions{})
+	if err != nil {
+		return nil, e.explain("listing images", err)
+	}
+	chains := map[image.Digest]bool{}
+	for _, item := range list.Items {
+		result, err := e.client.ImageInspect(ctx, item.ID)
+		if err = e.explain("inspecting image "+item.ID, err); errors.Is(err, image.ErrNotFound) {
+			continue // removed since it was listed
+		}
+		if err != nil {
+			return nil, err
+		}
+		addChains(chains, result.RootFS.Layers)
+	}
+	e.chains = chains
+	return chains, nil
+}
+
+func addChains(chains map[image.Digest]bool, layers []string) {
+	var ids []image.Digest
+	for _, s := range layers {
+		id, err := parseID(s)
+		if err != nil {
+			return
+		}
+		ids = append(ids, id)
+	}
+	for _, chain := range chainIDs(ids) {
+		chains[chain] = true
+	}
+}
+
+func (e *Engine) forgetChains() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.chains = nil
+}

@@ -1,0 +1,248 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	imagetypes "github.com/moby/moby/api/types/image"
+	"github.com/moby/moby/client"
+	"golang.org/x/sync/errgroup"
+
+	"airgap/bundle/image"
+	"airgap/bundle/image/dockertar"
+)
+
+// Open implements image.Source. Names are references or image IDs, as the
+// docker command takes them. The Set is an image.Streamer.
+func (e *Engine) Open(ctx context.Context, names []string, want image.Platforms) (image.Set, error) {
+	s := &set{engine: e, archives: make([]*dockertar.Archive, len(names))}
+	for _, name := range names {
+		img, err := e.find(ctx, name, want)
+		if err != nil {
+			return nil, err
+		}
+		s.images = append(s.images, img)
+	}
+	return s, nil
+}
+
+// found is an image of the engine, as it was when it was looked up.
+type found struct {
+	id       image.Digest
+	name     string // normalised; empty for an ID or a digest
+	estimate image.Estimate
+}
+
+func (e *Engine) find(ctx context.Context, name string, want image.Platforms) (found, error) {
+	op := fmt.Sprintf("looking up image %q", name)
+	// Which platforms are there whole is told by containerd's store alone, and
+	// not by its first versions.
+	var options []client.ImageInspectOption
+	if e.containerd {
+		options = append(options, client.ImageInspectWithManifests(true))
+	}
+	result, err := e.client.ImageInspect(ctx, name, options...)
+	if err != nil && e.containerd {
+		result, err = e.client.ImageInspect(ctx, name)
+	}
+	if err != nil {
+		return found{}, e.explain(op, err)
+	}
+	id, err := parseID(result.ID)
+	if err != nil {
+		return found{}, &Error{Host: e.host, Op: op, Err: err}
+	}
+	have := platforms(result.InspectResponse)
+	for _, p := range want.List {
+		if !slices.ContainsFunc(have, func(h image.Platform) bool { return image.MatchPlatform(p, h) }) {
+			return found{}, &image.PlatformError{Image: name, Want: want.List, Have: have}
+		}
+	}
+	f := found{id: id, name: nameOf(name, result.InspectResponse)}
+	f.estimate, err = e.estimate(ctx, f, result.InspectResponse)
+	return f, err
+}
+
+// nameOf is the name that the user means, if it is one of the image's: an ID
+// or a digest names no tag.
+func nameOf(given string, i imagetypes.InspectResponse) string {
+	name, err := image.Normalize(given)
+	if err != nil {
+		return ""
+	}
+	for _, tag := range i.RepoTags {
+		if full, err := image.Normalize(tag); err == nil && full == name {
+			return name
+		}
+	}
+	return ""
+}
+
+func parseID(s string) (image.Digest, error) {
+	algorithm, hex, _ := strings.Cut(s, ":")
+	d := image.Digest{Algorithm: algorithm, Hex: hex}
+	return d, image.CheckDigest(d)
+}
+
+// platforms lists those that are there whole.
+func platforms(i imagetypes.InspectResponse) []image.Platform {
+	var list []image.Platform
+	for _, m := range i.Manifests {
+		if m.Available && m.ImageData != nil {
+			p := m.ImageData.Platform
+			list = append(list, image.Platform{OS: p.OS, Architecture: p.Architecture, Variant: p.Variant, OSVersion: p.OSVersion})
+		}
+	}
+	if list == nil {
+		list = []image.Platform{{OS: i.Os, Architecture: i.Architecture, Variant: i.Variant, OSVersion: i.OsVersion}}
+	}
+	return list
+}
+
+// estimate joins what inspect and history say: diffIDs from the one, sizes and
+// commands from the other.
+func (e *Engine) estimate(ctx context.Context, f found, i imagetypes.InspectResponse) (image.Estimate, error) {
+	est := image.Estimate{Name: f.name, ID: f.id, Size: i.Size, Platform: platforms(i)[0]}
+	for _, s := range i.RootFS.Layers {
+		id, err := parseID(s)
+		if err != nil {
+			return est, &Error{Host: e.host, Op: "inspecting image " + i.ID, Err: err}
+		}
+		est.Layers = append(est.Layers, image.EstimatedLayer{DiffID: id, Size: -1})
+	}
+	history, err := e.client.ImageHistory(ctx, i.ID)
+	if err != nil {
+		return est, e.explain("reading the history of image "+i.ID, err)
+	}
+	steps := history.Items
+	slices.Reverse(steps)
+	withLayer := slices.DeleteFunc(slices.Clone(steps), func(h imagetypes.HistoryResponseItem) bool { return h.Size == 0 })
+	if len(steps) == len(est.Layers) {
+		withLayer = steps
+	}
+	if len(withLayer) == len(est.Layers) { // else layers of no bytes make it a guess
+		for n, h := range withLayer {
+			est.Layers[n].Size, est.Layers[n].CreatedBy = h.Size, h.CreatedBy
+		}
+	}
+	return est, nil
+}
+
+// set is some images of an engine.
+type set struct {
+	engine   *Engine
+	images   []found
+	archives []*dockertar.Archive // of each image, once it has been streamed
+}
+
+func (s *set) Close() error { return nil }
+
+// Estimate implements image.Streamer.
+func (s *set) Estimate() []image.Estimate {
+	var list []image.Estimate
+	for _, img := range s.images {
+		list = append(list, img.estimate)
+	}
+	return list
+}
+
+// Stream implements image.Streamer: an export per image, side by side.
+func (s *set) Stream(ctx context.Context, put image.Put) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(s.engine.jobs)
+	for i, img := range s.images {
+		group.Go(func() error {
+			archive, err := s.engine.export(ctx, img, put)
+			s.archives[i] = archive
+			return err
+		})
+	}
+	return group.Wait()
+}
+
+// export streams one image, by its ID: a tag that moves meanwhile changes
+// nothing, and a repository's other tags do not come along.
+func (e *Engine) export(ctx context.Context, img found, put image.Put) (*dockertar.Archive, error) {
+	op := fmt.Sprintf("exporting image %q", img.label())
+	body, err := e.client.ImageSave(ctx, []string{img.id.String()})
+	if err != nil {
+		return nil, e.explain(op, err)
+	}
+	defer body.Close()
+	reader := &exportReader{r: body}
+	archive, err := dockertar.Read(ctx, reader, e.dialect(), put)
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			return nil, cause
+		}
+		if reader.err != nil {
+			return nil, e.explain(op, reader.err)
+		}
+		return nil, fmt.Errorf("%s: %w", op, err)
+	}
+	if len(archive.Images) != 1 || !e.isExport(archive, img) {
+		return nil, &Error{Host: e.host, Op: op, Kind: Mismatch, Err: errors.New("the engine exported another image")}
+	}
+	return archive, nil
+}
+
+// isExport compares the identity of what came with what was asked for.
+func (e *Engine) isExport(a *dockertar.Archive, img found) bool {
+	d := a.Images[0].Desc
+	if e.containerd {
+		return d.Digest == img.id
+	}
+	g, err := image.Read(context.Background(), a, image.Root{Desc: d}, image.Platforms{All: true}.Select)
+	return err == nil && len(g.Manifests) == 1 && g.Manifests[0].Config.Digest == img.id
+}
+
+func (f found) label() string {
+	if f.name == "" {
+		return f.id.String()
+	}
+	return image.Familiar(f.name)
+}
+
+// exportReader remembers the engine's own error.
+type exportReader struct {
+	r   io.Reader
+	err error
+}
+
+func (r *exportReader) Read(p []byte) (int, error) {
+	n, err := r.r.Read(p)
+	if err != nil && err != io.EOF {
+		r.err = err
+	}
+	return n, err
+}
+
+// Roots implements image.Set.
+func (s *set) Roots() []image.Root {
+	var roots []image.Root
+	for i, img := range s.images {
+		if a := s.archives[i]; a != nil {
+			roots = append(roots, image.Root{
+				Name: img.name, Desc: a.Images[0].Desc, Origin: Origin, DigestLost: !s.engine.containerd,
+			})
+		}
+	}
+	return roots
+}
+
+// Fetch implements image.Fetcher, for documents.
+func (s *set) Fetch(ctx context.Context, d image.Descriptor) (io.ReadCloser, error) {
+	for _, a := range s.archives {
+		if a == nil {
+			continue
+		}
+		if r, err := a.Fetch(ctx, d); !errors.Is(err, image.ErrNotFound) {
+			return r, err
+		}
+	}
+	return nil, fmt.Errorf("document %s: %w in the exports", d.Digest, image.ErrNotFound)
+}

@@ -1,0 +1,190 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/moby/moby/client"
+
+	"airgap/bundle/image"
+	"airgap/bundle/image/dockertar"
+)
+
+// Begin implements image.Sink.
+func (e *Engine) Begin(ctx context.Context, img image.Import) (image.Txn, error) {
+	m, ok := img.Graph.For(e.platform)
+	if !ok {
+		return nil, &image.PlatformError{Image: img.Graph.Root.Label(), Want: []image.Platform{e.platform}, Have: img.Graph.Offered()}
+	}
+	t := &txn{engine: e, img: img, manifest: m}
+	t.state.Platform = m.Platform
+	t.state.ID = m.Config.Digest
+	if e.containerd {
+		t.state.ID = img.Graph.Root.Desc.Digest
+	}
+	known, whole, err := e.has(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	t.existed, t.state.Present = known, whole
+	if !whole {
+		if err := t.plan(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return t, t.findTags(ctx)
+}
+
+// txn brings one image into the engine.
+type txn struct {
+	engine   *Engine
+	img      image.Import
+	manifest image.Manifest
+	state    image.State
+	omit     map[image.Digest]bool // layers that the engine has
+
+	existed   bool // the engine knew the ID before
+	written   bool
+	committed bool
+}
+
+func (t *txn) State() image.State { return t.state }
+
+// plan chooses the layers that the engine needs to be given. The classic store
+// looks a layer up by its chain ID before it opens the file; containerd's
+// wants all blobs, or it makes images that cannot be exported.
+func (t *txn) plan(ctx context.Context) error {
+	chains := map[image.Digest]bool{}
+	if !t.engine.containerd {
+		var err error
+		if chains, err = t.engine.layerChains(ctx); err != nil {
+			return err
+		}
+	}
+	need := map[image.Digest]bool{}
+	for i, chain := range chainIDs(t.manifest.DiffIDs) {
+		need[t.manifest.Layers[i].Digest] = need[t.manifest.Layers[i].Digest] || !chains[chain]
+	}
+	t.omit = map[image.Digest]bool{}
+	t.state.Need, t.state.Size = nil, 0
+	for _, l := range t.manifest.Layers {
+		switch {
+		case !need[l.Digest]:
+			t.omit[l.Digest] = true
+		case !slices.ContainsFunc(t.state.Need, func(d image.Descriptor) bool { return d.Digest == l.Digest }):
+			t.state.Need = append(t.state.Need, l)
+			t.state.Size += l.Size
+		}
+	}
+	return nil
+}
+
+func (t *txn) findTags(ctx context.Context) error {
+	for _, name := range t.img.Names {
+		tag := image.Tag{Name: name, New: t.state.ID}
+		result, err := t.engine.client.ImageInspect(ctx, name)
+		if err = t.engine.explain(fmt.Sprintf("looking up image %q", image.Familiar(name)), err); err == nil {
+			tag.Old, err = parseID(result.ID)
+		}
+		if err != nil && !errors.Is(err, image.ErrNotFound) {
+			return err
+		}
+		t.state.Tags = append(t.state.Tags, tag)
+	}
+	return nil
+}
+
+// Write implements image.Txn.
+func (t *txn) Write(ctx context.Context, from image.Fetcher, done func(n int64)) error {
+	if t.state.Present {
+		return nil
+	}
+	t.written = true
+	err := t.load(ctx, from, t.omit, done)
+	if err != nil && len(t.omit) > 0 && ctx.Err() == nil && isMissingLayer(err) {
+		// A layer that was there is gone: give it everything.
+		err = t.load(ctx, from, nil, func(int64) {})
+	}
+	if err != nil {
+		return err
+	}
+	t.engine.forgetChains()
+	return t.check(ctx)
+}
+
+// load streams the image into the engine and hears its answer.
+func (t *txn) load(ctx context.Context, from image.Fetcher, omit map[image.Digest]bool, done func(n int64)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	settled := &settled{total: t.state.Size, done: done}
+	content := dockertar.Content{Dialect: t.engine.dialect(), Graph: t.img.Graph, Manifest: t.manifest, Omit: omit}
+	if !t.engine.zstd {
+		content.Open = unzstd(from)
+	}
+	if t.engine.containerd {
+		from = countedFetcher{from, settled.add}
+	}
+	r, w := io.Pipe()
+	wrote := make(chan error, 1)
+	go func() {
+		err := dockertar.Write(ctx, w, content, from)
+		w.CloseWithError(err) // an error breaks the request off: the engine never sees a clean end
+		wrote <- err
+	}()
+	answer, err := t.engine.client.ImageLoad(ctx, r)
+	if err == nil {
+		err = readAnswer(answer, settled)
+		answer.Close()
+	}
+	r.CloseWithError(errEngineGone)
+	if writeErr := <-wrote; writeErr != nil && !errors.Is(writeErr, errEngineGone) {
+		return writeErr
+	}
+	if err != nil {
+		return t.engine.explain("loading the image", err)
+	}
+	settled.finish()
+	return nil
+}
+
+var errEngineGone = errors.New("the engine takes no more")
+
+// Commit implements image.Txn.
+func (t *txn) Commit(ctx context.Context) ([]image.Tag, error) {
+	for _, tag := range t.state.Tags {
+		if tag.Old == tag.New {
+			continue
+		}
+		_, err := t.engine.client.ImageTag(ctx, client.ImageTagOptions{Source: tag.New.String(), Target: tag.Name})
+		if err != nil {
+			return nil, t.engine.explain(fmt.Sprintf("tagging %q", image.Familiar(tag.Name)), err)
+		}
+		t.committed = true
+	}
+	t.committed = true
+	return t.state.Tags, nil
+}
+
+// Abort implements image.Txn. An image that was there before stays.
+func (t *txn) Abort(ctx context.Context) error {
+	if t.committed || t.existed || !t.written {
+		return nil
+	}
+	t.engine.forgetChains()
+	_, err := t.engine.client.ImageRemove(ctx, t.state.ID.String(), client.ImageRemoveOptions{PruneChildren: true})
+	if err = t.engine.explain("removing the image again", err); errors.Is(err, image.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// Flush implements image.Sink.
+func (e *Engine) Flush(context.Context) (durable bool, why string, err error) {
+	if !e.local {
+		return false, "the engine is on another machine", nil
+	}
+	return flush(e.rootDir)
+}
