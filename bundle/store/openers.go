@@ -38,7 +38,7 @@ var realOpeners = openers{
 			CAFile: o.CAFile, PlainHTTP: o.PlainHTTP, Jobs: o.Jobs, UserAgent: o.UserAgent, Note: o.Note,
 		})
 	},
-	layout:  func(dir string) (image.Source, error) { return layout.Open(dir) },
+	layout: func(dir string) (image.Source, error) { return layout.Open(dir) },
 	archive: func(path string, t transport) (image.Source, error) {
 		dialect := archive.Docker
 		if t == transportOCI {
@@ -46,7 +46,7 @@ var realOpeners = openers{
 		}
 		return archive.Open(path, dialect)
 	},
-	create:  func(dir string) (image.Sink, error) { return layout.Create(dir) },
+	create: func(dir string) (image.Sink, error) { return layout.Create(dir) },
 }
 
 // source opens a place to read from.

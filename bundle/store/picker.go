@@ -70,7 +70,11 @@ func (p *picker) find(ctx context.Context, name string) (transport, error) {
 	if isID(name) {
 		return "", why
 	}
-	p.Note("%s: from its registry (%v)", name, why)
+	if errors.Is(why, image.ErrNotFound) {
+		p.Note("%s: from its registry, for the Docker engine does not have it", name)
+	} else {
+		p.Note("%s: from its registry: %v", name, why)
+	}
 	return transportRegistry, nil
 }
 

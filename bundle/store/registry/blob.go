@@ -69,7 +69,7 @@ func (b *blob) request(ctx context.Context) (*http.Response, error) {
 	if resp.StatusCode == http.StatusPartialContent {
 		if at := fmt.Sprintf("bytes %d-", b.off); !strings.HasPrefix(resp.Header.Get("Content-Range"), at) {
 			resp.Body.Close()
-			return nil, &Error{b.repo.RegistryStr(), "getting " + path, Failed, errors.New("it sent another range than asked for")}
+			return nil, &Error{b.repo.host(), "getting " + path, Failed, errors.New("it sent another range than asked for")}
 		}
 		return b.checkLength(resp, b.off)
 	}
@@ -145,11 +145,11 @@ func (b *blob) explain(err error) error {
 	}
 	var known *Error
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, errStalled) {
-		err = &Error{b.repo.RegistryStr(), op, Unreachable, err}
+		err = &Error{b.repo.host(), op, Unreachable, err}
 	} else if errors.As(err, &known) {
 		err = &Error{known.Host, op, known.Kind, known.Err}
 	}
-	return explain(b.ctx, b.repo.RegistryStr(), op, err)
+	return explain(b.ctx, b.repo.host(), op, err)
 }
 
 // Close ends the current answer.

@@ -27,6 +27,14 @@ type repository struct {
 	client *http.Client // nil until the first login
 }
 
+// host is the registry as image names have it.
+func (r *repository) host() string {
+	if r.RegistryStr() == name.DefaultRegistry {
+		return "docker.io"
+	}
+	return r.RegistryStr()
+}
+
 // connect logs in, once. A login that failed is tried again by the next caller.
 func (r *repository) connect(ctx context.Context) (*http.Client, error) {
 	r.mu.Lock()
@@ -36,11 +44,11 @@ func (r *repository) connect(ctx context.Context) (*http.Client, error) {
 	}
 	auth, err := authn.Resolve(ctx, r.from.keys, r.Repository)
 	if err != nil {
-		return nil, explain(ctx, r.RegistryStr(), "reading the credentials", err)
+		return nil, explain(ctx, r.host(), "reading the credentials", err)
 	}
 	t, err := transport.NewWithContext(ctx, r.Registry, auth, r.from.via, []string{r.Scope(transport.PullScope)})
 	if err != nil {
-		return nil, explain(ctx, r.RegistryStr(), "connecting", err)
+		return nil, explain(ctx, r.host(), "connecting", err)
 	}
 	r.client = &http.Client{Transport: t, CheckRedirect: r.from.checkRedirect}
 	return r.client, nil
@@ -62,11 +70,11 @@ func (r *repository) get(ctx context.Context, path string, header http.Header, s
 	req.Header = header
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, explain(ctx, r.RegistryStr(), "getting "+path, err)
+		return nil, explain(ctx, r.host(), "getting "+path, err)
 	}
 	if err := transport.CheckError(resp, statuses...); err != nil {
 		resp.Body.Close()
-		return nil, explain(ctx, r.RegistryStr(), "getting "+path, err)
+		return nil, explain(ctx, r.host(), "getting "+path, err)
 	}
 	return resp, nil
 }
@@ -87,7 +95,7 @@ func (r *repository) manifest(ctx context.Context, id string) (image.Descriptor,
 	defer resp.Body.Close()
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, image.MaxDocument+1))
 	if err != nil {
-		return image.Descriptor{}, nil, explain(ctx, r.RegistryStr(), "reading manifest "+id, err)
+		return image.Descriptor{}, nil, explain(ctx, r.host(), "reading manifest "+id, err)
 	}
 	if len(raw) > image.MaxDocument {
 		return image.Descriptor{}, nil, fmt.Errorf("manifest %s has more than %d bytes", id, image.MaxDocument)
