@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"airgap/bundle/store"
+	"airgap/bundle/store/docker"
 	"airgap/bundle/store/registry"
 	"airgap/cmd/airgap/internal/ui"
 )
@@ -14,10 +15,13 @@ import (
 // ofPlaces knows the errors of registries and engines.
 func ofPlaces(path string, err error) (ui.Status, []string, bool) {
 	var r *registry.Error
+	var d *docker.Error
 	var spec *store.SpecError
 	switch {
 	case errors.As(err, &spec):
 		return ui.Usage, []string{path + " --help"}, true
+	case errors.As(err, &d):
+		return ofEngine(path, d)
 	case errors.As(err, &r):
 		return ui.Failed, registryHints(r), true
 	}
@@ -47,4 +51,22 @@ func unreachableHint(e *registry.Error) string {
 		return "it speaks HTTP without TLS; if that is meant: --plain-http " + e.Host
 	}
 	return fmt.Sprintf("check the network, HTTPS_PROXY, and whether %s is the right host", e.Host)
+}
+
+func ofEngine(path string, e *docker.Error) (ui.Status, []string, bool) {
+	switch e.Kind {
+	case docker.NoSpace:
+		return ui.NoSpace, []string{"make room where the engine keeps its data: docker system df"}, true
+	case docker.Unreachable:
+		hints := []string{"start the engine (systemctl start docker), or point DOCKER_HOST at the one that is meant"}
+		if path != "airgap unpack" {
+			hints = append(hints, "or pack without an engine: docker://NAME takes an image from its registry")
+		}
+		return ui.Engine, hints, true
+	case docker.Permission:
+		return ui.Engine, []string{"run it with sudo, or as a member of the group docker"}, true
+	case docker.Mismatch:
+		return ui.Engine, []string{"look at the engine's disk and log before trying again: journalctl -u docker"}, true
+	}
+	return ui.Engine, []string{"look into the engine's log: journalctl -u docker"}, true
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -121,16 +122,38 @@ func describeSet(ctx context.Context, set image.Set, want image.Platforms) ([]in
 		}
 		return list, nil
 	}
-	chosen := want.Or(image.HostPlatform())
 	for _, root := range set.Roots() {
-		g, err := image.Read(ctx, set, root, chosen.Select)
+		g, err := readGraph(ctx, set, root, want)
 		if err != nil {
 			return nil, err
-		}
-		if len(g.Manifests) == 0 {
-			return nil, &image.PlatformError{Image: root.Label(), Want: chosen.List, Have: g.Offered()}
 		}
 		list = append(list, describeGraph(root.Label(), g))
 	}
 	return list, nil
+}
+
+// readGraph reads an image for the wanted platforms; unless told otherwise for
+// this machine's or, where that is not there, for all that are.
+func readGraph(ctx context.Context, set image.Set, root image.Root, want image.Platforms) (*image.Graph, error) {
+	chosen := want.Or(image.HostPlatform())
+	g, err := image.Read(ctx, set, root, chosen.Select)
+	if want.IsDefault() && (errors.Is(err, image.ErrNotFound) || err == nil && len(g.Manifests) == 0) {
+		return image.Read(ctx, set, root, func(children []image.Descriptor) ([]image.Descriptor, []image.Left) {
+			return image.SelectPresent(present(ctx, set, children))(children)
+		})
+	}
+	if err == nil && len(g.Manifests) == 0 {
+		err = &image.PlatformError{Image: root.Label(), Want: chosen.List, Have: g.Offered()}
+	}
+	return g, err
+}
+
+// present says which of an index's manifests can be had.
+func present(ctx context.Context, set image.Set, children []image.Descriptor) func(image.Digest) bool {
+	there := map[image.Digest]bool{}
+	for _, d := range children {
+		_, err := image.ReadDocument(ctx, set, d)
+		there[d.Digest] = err == nil
+	}
+	return func(d image.Digest) bool { return there[d] }
 }

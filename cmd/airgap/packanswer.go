@@ -69,7 +69,7 @@ func printPackedImages(p *ui.Printer, images []packedImage) {
 // originName is what people call a place.
 func originName(transport string) string {
 	switch transport {
-	case "docker-daemon", "":
+	case "docker-daemon":
 		return "engine"
 	case "docker":
 		return "registry"

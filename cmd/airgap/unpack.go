@@ -58,7 +58,7 @@ folder for temporary files until all of it is verified.
 	flags.StringVar(&o.to, "to", "docker", "import into `docker|oci:DIR`")
 	flags.StringArrayVar(&o.only, "only", nil, "import only images whose name matches `GLOB`; may be repeated")
 	flags.StringArrayVar(&o.rename, "rename", nil, "give images other names: `OLD=NEW`; may be repeated, the first that fits counts")
-	flags.StringVar(&o.platform, "platform", "", "import this platform, such as linux/amd64 (default the engine's; for a layout all)")
+	flags.StringVar(&o.platform, "platform", "", "import only the platforms of this `LIST` (default: what the engine runs; for a layout all)")
 	flags.BoolVar(&o.noReplace, "no-replace", false, "refuse to move a name that points to another image")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "print what would change and change nothing")
 	environment(flags, "to", "AIRGAP_TO")
@@ -100,18 +100,18 @@ func runUnpack(ctx context.Context, env *ui.Env, o unpackOptions, name string) e
 		return inState(untouched, err)
 	}
 	defer sink.Close()
-	plan, err := load.NewPlan(ctx, sink, docs, o.load)
+	plan, err := load.NewPlan(ctx, onlyPlatforms(sink, b, o.wanted), docs, o.load)
 	if err != nil {
 		return inState(untouched, err)
 	}
 	if o.dryRun || plan.Unchanged() {
 		return env.Report(o.kind(), newUnpackAnswer(o, b, plan, load.Summary{Durable: true}))
 	}
-	verified, _, err := check(ctx, env, docs, o.level())
+	verified, _, err := check(ctx, env, docs, level(sink))
 	if err != nil {
 		return inState(untouched, named(b.name, err))
 	}
-	summary, err := carryOut(ctx, env, plan, verified)
+	summary, err := carryOut(ctx, env, plan, verified, sideBySide(sink))
 	if err != nil {
 		return err
 	}
@@ -129,13 +129,21 @@ func openOrStage(ctx context.Context, env *ui.Env, name string) (*bundleFile, er
 	return openBundle(name)
 }
 
-// level is what has to be proven beforehand: an engine compares every layer
-// with its diffID itself while it unpacks it.
-func (o unpackOptions) level() verify.Level {
-	if o.to == "docker" {
+// level is what has to be proven beforehand: layers are opened here unless the
+// place is known to compare them with their diffIDs while it unpacks them.
+func level(sink image.Sink) verify.Level {
+	if place, ok := sink.(interface{ ChecksDiffIDs() bool }); ok && place.ChecksDiffIDs() {
 		return verify.Digests
 	}
 	return verify.Full
+}
+
+// sideBySide is how many images the place likes to be given at once.
+func sideBySide(sink image.Sink) int {
+	if place, ok := sink.(interface{ Parallel() int }); ok {
+		return place.Parallel()
+	}
+	return 1
 }
 
 func (o unpackOptions) kind() string {
@@ -146,10 +154,10 @@ func (o unpackOptions) kind() string {
 }
 
 // carryOut imports what has been planned, showing how far the place is.
-func carryOut(ctx context.Context, env *ui.Env, plan *load.Plan, v *verify.Verified) (load.Summary, error) {
+func carryOut(ctx context.Context, env *ui.Env, plan *load.Plan, v *verify.Verified, parallel int) (load.Summary, error) {
 	progress := env.Progress("importing", plan.Need())
 	defer progress.Stop()
-	summary, err := plan.Run(ctx, v, load.RunOptions{Parallel: sideBySide, Settled: progress.Add})
+	summary, err := plan.Run(ctx, v, load.RunOptions{Parallel: parallel, Settled: progress.Add})
 	var half *load.CommitError
 	switch {
 	case errors.As(err, &half):
@@ -163,7 +171,3 @@ func carryOut(ctx context.Context, env *ui.Env, plan *load.Plan, v *verify.Verif
 	}
 	return summary, nil
 }
-
-// sideBySide is how many images are imported at once: two, as an engine is
-// busy with one while the next is read and hashed.
-const sideBySide = 2

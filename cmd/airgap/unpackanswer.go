@@ -84,12 +84,20 @@ func (a unpackAnswer) Text(p *ui.Printer) {
 	}
 	switch {
 	case a.dryRun:
-		p.Line("%s: nothing has been changed", a.To)
+		p.Line("%s: nothing has been changed", sinkName(a.To))
 	case unchanged == len(a.Images):
-		p.Line("%s: unchanged, all images of %s were there already", a.To, a.Path)
+		p.Line("%s: unchanged, all images of %s were there already", sinkName(a.To), a.Path)
 	default:
 		p.Line("%s: verified and imported %s, %s", a.Path, ui.Plural(len(a.Images), "image"), a.unchangedText(unchanged))
 	}
+}
+
+// sinkName is what people call the place that images go to.
+func sinkName(spec string) string {
+	if spec == "docker" {
+		return "Docker engine"
+	}
+	return spec
 }
 
 func (a unpackAnswer) unchangedText(n int) string {
