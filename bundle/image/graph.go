@@ -22,7 +22,10 @@ type Graph struct {
 	Left []Left
 
 	docs  map[Digest][]byte
-	order []Descriptor // documents and layers, in order of first use
+	order []Descriptor     // documents and layers, in order of first use
+	used  map[Digest]int64 // sizes of those in order
+	seen  map[Digest]bool  // children of indexes that have been read
+	total int64            // bytes in docs
 }
 
 // Manifest is one manifest of a graph with what its config says.
@@ -141,17 +144,21 @@ func (r Root) Label() string {
 // Read reads the documents below root and refuses what is not sound: media
 // types that disagree, documents that are two things at once, configs whose
 // layers are not the manifest's. Errors that wrap ErrNotFound name the image;
-// attestations that are not complete are left out instead. Layers are not read.
+// attestations that are not complete are left out instead. A child that is
+// listed twice is carried once. Layers are not read.
 func Read(ctx context.Context, from Fetcher, root Root, sel Select) (*Graph, error) {
-	g := &Graph{Root: root, docs: map[Digest][]byte{}}
+	g := &Graph{Root: root, docs: map[Digest][]byte{}, used: map[Digest]int64{}, seen: map[Digest]bool{}}
 	if err := g.read(ctx, from, root.Desc, sel, 0); err != nil {
 		return nil, fmt.Errorf("image %q: %w", root.Label(), err)
 	}
 	return g, nil
 }
 
-// maxNesting bounds indexes within indexes.
-const maxNesting = 8
+// Bounds of what a graph may hold, against indexes that name ever more.
+const (
+	maxNesting   = 8        // indexes within indexes
+	maxDocuments = 64 << 20 // bytes of an image's documents together
+)
 
 func (g *Graph) read(ctx context.Context, from Fetcher, d Descriptor, sel Select, depth int) error {
 	if depth > maxNesting {
@@ -171,15 +178,31 @@ func (g *Graph) read(ctx context.Context, from Fetcher, d Descriptor, sel Select
 	keep, left := sel(*doc.Manifests)
 	g.Left = append(g.Left, left...)
 	for _, child := range keep {
+		if g.seen[child.Digest] {
+			continue // it would be carried twice, or many times many
+		}
+		g.seen[child.Digest] = true
 		_, isAttestation := attested(child, nil)
+		before := len(g.order)
 		switch err := g.read(ctx, from, child, sel, depth+1); {
 		case isAttestation && errors.Is(err, ErrNotFound):
+			g.forget(before)
 			g.Left = append(g.Left, Left{child, "attestation that is not complete"})
 		case err != nil:
 			return err
 		}
 	}
 	return nil
+}
+
+// forget takes back what has been used since there were n.
+func (g *Graph) forget(n int) {
+	for _, d := range g.order[n:] {
+		g.total -= int64(len(g.docs[d.Digest]))
+		delete(g.docs, d.Digest)
+		delete(g.used, d.Digest)
+	}
+	g.order = g.order[:n]
 }
 
 func (g *Graph) manifest(ctx context.Context, from Fetcher, d Descriptor, doc *document) error {
@@ -197,36 +220,47 @@ func (g *Graph) manifest(ctx context.Context, from Fetcher, d Descriptor, doc *d
 		if err := m.readConfig(raw); err != nil {
 			return fmt.Errorf("config %s: %w", m.Config.Digest, err)
 		}
-	} else {
-		g.use(m.Config)
+	} else if err := g.use(m.Config); err != nil {
+		return err
 	}
 	for _, l := range m.Layers {
-		g.use(l)
+		if err := g.use(l); err != nil {
+			return err
+		}
 	}
 	g.Manifests = append(g.Manifests, m)
 	return nil
 }
 
-// use notes a blob at its first use.
-func (g *Graph) use(d Descriptor) {
-	d.Annotations, d.Platform, d.Data, d.ArtifactType = nil, nil, nil, ""
-	if !slices.ContainsFunc(g.order, func(o Descriptor) bool { return o.Digest == d.Digest }) {
-		g.order = append(g.order, d)
+// use notes a blob at its first use. At others, its size must be the same.
+func (g *Graph) use(d Descriptor) error {
+	if size, known := g.used[d.Digest]; known {
+		if size != d.Size {
+			return fmt.Errorf("blob %s: is said to have %d bytes, and elsewhere %d", d.Digest, size, d.Size)
+		}
+		return nil
 	}
+	d.Annotations, d.Platform, d.Data, d.ArtifactType = nil, nil, nil, ""
+	g.used[d.Digest] = d.Size
+	g.order = append(g.order, d)
+	return nil
 }
 
 // document fetches a document and keeps it.
 func (g *Graph) document(ctx context.Context, from Fetcher, d Descriptor) ([]byte, error) {
 	if raw, ok := g.docs[d.Digest]; ok {
-		return raw, nil
+		return raw, g.use(d)
+	}
+	if g.total+d.Size > maxDocuments {
+		return nil, fmt.Errorf("its documents have more than %d bytes: %w", maxDocuments, errTooLarge)
 	}
 	raw, err := ReadDocument(ctx, from, d)
 	if err != nil {
 		return nil, err
 	}
 	g.docs[d.Digest] = raw
-	g.use(d)
-	return raw, nil
+	g.total += d.Size
+	return raw, g.use(d)
 }
 
 // ReadDocument reads a whole blob of at most MaxDocument bytes.

@@ -36,7 +36,7 @@ func (v *verifier) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	if v.seen == v.want.Size {
+	if v.seen >= v.want.Size {
 		v.err = v.end()
 		return 0, v.err
 	}

@@ -17,7 +17,7 @@ import (
 func (e *Engine) Begin(ctx context.Context, img image.Import) (image.Txn, error) {
 	m, ok := img.Graph.For(e.platform)
 	if !ok {
-		return nil, &image.PlatformError{Image: img.Graph.Root.Label(), Want: []image.Platform{e.platform}, Have: img.Graph.Offered()}
+		return nil, &image.PlatformError{Image: img.Graph.Root.Label(), Want: []image.Platform{e.platform}, Have: img.Graph.Platforms()}
 	}
 	t := &txn{engine: e, img: img, manifest: m}
 	t.state.Platform = m.Platform

@@ -144,7 +144,7 @@ func (m *Memory) Begin(ctx context.Context, img image.Import) (image.Txn, error)
 	}
 	g := img.Graph
 	if _, ok := g.For(m.Platform); !ok && m.Platform.OS != "" {
-		return nil, &image.PlatformError{Image: g.Root.Label(), Want: []image.Platform{m.Platform}, Have: g.Offered()}
+		return nil, &image.PlatformError{Image: g.Root.Label(), Want: []image.Platform{m.Platform}, Have: g.Platforms()}
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
