@@ -219,12 +219,10 @@ func TestNewerBundle(t *testing.T) {
 	target := there(t)
 	m := newMachine(t, "DOCKER_HOST="+target.host)
 	packSamples(m)
-	m.shell(`zstd -dc bundle.tar.zst >bundle.tar && sed -i '0,/"format":1/s//"format":2/' bundle.tar && zstd -q bundle.tar -o newer.tar.zst`)
+	m.shell(`zstd -dc bundle.tar.zst | sed '0,/"format": 1/s//"format": 2/' >newer.tar`)
 	s := scene{machine: m, engines: []engine{target}}
-	for _, name := range []string{"bundle.tar", "newer.tar.zst"} {
-		for _, command := range []string{"verify", "unpack", "inspect"} {
-			s.refused(exitFailed, says("(?i)newer airgap|newer format|format 2"), command, name)
-		}
+	for _, command := range []string{"verify", "unpack", "inspect"} {
+		s.refused(exitFailed, says("format 2", "newer airgap"), command, "newer.tar")
 	}
 }
 

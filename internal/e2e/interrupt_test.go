@@ -96,16 +96,30 @@ func TestInterruptUnpack(t *testing.T) {
 	s.airgap("unpack").ok()
 }
 
-func TestInterruptUnpackIntoLayout(t *testing.T) {
+// TestInterruptStandardInput interrupts unpack while it waits for the second
+// half of a bundle.
+func TestInterruptStandardInput(t *testing.T) {
 	m := newMachine(t)
 	packSamples(m)
 	s := scene{machine: m}
-	run := s.start("unpack", "--to", "oci:layout")
-	run.interrupt()
-	if r := run.wait(); r.code != 0 && r.code != exitInterrupted && r.code != -1 {
-		t.Errorf("interrupted at once, it ended thus:\n%s", r)
+	bundle, err := os.ReadFile(m.path("bundle.tar.zst"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	s.airgap("unpack", "--to", "oci:layout").ok()
+	before := s.state()
+	run := s.prepare("unpack", "--to", "oci:layout", "-")
+	stdin, err := run.cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	run.begin()
+	// More than a pipe holds: when it is written, airgap is reading.
+	if _, err := stdin.Write(bundle[:len(bundle)/2]); err != nil {
+		t.Fatal(err)
+	}
+	run.interrupt()
+	run.wait().fails(exitInterrupted)
+	unchanged(t, before, s.state())
 }
 
 // broken is a send that did not end, and what it left.
@@ -194,7 +208,6 @@ func TestLineComesBack(t *testing.T) {
 	b.resumes(r.fails(exitTransfer))
 }
 
-// TestInterruptSendToFolder leaves a folder as it was.
 func TestFolderIsNotThere(t *testing.T) {
 	m := newMachine(t)
 	packSamples(m)

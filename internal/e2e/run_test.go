@@ -34,7 +34,7 @@ const (
 )
 
 // patience is how long a command may hang before the test gives up on it.
-const patience = 5 * time.Minute
+const patience = 2 * time.Minute
 
 // machine is a place at which somebody types commands.
 type machine struct {
@@ -103,12 +103,23 @@ type process struct {
 
 func (m *machine) start(args ...string) *process {
 	m.t.Helper()
+	p := m.prepare(args...)
+	p.begin()
+	return p
+}
+
+// prepare is start for those who have something to add before begin.
+func (m *machine) prepare(args ...string) *process {
 	p := &process{t: m.t, cmd: m.command(world.airgap, args...)}
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.err
-	if err := p.cmd.Start(); err != nil {
-		m.t.Fatal(err)
-	}
 	return p
+}
+
+func (p *process) begin() {
+	p.t.Helper()
+	if err := p.cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
 }
 
 func (p *process) interrupt() {
