@@ -100,13 +100,26 @@ func stageBundle(ctx context.Context, env *ui.Env, dir string) (*bundleFile, err
 		forget = func() error { return nil }
 	}
 	progress := env.Progress("reading", 0)
-	size, err := bundle.Stage(ctx, counted{env.In, progress.Add}, f)
+	in, stop := leavable(ctx, env.In)
+	defer stop()
+	size, err := bundle.Stage(ctx, counted{in, progress.Add}, f)
 	if err != nil {
 		progress.Stop()
 		return nil, errors.Join(named("standard input", err), f.Close(), forget())
 	}
 	progress.Done()
 	return newBundleFile("standard input", f, size)
+}
+
+// leavable reads r until the context ends, also while r waits for bytes that
+// may never come: what reads from a pipe cannot be woken.
+func leavable(ctx context.Context, r io.Reader) (in io.Reader, stop func() bool) {
+	in, out := io.Pipe()
+	go func() {
+		_, err := io.Copy(out, r)
+		out.CloseWithError(err)
+	}()
+	return in, context.AfterFunc(ctx, func() { out.CloseWithError(context.Cause(ctx)) })
 }
 
 // counted tells how many bytes are read.
