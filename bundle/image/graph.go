@@ -183,10 +183,11 @@ func (g *Graph) read(ctx context.Context, from Fetcher, d Descriptor, sel Select
 		}
 		g.seen[child.Digest] = true
 		_, isAttestation := attested(child, nil)
-		before := len(g.order)
+		used, manifests := len(g.order), len(g.Manifests)
 		switch err := g.read(ctx, from, child, sel, depth+1); {
 		case isAttestation && errors.Is(err, ErrNotFound):
-			g.forget(before)
+			g.forget(used)
+			g.Manifests = g.Manifests[:manifests]
 			g.Left = append(g.Left, Left{child, "attestation that is not complete"})
 		case err != nil:
 			return err
@@ -263,7 +264,8 @@ func (g *Graph) document(ctx context.Context, from Fetcher, d Descriptor) ([]byt
 	return raw, g.use(d)
 }
 
-// ReadDocument reads a whole blob of at most MaxDocument bytes.
+// ReadDocument reads a whole blob of at most MaxDocument bytes. It verifies what
+// it gets once more: everything else follows from documents.
 func ReadDocument(ctx context.Context, from Fetcher, d Descriptor) ([]byte, error) {
 	if err := checkDescriptor(d); err != nil {
 		return nil, err
@@ -275,6 +277,7 @@ func ReadDocument(ctx context.Context, from Fetcher, d Descriptor) ([]byte, erro
 	if err != nil {
 		return nil, err
 	}
+	r = NewReader(r, d)
 	defer r.Close()
 	return io.ReadAll(r)
 }
