@@ -229,19 +229,33 @@ func TestSuiteDockerRegistry(t *testing.T) {
 // serve runs a real registry on a free port of the loopback interface.
 func serve(t *testing.T, program, dir string, more ...string) (host string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	var out string
+	for range 5 { // somebody else may take the port meanwhile
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		host = l.Addr().String()
+		l.Close()
+		config := filepath.Join(dir, "config.yml")
+		text := fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %q}}\nhttp: {addr: %q}\n", dir, host)
+		if err := os.WriteFile(config, []byte(text+strings.Join(more, "\n")), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var up bool
+		if out, up = run(t, host, program, "serve", config); up {
+			return host
+		}
 	}
-	host = l.Addr().String()
-	l.Close()
-	config := filepath.Join(dir, "config.yml")
-	text := fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %q}}\nhttp: {addr: %q}\n", dir, host)
-	text += strings.Join(more, "\n")
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(program, "serve", config)
+	t.Fatalf("%s ended: %s", program, out)
+	return ""
+}
+
+// run starts a server, which ends with the test, and waits until it answers or
+// has ended.
+func run(t *testing.T, host, program string, args ...string) (output string, up bool) {
+	t.Helper()
+	cmd := exec.Command(program, args...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
@@ -251,17 +265,16 @@ func serve(t *testing.T, program, dir string, more ...string) (host string) {
 	go func() { cmd.Wait(); close(ended) }()
 	t.Cleanup(func() { cmd.Process.Kill(); <-ended })
 	for {
-		resp, err := http.Get("http://" + host + "/v2/")
-		if err == nil {
-			resp.Body.Close()
-			return host
-		}
 		select {
 		case <-ended:
-			t.Fatalf("%s ended: %s", program, &out)
+			return out.String(), false
 		case <-t.Context().Done():
 			t.Fatal("it did not start")
 		case <-time.After(10 * time.Millisecond):
+		}
+		if resp, err := http.Get("http://" + host + "/v2/"); err == nil {
+			resp.Body.Close()
+			return "", true
 		}
 	}
 }
