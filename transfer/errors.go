@@ -1,0 +1,89 @@
+package transfer
+
+import (
+	"fmt"
+	"strings"
+)
+
+// NoSpaceError says that a place has too little room. A partial stays.
+type NoSpaceError struct {
+	Place string // which side: a host or a folder
+	Path  string
+	Need  int64 // bytes still to be written
+	Free  int64 // bytes that there is room for
+}
+
+func (e *NoSpaceError) Error() string {
+	return fmt.Sprintf("not enough space at %s for %s: %d bytes needed, %d free", e.Place, e.Path, e.Need, e.Free)
+}
+
+// MediumError says that a place cannot hold the file, or did not.
+type MediumError struct {
+	Path string
+	Err  error
+}
+
+func (e *MediumError) Error() string { return fmt.Sprintf("medium at %q: %v", e.Path, e.Err) }
+func (e *MediumError) Unwrap() error { return e.Err }
+
+// InterruptedError says that a transfer broke off. What has arrived is kept as
+// a partial; the same Send resumes it.
+type InterruptedError struct {
+	Place   string
+	Partial string // path there; empty if nothing has been written yet
+	Err     error
+}
+
+func (e *InterruptedError) Error() string { return fmt.Sprintf("transfer to %s: %v", e.Place, e.Err) }
+func (e *InterruptedError) Unwrap() error { return e.Err }
+
+// ChangedError says that the local file is not, or no longer, the one that was
+// to be sent. Nothing of it has got the final name.
+type ChangedError struct {
+	Name, Want, Got string // sha256
+}
+
+func (e *ChangedError) Error() string {
+	return fmt.Sprintf("file %q changed while it was sent, or does not belong to its sum: sha256 %s, expected %s", e.Name, e.Got, e.Want)
+}
+
+// HostKeyKind is what is wrong with a host's key.
+type HostKeyKind int
+
+// The kinds.
+const (
+	UnknownHost HostKeyKind = iota
+	ChangedKey
+	RevokedKey
+)
+
+// HostKeyError says that a host is not trusted to be the one that is meant.
+type HostKeyError struct {
+	Host        string // as known_hosts has it
+	Kind        HostKeyKind
+	KeyType     string
+	Fingerprint string   // SHA256:…
+	Files       []string // the known_hosts files that were asked
+}
+
+func (e *HostKeyError) Error() string {
+	what := [...]string{"is not known", "has changed: it is not the key that is known for it", "is revoked"}[e.Kind]
+	return fmt.Sprintf("host key of %s %s (%s key %s)", e.Host, what, e.KeyType, e.Fingerprint)
+}
+
+// AuthError says that a host let none of the ways to log in pass.
+type AuthError struct {
+	Host, User string
+	Tried      []string
+	Err        error
+}
+
+func (e *AuthError) Error() string {
+	tried := strings.Join(e.Tried, ", ")
+	if tried == "" {
+		tried = "nothing: there is no key, agent or password to try"
+	}
+	return fmt.Sprintf("logging in at %s as %s: refused; tried %s", e.Host, e.User, tried)
+}
+
+func (e *AuthError) Unwrap() error { return e.Err }

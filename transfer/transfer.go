@@ -1,0 +1,261 @@
+// Package transfer carries one opaque file to a place and proves that it
+// arrived. It does not know what is in the file.
+//
+// [Send] is the whole course, the same for every [Place]: look, resume from a
+// prefix that is proven by hash, write, sync, prove the whole by hash on the far
+// side, rename, sync. The final name never stands for anything but the whole
+// file; what is cut off leaves a partial that the next Send continues.
+//
+// The errors that callers branch on are [*NoSpaceError], [*MediumError],
+// [*InterruptedError], [*HostKeyError], [*AuthError] and [*ChangedError].
+package transfer
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+)
+
+// File is what is sent.
+type File struct {
+	Name   string // its base name at the destination, unless the place was given one
+	Size   int64  // in bytes
+	SHA256 string // of the whole, 64 lower-case hexadecimal digits
+	Data   io.ReaderAt
+}
+
+// Partial is the name under which a file grows at its place. It is the same
+// for the same bytes, so that they are found again.
+func (f File) Partial(name string) string { return "." + name + "." + f.SHA256[:8] + ".partial" }
+
+// Place is a destination: one folder, in which one file at a time is dealt
+// with. Its methods are not safe for concurrent use.
+type Place interface {
+	// Find looks for the file and changes nothing.
+	Find(ctx context.Context, f File) (Found, error)
+	// Hash gives the sha256 of the first n bytes of the final file or of the
+	// partial as the place has them now, and how it came to know.
+	Hash(ctx context.Context, which Which, n int64) (sum, how string, err error)
+	// Write makes the partial have data from off on, of which off must not be
+	// beyond its end, and nothing behind it; and syncs it. off 0 starts over.
+	Write(ctx context.Context, off int64, data io.Reader) error
+	// Discard removes the partial.
+	Discard(ctx context.Context) error
+	// Commit gives the partial the final name, atomically, then writes sidecar
+	// as NAME.sha256. durable is false, and why says so, where the place cannot
+	// confirm that all of it is on its disk.
+	Commit(ctx context.Context, sidecar []byte) (durable bool, why string, err error)
+	Close() error
+}
+
+// Which is one of a place's two files.
+type Which int
+
+// The files.
+const (
+	Final Which = iota
+	Partial
+)
+
+// Found is what a place has of a file.
+type Found struct {
+	Place   string // as messages name it
+	Path    string // final path
+	Partial string // path of the partial
+	Final   int64  // size of what has the final name, or -1
+	Begun   int64  // size of the partial, or -1
+	Free    int64  // bytes that can be written, or -1 if that is not known
+	Limit   int64  // largest size of a file, or 0 if that is not known
+}
+
+// SendOptions let a caller watch.
+type SendOptions struct {
+	// Progress hears of bytes of the file as they are dealt with, those that
+	// are found to be there included: they add up to File.Size.
+	Progress func(n int64)
+	Note     func(format string, args ...any)
+}
+
+// Receipt is what was done.
+type Receipt struct {
+	Place        string `json:"place"`
+	Path         string `json:"path"`
+	Size         int64  `json:"size"`
+	SHA256       string `json:"sha256"`
+	Proven       string `json:"proven"`  // how the far side's hash was made
+	Sent         int64  `json:"sent"`    // bytes of the file
+	Resumed      int64  `json:"resumed"` // bytes that were there already
+	Durable      bool   `json:"durable"`
+	Why          string `json:"why,omitempty"` // why it is not known to be durable
+	Replaced     bool   `json:"replaced"`
+	AlreadyThere bool   `json:"alreadyThere"`
+}
+
+// stepBack is how much of the end of a partial is not trusted: what may have
+// been in flight, out of order, when it was cut off.
+const stepBack = 4 << 20
+
+// Send brings f to a place.
+func Send(ctx context.Context, p Place, f File, o SendOptions) (Receipt, error) {
+	if o.Progress == nil {
+		o.Progress = func(int64) {}
+	}
+	if o.Note == nil {
+		o.Note = func(string, ...any) {}
+	}
+	found, err := p.Find(ctx, f)
+	if err != nil {
+		return Receipt{}, err
+	}
+	s := &sending{place: p, file: f, found: found, SendOptions: o, local: sha256.New()}
+	s.receipt = Receipt{Place: found.Place, Path: found.Path, Size: f.Size, SHA256: f.SHA256, Replaced: found.Final >= 0}
+	err = s.run(ctx)
+	return s.receipt, err
+}
+
+// sending is one Send.
+type sending struct {
+	SendOptions
+	place   Place
+	file    File
+	found   Found
+	local   hash.Hash // of the file from its start, as it was read here
+	receipt Receipt
+}
+
+func (s *sending) run(ctx context.Context) error {
+	there, err := s.alreadyThere(ctx)
+	if err != nil || there {
+		return err
+	}
+	if err := s.fits(); err != nil {
+		return err
+	}
+	if err := s.resume(ctx); err != nil {
+		return err
+	}
+	if err := s.write(ctx); err != nil {
+		return err
+	}
+	if err := s.prove(ctx); err != nil {
+		return err
+	}
+	s.receipt.Durable, s.receipt.Why, err = s.place.Commit(ctx, s.sidecar())
+	return err
+}
+
+// sidecar is the line that sha256sum -c reads.
+func (s *sending) sidecar() []byte {
+	return fmt.Appendf(nil, "%s  %s\n", s.file.SHA256, s.file.Name)
+}
+
+// alreadyThere recognises an identical file, by its hash.
+func (s *sending) alreadyThere(ctx context.Context) (bool, error) {
+	if s.found.Final != s.file.Size {
+		return false, nil
+	}
+	sum, how, err := s.place.Hash(ctx, Final, s.file.Size)
+	if err != nil || sum != s.file.SHA256 {
+		return false, err
+	}
+	s.receipt.AlreadyThere, s.receipt.Replaced = true, false
+	s.receipt.Proven, s.receipt.Durable, s.receipt.Resumed = how, true, s.file.Size
+	s.Progress(s.file.Size)
+	return true, nil
+}
+
+// fits refuses what cannot succeed before the first byte.
+func (s *sending) fits() error {
+	need := s.file.Size - max(0, min(s.found.Begun, s.file.Size))
+	switch {
+	case s.found.Limit > 0 && s.file.Size > s.found.Limit:
+		return &MediumError{s.found.Path, fmt.Errorf("the file has %d bytes, its file system takes at most %d a file", s.file.Size, s.found.Limit)}
+	case s.found.Free >= 0 && need > s.found.Free:
+		return &NoSpaceError{Place: s.found.Place, Path: s.found.Path, Need: need, Free: s.found.Free}
+	}
+	return nil
+}
+
+// resume proves how much of a partial is the file's beginning.
+func (s *sending) resume(ctx context.Context) error {
+	n := min(s.found.Begun, s.file.Size) - stepBack
+	if n <= 0 {
+		return nil
+	}
+	if _, err := io.Copy(s.local, readerOf(ctx, s.file, 0, n)); err != nil {
+		return err
+	}
+	sum, _, err := s.place.Hash(ctx, Partial, n)
+	if err != nil {
+		return err
+	}
+	if sum != hex.EncodeToString(s.local.Sum(nil)) {
+		s.local.Reset()
+		s.Note("what is there of %s is not its beginning: starting over", s.file.Name)
+		return nil
+	}
+	s.receipt.Resumed = n
+	s.Progress(n)
+	s.Note("resuming after %d of %d bytes", n, s.file.Size)
+	return nil
+}
+
+// write sends the rest, and hashes it on the way.
+func (s *sending) write(ctx context.Context) error {
+	off := s.receipt.Resumed
+	data := &counted{io.TeeReader(readerOf(ctx, s.file, off, s.file.Size-off), s.local), s}
+	if err := s.place.Write(ctx, off, data); err != nil {
+		return err
+	}
+	if sum := hex.EncodeToString(s.local.Sum(nil)); sum != s.file.SHA256 {
+		return errors.Join(&ChangedError{Name: s.file.Name, Want: s.file.SHA256, Got: sum}, s.place.Discard(ctx))
+	}
+	return nil
+}
+
+// prove compares what the place has with what was sent.
+func (s *sending) prove(ctx context.Context) error {
+	sum, how, err := s.place.Hash(ctx, Partial, s.file.Size)
+	if err != nil {
+		return err
+	}
+	if sum != s.file.SHA256 {
+		err := fmt.Errorf("it holds other bytes than it was given: sha256 %s, expected %s", sum, s.file.SHA256)
+		return errors.Join(&MediumError{s.found.Path, err}, s.place.Discard(ctx))
+	}
+	s.receipt.Proven = how
+	return nil
+}
+
+type counted struct {
+	r io.Reader
+	s *sending
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.s.receipt.Sent += int64(n)
+	c.s.Progress(int64(n))
+	return n, err
+}
+
+// readerOf reads a stretch of the file until the context ends.
+func readerOf(ctx context.Context, f File, off, n int64) io.Reader {
+	return contextReader{ctx, io.NewSectionReader(f.Data, off, n)}
+}
+
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c contextReader) Read(p []byte) (int, error) {
+	if err := context.Cause(c.ctx); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
+}
