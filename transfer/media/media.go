@@ -1,0 +1,181 @@
+// Package media is a folder as a place: a stick, a disc, a share. What is
+// written is synced and read back past the page cache, which would otherwise
+// answer for a medium that did not store it.
+//
+// The first error of a sync is final. The only full proof is to take the medium
+// out and read it again elsewhere, with airgap verify; this package goes as far
+// as a running system can.
+package media
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"airgap/transfer"
+)
+
+// Folder is a transfer.Place.
+type Folder struct {
+	dir  string
+	file transfer.File
+}
+
+// Open takes an existing folder.
+func Open(dir string) (*Folder, error) {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return nil, fmt.Errorf("destination %q is not a folder", dir)
+	}
+	return &Folder{dir: dir}, nil
+}
+
+// Close does nothing.
+func (p *Folder) Close() error { return nil }
+
+func (p *Folder) final() string   { return filepath.Join(p.dir, p.file.Name) }
+func (p *Folder) partial() string { return filepath.Join(p.dir, p.file.Partial(p.file.Name)) }
+
+// Find implements transfer.Place. A left-over partial is not continued: a
+// medium is fast, and what an unplugged one holds is not worth the doubt.
+func (p *Folder) Find(_ context.Context, f transfer.File) (transfer.Found, error) {
+	p.file = f
+	found := transfer.Found{Place: p.dir, Path: p.final(), Partial: p.partial(), Final: -1, Begun: -1}
+	switch info, err := os.Lstat(p.final()); {
+	case err == nil && !info.Mode().IsRegular():
+		return found, &transfer.MediumError{Path: p.final(), Err: errors.New("what has this name is not a regular file")}
+	case err == nil:
+		found.Final = info.Size()
+	case !errors.Is(err, fs.ErrNotExist):
+		return found, err
+	}
+	var err error
+	found.Free, found.Limit, err = limits(p.dir)
+	if found.Free >= 0 {
+		if info, err := os.Lstat(p.partial()); err == nil && info.Mode().IsRegular() {
+			found.Free += info.Size() // it will be replaced
+		}
+	}
+	return found, err
+}
+
+// Write implements transfer.Place.
+func (p *Folder) Write(_ context.Context, off int64, data io.Reader) (err error) {
+	if off != 0 {
+		return fmt.Errorf("writing %q from %d on: a folder starts over", p.partial(), off)
+	}
+	if err := p.Discard(context.Background()); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(p.partial(), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return p.failed(err)
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+			os.Remove(f.Name())
+		}
+	}()
+	if _, err := io.CopyBuffer(struct{ io.Writer }{f}, data, make([]byte, 1<<20)); err != nil {
+		return p.failed(err)
+	}
+	return p.failed(errors.Join(f.Chmod(0o644), f.Sync(), f.Close()))
+}
+
+// failed sorts the errors of writing: a full medium, a failing one, or another
+// error altogether.
+func (p *Folder) failed(err error) error {
+	var path *fs.PathError
+	if !errors.As(err, &path) {
+		return err
+	}
+	if isNoSpace(err) {
+		free, _, _ := limits(p.dir)
+		return &transfer.NoSpaceError{Place: p.dir, Path: p.final(), Need: p.file.Size, Free: free}
+	}
+	return &transfer.MediumError{Path: path.Path, Err: err}
+}
+
+// Hash implements transfer.Place: what is written is read past the page cache.
+func (p *Folder) Hash(ctx context.Context, which transfer.Which, n int64) (sum, how string, err error) {
+	path := p.final()
+	if which == transfer.Partial {
+		path = p.partial()
+	}
+	r, how, err := openUncached(path)
+	if err != nil {
+		return "", "", p.failed(err)
+	}
+	defer r.Close()
+	h := sha256.New()
+	if m, err := io.Copy(h, io.LimitReader(contextReader{ctx, r}, n)); err != nil {
+		return "", "", p.failed(err)
+	} else if m < n {
+		return "", how, nil // shorter: no hash is that of n bytes
+	}
+	return hex.EncodeToString(h.Sum(nil)), how, nil
+}
+
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c contextReader) Read(p []byte) (int, error) {
+	if err := context.Cause(c.ctx); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
+}
+
+// Discard implements transfer.Place.
+func (p *Folder) Discard(context.Context) error {
+	if err := os.Remove(p.partial()); !errors.Is(err, fs.ErrNotExist) {
+		return p.failed(err)
+	}
+	return nil
+}
+
+// Commit implements transfer.Place.
+func (p *Folder) Commit(_ context.Context, sidecar []byte) (durable bool, why string, err error) {
+	sums := p.final() + ".sha256"
+	if err := os.Remove(sums); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, "", p.failed(err)
+	}
+	if err := os.Rename(p.partial(), p.final()); err != nil {
+		return false, "", p.failed(err)
+	}
+	if err := writeSynced(sums, sidecar); err != nil {
+		return false, "", p.failed(err)
+	}
+	return syncFolder(p.dir)
+}
+
+// writeSynced writes a small file by a temporary name.
+func writeSynced(path string, content []byte) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+			os.Remove(f.Name())
+		}
+	}()
+	_, err = f.Write(content)
+	if err := errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
