@@ -101,31 +101,58 @@ func files(t *testing.T, dir string) (list []string) {
 
 func TestSink(t *testing.T) {
 	storetest.Sinks{Salt: "oci", New: func(t *testing.T) storetest.SinkPlace {
-		dir := filepath.Join(t.TempDir(), "new", "layout")
-		l, err := Create(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return storetest.SinkPlace{
-			Sink: l,
-			Find: func(t *testing.T, name string) image.Digest { return named(t, dir, name) },
-			Check: func(t *testing.T, f storetest.Fixture, g *image.Graph) {
-				checkWhole(t, dir, f, g)
-			},
-			Left: func(t *testing.T, _ *image.Graph) []string { return files(t, filepath.Dir(dir)) },
-		}
+		return sinkPlace(t, filepath.Join(t.TempDir(), "new", "layout"))
 	}}.Run(t)
+}
+
+// TestSinkOfOthers brings images to a layout that holds some already.
+func TestSinkOfOthers(t *testing.T) {
+	storetest.Sinks{Salt: "oci", New: func(t *testing.T) storetest.SinkPlace {
+		dir := t.TempDir()
+		write(t, dir, storetest.NewFixture(t, "shared layers", "others"))
+		return sinkPlace(t, dir)
+	}}.Run(t)
+}
+
+// sinkPlace opens dir and takes what is in it now for granted.
+func sinkPlace(t *testing.T, dir string) storetest.SinkPlace {
+	t.Helper()
+	before := files(t, filepath.Dir(dir))
+	l, err := Create(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return storetest.SinkPlace{
+		Sink: l,
+		Find: func(t *testing.T, name string) image.Digest { return named(t, dir, name) },
+		Check: func(t *testing.T, f storetest.Fixture, g *image.Graph) {
+			checkWhole(t, dir, f, g)
+		},
+		Left: func(t *testing.T, _ *image.Graph) []string {
+			return slices.DeleteFunc(files(t, filepath.Dir(dir)), func(path string) bool { return slices.Contains(before, path) })
+		},
+	}
 }
 
 // named reads index.json without this package.
 func named(t *testing.T, dir, name string) image.Digest {
 	t.Helper()
+	var found []image.Digest
 	for _, d := range listed(t, dir) {
+		if d.Digest == (image.Digest{}) {
+			t.Errorf("index.json lists something without a digest")
+		}
 		if d.Annotations["io.containerd.image.name"] == name && d.Annotations["org.opencontainers.image.ref.name"] == name {
-			return d.Digest
+			found = append(found, d.Digest)
 		}
 	}
-	return image.Digest{}
+	if len(found) == 0 {
+		return image.Digest{}
+	}
+	if len(found) > 1 {
+		t.Errorf("index.json lists %q as %v", name, found)
+	}
+	return found[0]
 }
 
 func listed(t *testing.T, dir string) []image.Descriptor {

@@ -470,3 +470,32 @@ func TestOtherRepository(t *testing.T) {
 		t.Errorf("asked for %q", got)
 	}
 }
+
+// TestChildrenOfAnIndex are asked for where the index is, and so are theirs.
+func TestChildrenOfAnIndex(t *testing.T) {
+	first, second := storetest.NewFixture(t, "single manifest", "first"), storetest.NewFixture(t, "index with attestations", "second")
+	m, host := start(t, second)
+	server := httptest.NewServer(m.next)
+	defer server.Close()
+	push(t, server.Client(), server.URL, first)
+	set, err := open(t, Options{}).Open(t.Context(), []string{at(host)(first.Names[0]), at(host)(second.Names[0])}, image.Platforms{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.requests()
+	all := image.Platforms{All: true}
+	g, err := image.Read(t.Context(), set, set.Roots()[1], all.Select)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range g.Layers() {
+		if _, err := read(t.Context(), set, l); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, request := range m.requests() {
+		if !strings.Contains(request, "/airgap-test/index/") {
+			t.Errorf("asked for %q", request)
+		}
+	}
+}
