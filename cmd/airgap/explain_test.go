@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"airgap/bundle"
+	"airgap/bundle/image"
+	"airgap/bundle/store"
+	"airgap/bundle/store/docker"
+	"airgap/bundle/store/registry"
+	"airgap/cmd/airgap/internal/ui"
+	"airgap/verify/load"
+)
+
+var amd64 = image.Platform{OS: "linux", Architecture: "amd64"}
+
+// explained tells of every typed error what becomes of it: the command, the
+// error, the exit status and a part of the first hint.
+var explained = []struct {
+	command string
+	err     error
+	code    ui.Status
+	hint    string
+}{
+	{"verify", &bundle.DamagedError{What: "x", Err: errors.New("y")}, ui.Damaged, "airgap send"},
+	{"verify", &bundle.NewerError{Format: 2}, ui.Failed, "newer airgap"},
+	{"verify", &bundle.ReadError{Err: syscall.EIO}, ui.Medium, "another"},
+	{"verify", fmt.Errorf("damaged: %w", &bundle.DamagedError{Err: &bundle.ReadError{Err: syscall.EIO}}), ui.Medium, "another"},
+	{"unpack", &bundle.ForeignError{Kind: bundle.KindDockerArchive}, ui.Damaged, "docker load -i FILE"},
+	{"unpack", &bundle.ForeignError{Kind: bundle.KindOCIArchive}, ui.Damaged, "oci-archive:FILE"},
+	{"unpack", &bundle.ForeignError{Kind: bundle.KindGzip}, ui.Damaged, "gzip"},
+	{"unpack", &bundle.ForeignError{}, ui.Damaged, "airgap pack"},
+	{"pack", &image.PlatformError{Image: "a", Have: []image.Platform{amd64}}, ui.Refused, "airgap pack --platform linux/amd64"},
+	{"unpack", &image.PlatformError{Image: "a", Want: []image.Platform{amd64}}, ui.Refused, "airgap pack --platform linux/amd64 a"},
+	{"pack", &image.UnsupportedError{Image: "a", Why: "old"}, ui.Failed, ""},
+	{"pack", fmt.Errorf("image: %w", image.ErrNotFound), ui.Failed, "check the name"},
+	{"pack", &store.SpecError{Spec: "oci:"}, ui.Usage, "airgap pack --help"},
+	{"pack", &registry.Error{Host: "r:1", Kind: registry.Unauthorized, Err: errors.New("401")}, ui.Failed, "docker login r:1"},
+	{"pack", &registry.Error{Host: "r:1", Kind: registry.Limited, Err: errors.New("429")}, ui.Failed, "docker login r:1"},
+	{"pack", &registry.Error{Host: "r:1", Kind: registry.Failed, Err: errors.New("500")}, ui.Failed, "--verbose"},
+	{"pack", &registry.Error{Host: "r:1", Kind: registry.Unreachable, Err: errors.New("refused")}, ui.Failed, "whether r:1 is the right host"},
+	{"pack", &registry.Error{Host: "r:1", Kind: registry.Unreachable, Err: &tls.CertificateVerificationError{Err: errors.New("x")}}, ui.Failed, "--ca-file FILE"},
+	{"pack", &registry.Error{Host: "r:1", Kind: registry.Unreachable, Err: errors.New("server gave HTTP response to HTTPS client")}, ui.Failed, "--plain-http r:1"},
+	{"unpack", &docker.Error{Kind: docker.Unreachable, Err: errors.New("x")}, ui.Engine, "DOCKER_HOST"},
+	{"unpack", &docker.Error{Kind: docker.Permission, Err: errors.New("x")}, ui.Engine, "sudo"},
+	{"unpack", &docker.Error{Kind: docker.Failed, Err: errors.New("x")}, ui.Engine, "log"},
+	{"unpack", &docker.Error{Kind: docker.Mismatch, Err: errors.New("x")}, ui.Engine, "disk"},
+	{"unpack", &docker.Error{Kind: docker.NoSpace, Err: errors.New("x")}, ui.NoSpace, "docker system df"},
+	{"unpack", &load.ReplaceError{}, ui.Refused, "--no-replace"},
+	{"unpack", &load.NoMatchError{Glob: "x"}, ui.Failed, "airgap inspect"},
+	{"unpack", &load.CommitError{Err: errors.New("x")}, ui.Engine, "same command again"},
+	{"pack", &os.PathError{Op: "write", Path: "p", Err: syscall.ENOSPC}, ui.NoSpace, "make room"},
+	{"pack", &os.PathError{Op: "create", Path: "p", Err: fs.ErrExist}, ui.Refused, "--no-clobber"},
+	{"pack", errors.New("anything"), ui.Failed, ""},
+}
+
+func TestExplain(t *testing.T) {
+	for _, c := range explained {
+		err := inState("as it was", fmt.Errorf("doing: %w", c.err))
+		var got *ui.Error
+		if !errors.As(explain(t.Context(), "airgap "+c.command, err), &got) {
+			t.Fatalf("%v: not explained", c.err)
+		}
+		hint := strings.Join(got.Hints, " ")
+		if got.Code != c.code || !strings.Contains(hint, c.hint) || c.hint == "" && hint != "" {
+			t.Errorf("%T %v: status %d, hints %q; expected %d, %q", c.err, c.err, got.Code, got.Hints, c.code, c.hint)
+		}
+		if got.State != "as it was" || !strings.Contains(got.Error(), "doing: ") {
+			t.Errorf("%v: state %q, error %q", c.err, got.State, got)
+		}
+	}
+}
+
+// TestExplainInterrupted does not blame what only came of the interruption.
+func TestExplainInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errInterrupted)
+	err := explain(ctx, "airgap pack", inState("nothing has been written", &registry.Error{Kind: registry.Unreachable, Err: context.Canceled}))
+	var got *ui.Error
+	if !errors.As(err, &got) || got.Code != ui.Interrupted || got.State != "nothing has been written" || got.Error() != "interrupted" {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// TestNearestState keeps what was said nearest to the cause.
+func TestNearestState(t *testing.T) {
+	err := inState("far", fmt.Errorf("more: %w", inState("near", errors.New("x"))))
+	var got *ui.Error
+	if errors.As(explain(t.Context(), "airgap pack", err), &got); got.State != "near" {
+		t.Errorf("state %q", got.State)
+	}
+	if inState("any", nil) != nil {
+		t.Error("a state makes an error of none")
+	}
+}
