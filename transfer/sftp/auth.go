@@ -15,9 +15,9 @@ import (
 	"golang.org/x/crypto/ssh/agent"
 )
 
-// Ask is somebody to ask. Prompts are complete; answers are for this one
+// Asker is somebody to ask. Prompts are complete; answers are for this one
 // question only.
-type Ask interface {
+type Asker interface {
 	Secret(ctx context.Context, prompt string) (string, error)
 	Ask(ctx context.Context, prompt string) (string, error)
 	Confirm(ctx context.Context, question string) (bool, error)
@@ -27,7 +27,7 @@ type Ask interface {
 type login struct {
 	settings
 	ctx      context.Context
-	ask      Ask
+	ask      Asker
 	password string
 	pause    func(ask func() error) error // stops the clock of the handshake
 

@@ -23,12 +23,12 @@ import (
 type hostKeys struct {
 	settings
 	db  *knownhosts.HostKeyDB
-	ask Ask
+	ask Asker
 }
 
 // loadHostKeys reads the known_hosts files. As ssh does, it skips lines that it
 // cannot read; but a @revoked line that it cannot read stops it.
-func loadHostKeys(s settings, ask Ask) (*hostKeys, error) {
+func loadHostKeys(s settings, ask Asker) (*hostKeys, error) {
 	var all bytes.Buffer
 	for _, name := range append(append([]string{}, s.KnownHosts...), s.GlobalOnly...) {
 		if err := appendKnown(&all, name); err != nil {

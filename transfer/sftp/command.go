@@ -1,0 +1,128 @@
+package sftp
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+)
+
+// splitCommand splits a command line at blanks, with quotes and backslashes as
+// a POSIX shell has them. Nothing is expanded.
+func splitCommand(s string) ([]string, error) {
+	var words []string
+	var word strings.Builder
+	inWord := false
+	quote := rune(0)
+	escaped := false
+	for _, c := range s {
+		switch {
+		case escaped:
+			word.WriteRune(c)
+			escaped = false
+		case c == '\\' && quote != '\'':
+			escaped, inWord = true, true
+		case quote != 0 && c == quote:
+			quote = 0
+		case quote != 0:
+			word.WriteRune(c)
+		case c == '\'' || c == '"':
+			quote, inWord = c, true
+		case c == ' ' || c == '\t' || c == '\n':
+			if inWord {
+				words = append(words, word.String())
+				word.Reset()
+			}
+			inWord = false
+		default:
+			word.WriteRune(c)
+			inWord = true
+		}
+	}
+	if quote != 0 || escaped {
+		return nil, fmt.Errorf("command %q ends within quotes", s)
+	}
+	if inWord {
+		words = append(words, word.String())
+	}
+	if len(words) == 0 {
+		return nil, errors.New("the ssh command is empty")
+	}
+	return words, nil
+}
+
+// command is the ssh command to a destination: options before the host, which
+// cannot be taken for one.
+func command(words []string, d Dest, before []string, after ...string) []string {
+	args := append([]string{}, words...)
+	if d.User != "" {
+		args = append(args, "-l", d.User)
+	}
+	if d.Port != "" {
+		args = append(args, "-p", d.Port)
+	}
+	args = append(append(args, before...), "--", d.Host)
+	return append(args, after...)
+}
+
+// process is an ssh command that runs SFTP.
+type process struct {
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out io.Reader
+}
+
+// startProcess runs the ssh command; it asks its own questions on the terminal.
+func startProcess(words []string, d Dest) (*process, error) {
+	args := command(words, d, []string{"-s"}, "sftp")
+	p := &process{cmd: exec.Command(args[0], args[1:]...)}
+	p.cmd.Stderr = os.Stderr
+	var err error
+	if p.in, err = p.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	if p.out, err = p.cmd.StdoutPipe(); err != nil {
+		return nil, err
+	}
+	return p, p.cmd.Start()
+}
+
+func (p *process) Close() error {
+	p.in.Close()
+	p.cmd.Process.Kill()
+	p.cmd.Wait() //nolint:errcheck // it has been killed
+	return nil
+}
+
+// shell runs a command on the far side and gives its output.
+type shell func(ctx context.Context, command string) ([]byte, error)
+
+// shell of a connection of ours.
+func (l *link) shell(ctx context.Context, command string) ([]byte, error) {
+	session, err := l.client.NewSession()
+	if err != nil {
+		return nil, err
+	}
+	defer session.Close()
+	defer context.AfterFunc(ctx, func() { session.Close() })()
+	return session.Output(command)
+}
+
+// shellOf is one that runs the ssh command again, where that asks nothing.
+func shellOf(words []string, d Dest) shell {
+	return func(ctx context.Context, remote string) ([]byte, error) {
+		args := command(words, d, []string{"-o", "BatchMode=yes"}, remote)
+		cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+		var out bytes.Buffer
+		cmd.Stdout = &out
+		err := cmd.Run()
+		return out.Bytes(), err
+	}
+}
+
+// quoted is s as one word of a POSIX shell.
+func quoted(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

@@ -1,0 +1,192 @@
+package sftp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"airgap/transfer"
+)
+
+// How long is waited for a host.
+const (
+	dialTimeout      = 30 * time.Second
+	handshakeTimeout = 30 * time.Second // without the time that people take to answer
+	keepalive        = 15 * time.Second
+	keepaliveMisses  = 3
+)
+
+// link is an SSH connection with all hops before it.
+type link struct {
+	client  *ssh.Client
+	closers []io.Closer // in the order in which they are closed
+	dead    atomic.Bool // it was closed for want of an answer
+}
+
+func (l *link) Close() error {
+	var errs []error
+	for _, c := range l.closers {
+		if err := c.Close(); err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, io.EOF) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// dial connects to a destination, through the hops that ssh's settings name.
+func dial(ctx context.Context, d Dest, o Options) (*link, error) {
+	s, err := settle(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	return dialSettled(ctx, s, o, 0)
+}
+
+// maxHops bounds hops that name each other.
+const maxHops = 8
+
+func dialSettled(ctx context.Context, s settings, o Options, depth int) (*link, error) {
+	if depth == maxHops {
+		return nil, fmt.Errorf("host %q: more than %d hops", s.Alias, maxHops)
+	}
+	over := &link{}
+	for _, hop := range s.Jumps {
+		next, err := settle(ctx, hop)
+		if err != nil {
+			return nil, errors.Join(err, over.Close())
+		}
+		if over.client != nil {
+			next.Jumps = nil // reached through the hop before it
+		}
+		if over, err = over.extend(ctx, next, o, depth+1); err != nil {
+			return nil, err
+		}
+	}
+	return over.extend(ctx, s, o, depth)
+}
+
+// extend goes one host further. After an error nothing is left open.
+func (l *link) extend(ctx context.Context, s settings, o Options, depth int) (*link, error) {
+	if l.client == nil && depth > 0 && len(s.Jumps) > 0 {
+		return dialSettled(ctx, s, o, depth)
+	}
+	addr := net.JoinHostPort(s.Host, s.Port)
+	conn, err := l.conn(ctx, addr)
+	if err != nil {
+		return nil, errors.Join(&transfer.InterruptedError{Place: s.Alias, Err: err}, l.Close())
+	}
+	client, agent, err := handshake(ctx, conn, addr, s, o)
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	next := &link{client: client, closers: append([]io.Closer{client}, l.closers...)}
+	if agent != nil {
+		next.closers = append(next.closers, agent)
+	}
+	go next.keepAlive()
+	return next, nil
+}
+
+func (l *link) conn(ctx context.Context, addr string) (net.Conn, error) {
+	if l.client != nil {
+		return l.client.DialContext(ctx, "tcp", addr)
+	}
+	return (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, "tcp", addr)
+}
+
+// handshake proves the host and logs in.
+func handshake(ctx context.Context, conn net.Conn, addr string, s settings, o Options) (*ssh.Client, io.Closer, error) {
+	keys, err := loadHostKeys(s, o.Ask)
+	if err != nil {
+		conn.Close()
+		return nil, nil, err
+	}
+	clock := time.AfterFunc(handshakeTimeout, func() { conn.Close() })
+	defer clock.Stop()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	pause := func(ask func() error) error {
+		clock.Stop()
+		defer clock.Reset(handshakeTimeout)
+		return ask()
+	}
+	if o.Ask != nil {
+		keys.ask = pausing{o.Ask, pause}
+	}
+	l := &login{settings: s, ctx: ctx, ask: o.Ask, password: o.Password, pause: pause}
+	c, channels, requests, err := ssh.NewClientConn(conn, addr, &ssh.ClientConfig{
+		User: s.User, Auth: l.methods(), HostKeyCallback: keys.check(ctx), HostKeyAlgorithms: keys.algorithms(),
+		ClientVersion: "SSH-2.0-airgap",
+	})
+	if err != nil {
+		conn.Close()
+		return nil, nil, l.explain(ctx, err)
+	}
+	return ssh.NewClient(c, channels, requests), l.agent, nil
+}
+
+// pausing stops the clock while somebody thinks about a host key.
+type pausing struct {
+	Asker
+	pause func(func() error) error
+}
+
+func (p pausing) Confirm(ctx context.Context, question string) (ok bool, err error) {
+	err = p.pause(func() error {
+		ok, err = p.Asker.Confirm(ctx, question)
+		return err
+	})
+	return ok, err
+}
+
+// explain sorts the errors of a handshake.
+func (l *login) explain(ctx context.Context, err error) error {
+	if l.agent != nil {
+		l.agent.Close()
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	var hostKey *transfer.HostKeyError
+	switch {
+	case errors.As(err, &hostKey):
+		return hostKey
+	case strings.Contains(err.Error(), "unable to authenticate"):
+		return &transfer.AuthError{Host: l.Alias, User: l.User, Tried: l.tried, Err: err}
+	}
+	return &transfer.InterruptedError{Place: l.Alias, Err: err}
+}
+
+// keepAlive closes a connection that does not answer any more: the SFTP client
+// itself would wait for ever.
+func (l *link) keepAlive() {
+	ended := make(chan struct{})
+	go func() {
+		l.client.Wait()
+		close(ended)
+	}()
+	tick := time.NewTicker(keepalive)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ended:
+			return
+		case <-tick.C:
+		}
+		silence := time.AfterFunc(keepalive*(keepaliveMisses-1), func() {
+			l.dead.Store(true)
+			l.client.Close()
+		})
+		_, _, err := l.client.SendRequest("keepalive@openssh.com", true, nil)
+		silence.Stop()
+		if err != nil {
+			return
+		}
+	}
+}

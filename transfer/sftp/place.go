@@ -1,0 +1,464 @@
+package sftp
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+
+	"github.com/pkg/sftp"
+
+	"airgap/transfer"
+)
+
+// Options say how a host is reached.
+type Options struct {
+	// SSH is an ssh command to run SFTP over, such as `ssh -F config`. Empty:
+	// this program is its own ssh.
+	SSH      string
+	Password string // tried where a password is asked for; empty: Ask is asked
+	Ask      Asker  // nil: nobody is there
+}
+
+// Place is a folder on another host, or a new name in one: a transfer.Place.
+type Place struct {
+	dest   Dest
+	client *sftp.Client
+	link   io.Closer
+	run    shell
+	dead   func() bool
+
+	file transfer.File
+	dir  string // absolute
+	name string
+}
+
+// requests is how many packets of a file are in flight: with 32 KiB each, as
+// much as OpenSSH's window holds.
+const requests = 64
+
+// Open connects to a destination.
+func Open(ctx context.Context, d Dest, o Options) (*Place, error) {
+	p := &Place{dest: d, dead: func() bool { return false }}
+	var err error
+	if o.SSH != "" {
+		err = p.openCommand(o)
+	} else {
+		err = p.openOwn(ctx, o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+var clientOptions = []sftp.ClientOption{
+	sftp.UseConcurrentReads(true), sftp.UseConcurrentWrites(true), sftp.MaxConcurrentRequestsPerFile(requests),
+}
+
+func (p *Place) openOwn(ctx context.Context, o Options) error {
+	l, err := dial(ctx, p.dest, o)
+	if err != nil {
+		return err
+	}
+	p.link, p.run, p.dead = l, l.shell, l.dead.Load
+	if p.client, err = sftp.NewClient(l.client, clientOptions...); err != nil {
+		return errors.Join(&transfer.InterruptedError{Place: p.dest.Host, Err: fmt.Errorf("starting SFTP there: %w", err)}, l.Close())
+	}
+	return nil
+}
+
+func (p *Place) openCommand(o Options) error {
+	words, err := splitCommand(o.SSH)
+	if err != nil {
+		return err
+	}
+	process, err := startProcess(words, p.dest)
+	if err != nil {
+		return err
+	}
+	p.link, p.run = process, shellOf(words, p.dest)
+	if p.client, err = sftp.NewClientPipe(process.out, process.in, clientOptions...); err != nil {
+		process.Close()
+		return &transfer.InterruptedError{Place: p.dest.Host, Err: fmt.Errorf("%s did not start SFTP there: %w", words[0], err)}
+	}
+	return nil
+}
+
+// Close ends the connection.
+func (p *Place) Close() error {
+	return errors.Join(ignoreClosed(p.client.Close()), p.link.Close())
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, os.ErrClosed) || errors.Is(err, sftp.ErrSSHFxConnectionLost) || err != nil && strings.Contains(err.Error(), "closed") {
+		return nil
+	}
+	return err
+}
+
+func (p *Place) final() string   { return path.Join(p.dir, p.name) }
+func (p *Place) partial() string { return path.Join(p.dir, p.file.Partial(p.name)) }
+
+// guard ends the connection with the context, which no call of the SFTP client
+// knows of, and gives the context's error then.
+func (p *Place) guard(ctx context.Context, do func() error) error {
+	release := context.AfterFunc(ctx, func() { p.link.Close() })
+	defer release()
+	err := do()
+	if cause := context.Cause(ctx); cause != nil && err != nil {
+		return cause
+	}
+	return err
+}
+
+// Find implements transfer.Place.
+func (p *Place) Find(ctx context.Context, f transfer.File) (found transfer.Found, err error) {
+	p.file = f
+	err = p.guard(ctx, func() error {
+		if err := p.locate(); err != nil {
+			return err
+		}
+		found = transfer.Found{Place: p.dest.Host, Path: p.final(), Partial: p.partial(), Final: -1, Begun: -1, Free: p.free()}
+		if found.Final, err = p.sizeOf(p.final()); err != nil {
+			return err
+		}
+		found.Begun, err = p.begun()
+		return err
+	})
+	return found, err
+}
+
+// locate finds folder and name as scp would: in a folder that exists under the
+// file's own name, else under the last part of the path as a new name.
+func (p *Place) locate() error {
+	dir := p.dest.Dir
+	if dir == "~" || strings.HasPrefix(dir, "~/") {
+		dir = strings.TrimPrefix(strings.TrimPrefix(dir, "~"), "/")
+	}
+	if dir == "" {
+		dir = "." // where a login starts
+	}
+	name := p.file.Name
+	info, err := p.client.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) && !strings.HasSuffix(dir, "/") {
+		dir, name = path.Split(dir)
+		info, err = p.client.Stat(path.Join(".", dir))
+		if path.IsAbs(dir) {
+			info, err = p.client.Stat(dir)
+		}
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("folder %q at %s: %w", p.dest.Dir, p.dest.Host, fs.ErrNotExist)
+	case err != nil:
+		return p.failed(err)
+	case !info.IsDir():
+		dir, name = path.Split(dir)
+	}
+	if dir == "" {
+		dir = "."
+	}
+	abs, err := p.client.RealPath(dir)
+	if err != nil {
+		return p.failed(err)
+	}
+	p.dir, p.name = abs, name
+	return nil
+}
+
+// free is the room there, or -1 where the server does not tell.
+func (p *Place) free() int64 {
+	st, err := p.client.StatVFS(p.dir)
+	if err != nil {
+		return -1
+	}
+	return int64(st.Bavail * st.Frsize)
+}
+
+// sizeOf is the size of a regular file, or -1.
+func (p *Place) sizeOf(name string) (int64, error) {
+	info, err := p.client.Lstat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return -1, nil
+	case err != nil:
+		return -1, p.failed(err)
+	case !info.Mode().IsRegular():
+		return -1, &transfer.MediumError{Path: p.at(name), Err: errors.New("what has this name is not a regular file")}
+	}
+	return info.Size(), nil
+}
+
+// begun is the size of a partial that may be continued: a regular file that
+// nobody else can write to. In a folder like /tmp anybody could have put one
+// there.
+func (p *Place) begun() (int64, error) {
+	size, err := p.sizeOf(p.partial())
+	if err != nil || size < 0 {
+		return size, err
+	}
+	info, err := p.client.Lstat(p.partial())
+	if err != nil {
+		return -1, p.failed(err)
+	}
+	if info.Mode().Perm()&0o022 != 0 || !p.own(info) {
+		return -1, &transfer.MediumError{Path: p.at(p.partial()), Err: errors.New("a partial is there that is somebody else's: remove it, or send to another folder")}
+	}
+	return size, nil
+}
+
+// own compares the owner of a file with that of the login folder.
+func (p *Place) own(info fs.FileInfo) bool {
+	home, err := p.client.Stat(".")
+	if err != nil {
+		return true
+	}
+	a, ok := info.Sys().(*sftp.FileStat)
+	b, ok2 := home.Sys().(*sftp.FileStat)
+	return !ok || !ok2 || a.UID == b.UID
+}
+
+func (p *Place) at(name string) string { return p.dest.Host + ":" + name }
+
+// Write implements transfer.Place: many packets in flight, at explicit
+// offsets, since what "append" means differs between servers.
+func (p *Place) Write(ctx context.Context, off int64, data io.Reader) error {
+	return p.guard(ctx, func() error {
+		f, err := p.openPartial(off)
+		if err != nil {
+			return p.failed(err)
+		}
+		source := &sourceReader{r: data}
+		_, err = f.ReadFromWithConcurrency(source, requests)
+		if source.err != nil {
+			return errors.Join(source.err, f.Close())
+		}
+		if err == nil {
+			err = p.sync(f)
+		}
+		if closeErr := f.Close(); err == nil {
+			err = closeErr
+		}
+		return p.failed(err)
+	})
+}
+
+// sourceReader remembers an error of our own side.
+type sourceReader struct {
+	r   io.Reader
+	err error
+}
+
+func (s *sourceReader) Read(b []byte) (int, error) {
+	n, err := s.r.Read(b)
+	if err != nil && err != io.EOF {
+		s.err = err
+	}
+	return n, err
+}
+
+// openPartial opens the partial for writing at off; a new one is made so that
+// only this user can read it until it is whole.
+func (p *Place) openPartial(off int64) (*sftp.File, error) {
+	if off > 0 {
+		f, err := p.client.OpenFile(p.partial(), os.O_WRONLY)
+		if err != nil {
+			return nil, err
+		}
+		if err := f.Truncate(off); err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		_, err = f.Seek(off, io.SeekStart)
+		return f, err
+	}
+	if err := p.remove(p.partial()); err != nil {
+		return nil, err
+	}
+	f, err := p.client.OpenFile(p.partial(), os.O_WRONLY|os.O_CREATE|os.O_EXCL)
+	if err != nil {
+		return nil, err
+	}
+	return f, f.Chmod(0o600)
+}
+
+func (p *Place) remove(name string) error {
+	if err := p.client.Remove(name); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// sync writes a file to the disk there, where the server can do that.
+func (p *Place) sync(f *sftp.File) error {
+	if _, ok := p.client.HasExtension("fsync@openssh.com"); !ok {
+		return nil
+	}
+	return f.Sync()
+}
+
+// failed sorts the errors of the far side. OpenSSH says only "failure" for a
+// full disk, so that the room is looked at.
+func (p *Place) failed(err error) error {
+	var medium *transfer.MediumError
+	var status *sftp.StatusError
+	switch {
+	case err == nil, errors.As(err, &medium):
+		return err
+	case p.dead():
+		err = fmt.Errorf("no answer for %s: %w", keepalive*keepaliveMisses, err)
+	case errors.As(err, &status):
+		if free := p.free(); free >= 0 && free < int64(1<<20) {
+			return &transfer.NoSpaceError{Place: p.dest.Host, Path: p.final(), Need: p.file.Size, Free: free}
+		}
+		return &transfer.MediumError{Path: p.at(p.final()), Err: err}
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrExist):
+		return &transfer.MediumError{Path: p.at(p.final()), Err: err}
+	}
+	return &transfer.InterruptedError{Place: p.dest.Host, Partial: p.partialIfAny(), Err: err}
+}
+
+func (p *Place) partialIfAny() string {
+	if p.dir == "" {
+		return ""
+	}
+	return p.at(p.partial())
+}
+
+// Hash implements transfer.Place: by the far side's own sha256sum where it has
+// one, else by reading back.
+func (p *Place) Hash(ctx context.Context, which transfer.Which, n int64) (sum, how string, err error) {
+	name := p.final()
+	if which == transfer.Partial {
+		name = p.partial()
+	}
+	err = p.guard(ctx, func() error {
+		if sum = p.remoteSum(ctx, name, n); sum != "" {
+			how = "sha256sum there"
+			return nil
+		}
+		how = "read back"
+		sum, err = p.readBack(name, n)
+		return p.failed(err)
+	})
+	return sum, how, err
+}
+
+// remoteSum asks a shell there; empty where there is none, or no sha256sum.
+func (p *Place) remoteSum(ctx context.Context, name string, n int64) string {
+	out, err := p.run(ctx, fmt.Sprintf("head -c %d %s | sha256sum", n, quoted(name)))
+	sum, _, _ := strings.Cut(string(out), " ")
+	if raw, hexErr := hex.DecodeString(sum); err != nil || hexErr != nil || len(raw) != sha256.Size {
+		return ""
+	}
+	return sum
+}
+
+func (p *Place) readBack(name string, n int64) (string, error) {
+	f, err := p.client.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	limited := &limitedWriter{h, n}
+	if _, err := f.WriteTo(limited); err != nil && limited.n > 0 {
+		return "", err
+	}
+	if limited.n > 0 {
+		return "", nil // shorter: no hash is that of n bytes
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// limitedWriter takes n bytes, and then ends the copy.
+type limitedWriter struct {
+	w io.Writer
+	n int64
+}
+
+func (l *limitedWriter) Write(b []byte) (int, error) {
+	take := min(int64(len(b)), l.n)
+	if _, err := l.w.Write(b[:take]); err != nil {
+		return 0, err
+	}
+	if l.n -= take; l.n == 0 && take < int64(len(b)) {
+		return int(take), io.ErrShortWrite
+	}
+	return len(b), nil
+}
+
+// Discard implements transfer.Place.
+func (p *Place) Discard(ctx context.Context) error {
+	return p.guard(ctx, func() error { return p.failed(p.remove(p.partial())) })
+}
+
+// Commit implements transfer.Place.
+func (p *Place) Commit(ctx context.Context, sidecar []byte) (durable bool, why string, err error) {
+	err = p.guard(ctx, func() error {
+		sums := p.final() + ".sha256"
+		if err := errors.Join(p.remove(sums), p.client.Chmod(p.partial(), 0o644)); err != nil {
+			return p.failed(err)
+		}
+		if err := p.rename(p.partial(), p.final()); err != nil {
+			return p.failed(err)
+		}
+		if err := p.writeSmall(sums, sidecar); err != nil {
+			return p.failed(err)
+		}
+		durable, why = p.syncFolder()
+		return nil
+	})
+	return durable, why, err
+}
+
+// rename replaces atomically where the server can; others cannot rename onto a
+// file that exists.
+func (p *Place) rename(from, to string) error {
+	if _, ok := p.client.HasExtension("posix-rename@openssh.com"); ok {
+		return p.client.PosixRename(from, to)
+	}
+	if err := p.remove(to); err != nil {
+		return err
+	}
+	return p.client.Rename(from, to)
+}
+
+func (p *Place) writeSmall(name string, content []byte) error {
+	temporary := path.Join(path.Dir(name), "."+path.Base(name)+".partial")
+	if err := p.remove(temporary); err != nil {
+		return err
+	}
+	f, err := p.client.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if err := errors.Join(err, f.Chmod(0o644), p.sync(f), f.Close()); err != nil {
+		return errors.Join(err, p.remove(temporary))
+	}
+	return p.rename(temporary, name)
+}
+
+// syncFolder makes the renames durable: OpenSSH syncs a folder as it does a
+// file.
+func (p *Place) syncFolder() (durable bool, why string) {
+	if _, ok := p.client.HasExtension("fsync@openssh.com"); !ok {
+		return false, "the server has no way to sync to its disk"
+	}
+	f, err := p.client.Open(p.dir)
+	if err != nil {
+		return false, "the server cannot sync a folder"
+	}
+	defer f.Close()
+	if f.Sync() != nil {
+		return false, "the server cannot sync a folder"
+	}
+	return true, ""
+}
