@@ -128,89 +128,95 @@ func TestDropIncomplete(t *testing.T) {
 // document is a JSON object to break.
 type document = map[string]any
 
-// TestRefused breaks one thing of an image each.
+var (
+	layer = image.Descriptor{MediaType: types.OCILayer, Digest: image.SHA256([]byte("layer")), Size: 5}
+	id    = image.SHA256([]byte("tar")).String()
+)
+
+func manifest(config image.Descriptor) document {
+	return document{"schemaVersion": 2, "mediaType": types.OCIManifestSchema1, "config": config, "layers": []image.Descriptor{layer}}
+}
+
+func config(diffIDs ...any) document {
+	return document{"os": "linux", "architecture": "amd64", "rootfs": document{"diff_ids": diffIDs}}
+}
+
+// refused are images of which one thing is broken, with a part of the error.
+var refused = map[string]struct {
+	build func(m *storetest.Memory) image.Descriptor
+	want  string
+}{
+	"schema 1 by its type": {func(m *storetest.Memory) image.Descriptor {
+		return m.PutJSON(types.DockerManifestSchema1Signed, document{})
+	}, "schema 1"},
+	"schema 1 by its version": {func(m *storetest.Memory) image.Descriptor {
+		return m.PutJSON(types.DockerManifestSchema2, document{"schemaVersion": 1})
+	}, "schema 1"},
+	"schema 1 by its layers": {func(m *storetest.Memory) image.Descriptor {
+		return m.PutJSON("", document{"fsLayers": []string{}})
+	}, "schema 1"},
+	"index and manifest at once": {func(m *storetest.Memory) image.Descriptor {
+		d := manifest(m.PutJSON(types.OCIConfigJSON, config(id)))
+		d["manifests"] = []string{}
+		return m.PutJSON(types.OCIManifestSchema1, d)
+	}, "not either"},
+	"nothing at all": {func(m *storetest.Memory) image.Descriptor { return m.PutJSON(types.OCIManifestSchema1, document{}) }, "not either"},
+	"no config": {func(m *storetest.Memory) image.Descriptor {
+		return m.PutJSON(types.OCIManifestSchema1, document{"layers": []string{}})
+	}, "no config"},
+	"other media type inside": {func(m *storetest.Memory) image.Descriptor {
+		return m.PutJSON(types.DockerManifestSchema2, manifest(m.PutJSON(types.OCIConfigJSON, config(id))))
+	}, "its descriptor says"},
+	"manifest called an index": {func(m *storetest.Memory) image.Descriptor {
+		d := manifest(m.PutJSON(types.OCIConfigJSON, config(id)))
+		delete(d, "mediaType")
+		return m.PutJSON(types.OCIImageIndex, d)
+	}, "is not the"},
+	"index called a manifest": {func(m *storetest.Memory) image.Descriptor {
+		return m.PutJSON(types.OCIManifestSchema1, document{"manifests": []string{}})
+	}, "is not the"},
+	"key twice": {func(m *storetest.Memory) image.Descriptor {
+		return m.Put(types.OCIManifestSchema1, []byte(`{"config":{},"Config":{},"layers":[]}`))
+	}, "given twice"},
+	"no JSON": {func(m *storetest.Memory) image.Descriptor { return m.Put(types.OCIManifestSchema1, []byte("<html>")) }, "document sha256:"},
+	"key twice in the config": {func(m *storetest.Memory) image.Descriptor {
+		return m.PutJSON(types.OCIManifestSchema1, manifest(m.Put(types.OCIConfigJSON, []byte(`{"rootfs":{},"rootfs":{}}`))))
+	}, "given twice"},
+	"fewer diffIDs than layers": {func(m *storetest.Memory) image.Descriptor {
+		return m.PutJSON(types.OCIManifestSchema1, manifest(m.PutJSON(types.OCIConfigJSON, config())))
+	}, "0 diffIDs for 1 layers"},
+	"diffID that is none": {func(m *storetest.Memory) image.Descriptor {
+		return m.PutJSON(types.OCIManifestSchema1, manifest(m.PutJSON(types.OCIConfigJSON, config("sha512:"+id[7:]+id[7:]))))
+	}, "sha512"},
+	"digest that is a path": {func(m *storetest.Memory) image.Descriptor {
+		return m.PutJSON(types.OCIManifestSchema1, manifest(image.Descriptor{MediaType: "x/y", Digest: image.Digest{Algorithm: "sha256", Hex: strings.Repeat("../", 21) + "x"}}))
+	}, "non-hex"},
+	"negative size": {func(m *storetest.Memory) image.Descriptor {
+		c := m.PutJSON("x/y", config())
+		c.Size = -1
+		return m.PutJSON(types.OCIManifestSchema1, manifest(c))
+	}, "negative size"},
+	"two sizes of one blob": {func(m *storetest.Memory) image.Descriptor {
+		other := layer
+		other.Size++
+		d := manifest(m.PutJSON(types.OCIConfigJSON, config(id, id)))
+		d["layers"] = []image.Descriptor{layer, other}
+		return m.PutJSON(types.OCIManifestSchema1, d)
+	}, "elsewhere"},
+	"document that is too large": {func(m *storetest.Memory) image.Descriptor {
+		return m.Put(types.OCIManifestSchema1, bytes.Repeat([]byte(" "), image.MaxDocument+1))
+	}, "too large"},
+	"indexes without end": {func(m *storetest.Memory) image.Descriptor {
+		d := m.Index()
+		for range 10 {
+			d = m.Index(d)
+		}
+		return d
+	}, "too deep"},
+}
+
 func TestRefused(t *testing.T) {
-	layer := describe([]byte("layer"))
-	layer.MediaType = types.OCILayer
-	manifest := func(config image.Descriptor) document {
-		return document{"schemaVersion": 2, "mediaType": types.OCIManifestSchema1, "config": config, "layers": []image.Descriptor{layer}}
-	}
-	config := func(diffIDs ...any) document {
-		return document{"os": "linux", "architecture": "amd64", "rootfs": document{"diff_ids": diffIDs}}
-	}
-	id := image.SHA256([]byte("tar")).String()
-	for what, c := range map[string]struct {
-		build func(m *storetest.Memory) image.Descriptor
-		want  string
-	}{
-		"schema 1 by its type": {func(m *storetest.Memory) image.Descriptor {
-			return m.PutJSON(types.DockerManifestSchema1Signed, document{})
-		}, "schema 1"},
-		"schema 1 by its version": {func(m *storetest.Memory) image.Descriptor {
-			return m.PutJSON(types.DockerManifestSchema2, document{"schemaVersion": 1})
-		}, "schema 1"},
-		"schema 1 by its layers": {func(m *storetest.Memory) image.Descriptor {
-			return m.PutJSON("", document{"fsLayers": []string{}})
-		}, "schema 1"},
-		"index and manifest at once": {func(m *storetest.Memory) image.Descriptor {
-			d := manifest(m.PutJSON(types.OCIConfigJSON, config(id)))
-			d["manifests"] = []string{}
-			return m.PutJSON(types.OCIManifestSchema1, d)
-		}, "not either"},
-		"nothing at all": {func(m *storetest.Memory) image.Descriptor { return m.PutJSON(types.OCIManifestSchema1, document{}) }, "not either"},
-		"no config": {func(m *storetest.Memory) image.Descriptor {
-			return m.PutJSON(types.OCIManifestSchema1, document{"layers": []string{}})
-		}, "no config"},
-		"other media type inside": {func(m *storetest.Memory) image.Descriptor {
-			return m.PutJSON(types.DockerManifestSchema2, manifest(m.PutJSON(types.OCIConfigJSON, config(id))))
-		}, "its descriptor says"},
-		"manifest called an index": {func(m *storetest.Memory) image.Descriptor {
-			d := manifest(m.PutJSON(types.OCIConfigJSON, config(id)))
-			delete(d, "mediaType")
-			return m.PutJSON(types.OCIImageIndex, d)
-		}, "is not the"},
-		"index called a manifest": {func(m *storetest.Memory) image.Descriptor {
-			return m.PutJSON(types.OCIManifestSchema1, document{"manifests": []string{}})
-		}, "is not the"},
-		"key twice": {func(m *storetest.Memory) image.Descriptor {
-			return m.Put(types.OCIManifestSchema1, []byte(`{"config":{},"Config":{},"layers":[]}`))
-		}, "given twice"},
-		"no JSON": {func(m *storetest.Memory) image.Descriptor { return m.Put(types.OCIManifestSchema1, []byte("<html>")) }, "document sha256:"},
-		"key twice in the config": {func(m *storetest.Memory) image.Descriptor {
-			return m.PutJSON(types.OCIManifestSchema1, manifest(m.Put(types.OCIConfigJSON, []byte(`{"rootfs":{},"rootfs":{}}`))))
-		}, "given twice"},
-		"fewer diffIDs than layers": {func(m *storetest.Memory) image.Descriptor {
-			return m.PutJSON(types.OCIManifestSchema1, manifest(m.PutJSON(types.OCIConfigJSON, config())))
-		}, "0 diffIDs for 1 layers"},
-		"diffID that is none": {func(m *storetest.Memory) image.Descriptor {
-			return m.PutJSON(types.OCIManifestSchema1, manifest(m.PutJSON(types.OCIConfigJSON, config("sha512:"+id[7:]+id[7:]))))
-		}, "sha512"},
-		"digest that is a path": {func(m *storetest.Memory) image.Descriptor {
-			return m.PutJSON(types.OCIManifestSchema1, manifest(image.Descriptor{MediaType: "x/y", Digest: image.Digest{Algorithm: "sha256", Hex: strings.Repeat("../", 21) + "x"}}))
-		}, "non-hex"},
-		"negative size": {func(m *storetest.Memory) image.Descriptor {
-			c := m.PutJSON("x/y", config())
-			c.Size = -1
-			return m.PutJSON(types.OCIManifestSchema1, manifest(c))
-		}, "negative size"},
-		"two sizes of one blob": {func(m *storetest.Memory) image.Descriptor {
-			other := layer
-			other.Size++
-			d := manifest(m.PutJSON(types.OCIConfigJSON, config(id, id)))
-			d["layers"] = []image.Descriptor{layer, other}
-			return m.PutJSON(types.OCIManifestSchema1, d)
-		}, "elsewhere"},
-		"document that is too large": {func(m *storetest.Memory) image.Descriptor {
-			return m.Put(types.OCIManifestSchema1, bytes.Repeat([]byte(" "), image.MaxDocument+1))
-		}, "too large"},
-		"indexes without end": {func(m *storetest.Memory) image.Descriptor {
-			d := m.Index()
-			for range 10 {
-				d = m.Index(d)
-			}
-			return d
-		}, "too deep"},
-	} {
+	for what, c := range refused {
 		m := storetest.NewMemory()
 		_, err := image.Read(t.Context(), m, root(c.build(m)), all.Select)
 		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), `image "x:1"`) {

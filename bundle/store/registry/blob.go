@@ -35,6 +35,7 @@ type blob struct {
 	cancel   context.CancelCauseFunc // of the request that body answers
 	stall    *time.Timer
 	off      int64 // bytes given so far
+	skip     int64 // bytes of body that have been given already
 	failures int   // since the last byte
 }
 
@@ -54,6 +55,7 @@ func (b *blob) connect() error {
 
 func (b *blob) request(ctx context.Context) (*http.Response, error) {
 	header, path := http.Header{}, "blobs/"+b.desc.Digest.String()
+	b.skip = 0
 	if b.off == 0 {
 		resp, err := b.repo.get(ctx, path, header, http.StatusOK)
 		if err != nil {
@@ -73,11 +75,7 @@ func (b *blob) request(ctx context.Context) (*http.Response, error) {
 		}
 		return b.checkLength(resp, b.off)
 	}
-	// A registry without ranges starts over.
-	if _, err := io.CopyN(io.Discard, resp.Body, b.off); err != nil {
-		resp.Body.Close()
-		return nil, err
-	}
+	b.skip = b.off // a registry without ranges starts over
 	return b.checkLength(resp, 0)
 }
 
@@ -98,8 +96,11 @@ func (b *blob) Read(p []byte) (int, error) {
 			b.failures = 0
 			return n, nil
 		}
-		if err == nil || err == io.EOF && b.off >= b.desc.Size {
+		if len(p) == 0 || err == io.EOF && b.off >= b.desc.Size {
 			return 0, err
+		}
+		if err == nil {
+			continue // all of it was skipped
 		}
 		if err := b.resume(err); err != nil {
 			return 0, err
@@ -107,11 +108,14 @@ func (b *blob) Read(p []byte) (int, error) {
 	}
 }
 
+// read reads from the current answer what has not been given before.
 func (b *blob) read(p []byte) (int, error) {
 	b.stall.Reset(b.repo.from.idle)
 	n, err := b.body.Read(p)
 	b.stall.Stop()
-	return n, err
+	drop := min(int64(n), b.skip)
+	b.skip -= drop
+	return copy(p, p[drop:n]), err
 }
 
 // resume goes on after a transfer that broke off because of cause, unless that
