@@ -40,7 +40,7 @@ func explain(ctx context.Context, path string, err error) error {
 	if errors.As(err, &known) {
 		return known
 	}
-	out := &ui.Error{Err: err, Code: ui.Failed}
+	out := &ui.Error{Err: err, Code: ui.Failed, State: transferState(err)}
 	var s *stateError
 	if errors.As(err, &s) {
 		out.State = s.state
@@ -49,7 +49,7 @@ func explain(ctx context.Context, path string, err error) error {
 		out.Err, out.Code = errInterrupted, ui.Interrupted
 		return out
 	}
-	for _, of := range []func(string, error) (ui.Status, []string, bool){ofBundle, ofImport, ofPlaces, ofImage, ofSystem} {
+	for _, of := range []func(string, error) (ui.Status, []string, bool){ofBundle, ofImport, ofPlaces, ofTransfer, ofImage, ofSystem} {
 		if code, hints, ok := of(path, err); ok {
 			out.Code, out.Hints = code, hints
 			break

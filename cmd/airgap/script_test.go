@@ -22,7 +22,9 @@ func TestMain(m *testing.M) {
 //	layout DIR NAME[@PLATFORM,…]…  make an OCI layout of small images
 //	registry [-tls|-login]         serve an empty registry at $REGISTRY
 //	push NAME DIR                  push an image of a layout to a registry
-//	sftpserver DIR                 serve DIR over SFTP at $SFTP; see sftp_test.go
+//	sftpserver DIR [-password]     serve DIR over SFTP at $SFTP; see sftp_test.go
+//	otherkey KNOWN_HOSTS           let its hosts be known by another key
+//	plaintar BUNDLE TAR            decompress a bundle
 //	corrupt FILE OFFSET            change the byte there; negative from the end
 //	truncate FILE SIZE             cut; a negative SIZE cuts so much off the end
 //	dockersave LAYOUT FILE         write a file as docker save does
@@ -47,6 +49,8 @@ func TestScripts(t *testing.T) {
 			"empty":      scriptEmpty,
 			"jsonlines":  scriptJSONLines,
 			"plaintar":   scriptPlainTar,
+			"sftpserver": scriptSFTPServer,
+			"otherkey":   scriptOtherKey,
 		},
 	})
 }

@@ -48,6 +48,15 @@ func (e *Env) Confirm(ctx context.Context, question string) (bool, error) {
 	}
 }
 
+// escapeLines escapes a text line by line.
+func escapeLines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i := range lines {
+		lines[i] = Escape(lines[i])
+	}
+	return strings.Join(lines, "\n")
+}
+
 // ask prints a prompt on the terminal itself, wherever standard output and
 // error go, and reads the answer from it. An interruption puts the terminal
 // back as it was.
@@ -68,7 +77,7 @@ func (e *Env) ask(ctx context.Context, prompt string, read func(in *os.File) (st
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.active.hide()
-	fmt.Fprint(out, Escape(prompt))
+	fmt.Fprint(out, escapeLines(prompt))
 
 	type reply struct {
 		text string

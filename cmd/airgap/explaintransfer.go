@@ -1,0 +1,85 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"airgap/cmd/airgap/internal/ui"
+	"airgap/transfer"
+	"airgap/transfer/sftp"
+)
+
+// ofTransfer knows the errors of hosts and media.
+func ofTransfer(_ string, err error) (ui.Status, []string, bool) {
+	var key *transfer.HostKeyError
+	var login *transfer.AuthError
+	var config *sftp.ConfigError
+	var space *transfer.NoSpaceError
+	var medium *transfer.MediumError
+	var changed *transfer.ChangedError
+	var cut *transfer.InterruptedError
+	switch {
+	case errors.As(err, &key):
+		return ui.Refused, hostKeyHints(key), true
+	case errors.As(err, &login):
+		return ui.Transfer, []string{fmt.Sprintf("make this work first: ssh %s@%s; or give a password: --password-file FILE", login.User, login.Host)}, true
+	case errors.As(err, &config):
+		return ui.Transfer, []string{"use the ssh command itself: airgap send --ssh ssh"}, true
+	case errors.As(err, &space):
+		return ui.NoSpace, []string{fmt.Sprintf("make %s of room there, or send to another folder", ui.Size(space.Need-max(0, space.Free)))}, true
+	case errors.As(err, &changed):
+		return ui.Damaged, []string{fmt.Sprintf("airgap verify %s; if it is whole, remove the %s.sha256 beside it, which is another file's", changed.Name, changed.Name)}, true
+	case errors.As(err, &medium):
+		return ui.Medium, []string{"use another medium: this one does not keep what it is given"}, true
+	case errors.As(err, &cut) && cut.Partial == "":
+		return ui.Transfer, []string{"check the host, its port and the way to it; then run the same command again"}, true
+	case errors.As(err, &cut):
+		return ui.Transfer, []string{"run the same command again: it goes on where it stopped"}, true
+	}
+	return 0, nil, false
+}
+
+// transferState says what a transfer that broke off has left.
+func transferState(err error) string {
+	var cut *transfer.InterruptedError
+	switch {
+	case !errors.As(err, &cut):
+		return ""
+	case cut.Partial == "":
+		return "nothing has been sent"
+	}
+	return fmt.Sprintf("what has arrived is kept as partial file %s at %s", cut.Partial, cut.Place)
+}
+
+// hostKeyHints say how to make sure of a host and then let airgap know.
+func hostKeyHints(e *transfer.HostKeyError) []string {
+	file := "~/.ssh/known_hosts"
+	if len(e.Files) > 0 {
+		file = e.Files[0]
+	}
+	switch e.Kind {
+	case transfer.UnknownHost:
+		host, port := hostPort(e.Host)
+		return []string{fmt.Sprintf("compare the fingerprint with the host's own (there: ssh-keygen -lf /etc/ssh/ssh_host_%s_key.pub), then: ssh-keyscan -t %s -p %s %s >> %s",
+			keyFile(e.KeyType), keyFile(e.KeyType), port, host, file)}
+	case transfer.ChangedKey:
+		return []string{fmt.Sprintf("somebody may be in the way; only if you know why it has changed: ssh-keygen -f %s -R '%s'", file, e.Host)}
+	}
+	return []string{"ask who revoked it; nothing can be sent to a host with this key"}
+}
+
+// hostPort takes a name of known_hosts apart: host or [host]:port.
+func hostPort(known string) (host, port string) {
+	if host, port, err := net.SplitHostPort(known); err == nil {
+		return host, port
+	}
+	return strings.Trim(known, "[]"), "22"
+}
+
+// keyFile is what OpenSSH calls a type of key.
+func keyFile(keyType string) string {
+	short, _, _ := strings.Cut(strings.TrimPrefix(keyType, "ssh-"), "-")
+	return short
+}
