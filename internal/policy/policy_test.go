@@ -40,13 +40,13 @@ verify/sshsig < verify
 const doors = `
 github.com/Microsoft/go-winio: bundle/store/docker, transfer/sftp
 github.com/cespare/xxhash/v2: bundle
+github.com/containerd/errdefs: bundle/store/docker
 github.com/distribution/reference: bundle/image
 github.com/google/go-containerregistry/pkg/v1: bundle/image
 github.com/google/go-containerregistry/pkg/v1/types: bundle, bundle/image, bundle/image/*, bundle/store, bundle/store/*, verify, verify/load
 github.com/google/go-containerregistry/pkg/v1/remote: bundle/store/registry
 github.com/google/go-containerregistry/pkg/v1/remote/transport: bundle/store/registry
 github.com/google/go-containerregistry/pkg/authn: bundle/store/registry
-github.com/google/go-containerregistry/pkg/logs: bundle/store/registry
 github.com/google/go-containerregistry/pkg/name: bundle/store/registry
 github.com/klauspost/compress: bundle, bundle/image/layer, bundle/delta
 github.com/klauspost/compress/gzip: bundle/image/layer
