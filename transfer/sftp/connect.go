@@ -40,19 +40,12 @@ func (l *link) Close() error {
 	return errors.Join(errs...)
 }
 
-// dial connects to a destination, through the hops that ssh's settings name.
-func dial(ctx context.Context, d Dest, o Options) (*link, error) {
-	s, err := settle(ctx, d)
-	if err != nil {
-		return nil, err
-	}
-	return dialSettled(ctx, s, o, 0)
-}
-
 // maxHops bounds hops that name each other.
 const maxHops = 8
 
-func dialSettled(ctx context.Context, s settings, o Options, depth int) (*link, error) {
+// dial connects to a host, through the hops that its settings name. depth is
+// the number of hops that led here.
+func dial(ctx context.Context, s settings, o Options, depth int) (*link, error) {
 	if depth == maxHops {
 		return nil, fmt.Errorf("host %q: more than %d hops", s.Alias, maxHops)
 	}
@@ -75,7 +68,7 @@ func dialSettled(ctx context.Context, s settings, o Options, depth int) (*link, 
 // extend goes one host further. After an error nothing is left open.
 func (l *link) extend(ctx context.Context, s settings, o Options, depth int) (*link, error) {
 	if l.client == nil && depth > 0 && len(s.Jumps) > 0 {
-		return dialSettled(ctx, s, o, depth)
+		return dial(ctx, s, o, depth)
 	}
 	addr := net.JoinHostPort(s.Host, s.Port)
 	conn, err := l.conn(ctx, addr)

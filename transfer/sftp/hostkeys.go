@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/skeema/knownhosts"
@@ -83,17 +84,21 @@ func (k *hostKeys) address() string {
 	return net.JoinHostPort(k.Host, k.Port)
 }
 
+// plainAlgorithms are those of keys without certificates.
+var plainAlgorithms = []string{
+	ssh.KeyAlgoED25519, ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521,
+	ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256,
+}
+
 // algorithms are those of the keys that are known for the host, so that it
-// shows one of these. Of an unknown host a plain key is wanted, whose
-// fingerprint can be compared.
+// shows one of these. Of a host that is not known by a key of its own a plain
+// one is wanted, whose fingerprint can be compared.
 func (k *hostKeys) algorithms() []string {
-	if known := k.db.HostKeyAlgorithms(k.address()); len(known) > 0 {
+	known := k.db.HostKeyAlgorithms(k.address())
+	if slices.ContainsFunc(known, func(a string) bool { return slices.Contains(plainAlgorithms, a) }) {
 		return known
 	}
-	return []string{
-		ssh.KeyAlgoED25519, ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521,
-		ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256,
-	}
+	return append(known, plainAlgorithms...)
 }
 
 // check is an ssh.HostKeyCallback, with a context for the question.
@@ -108,12 +113,16 @@ func (k *hostKeys) check(ctx context.Context) ssh.HostKeyCallback {
 			return k.problem(transfer.RevokedKey, key)
 		case knownhosts.IsHostKeyChanged(err):
 			return k.problem(transfer.ChangedKey, key)
-		case knownhosts.IsHostUnknown(err), len(k.db.HostKeyAlgorithms(k.address())) == 0:
+		case knownhosts.IsHostUnknown(err), !k.isKnown():
 			return k.unknown(ctx, remote, key)
 		}
 		return err
 	}
 }
+
+// isKnown says whether there is any key of the host's own: the parser's answer
+// to a certificate of a host without one is not that it is unknown.
+func (k *hostKeys) isKnown() bool { return len(k.db.HostKeys(k.address())) > 0 }
 
 func (k *hostKeys) problem(kind transfer.HostKeyKind, key ssh.PublicKey) error {
 	return &transfer.HostKeyError{

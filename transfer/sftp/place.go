@@ -63,7 +63,15 @@ var clientOptions = []sftp.ClientOption{
 }
 
 func (p *Place) openOwn(ctx context.Context, o Options) error {
-	l, err := dial(ctx, p.dest, o)
+	s, err := settle(ctx, p.dest)
+	if err != nil {
+		return err
+	}
+	return p.openSettled(ctx, s, o)
+}
+
+func (p *Place) openSettled(ctx context.Context, s settings, o Options) error {
+	l, err := dial(ctx, s, o, 0)
 	if err != nil {
 		return err
 	}

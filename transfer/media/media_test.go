@@ -1,0 +1,92 @@
+package media_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"airgap/transfer"
+	"airgap/transfer/media"
+	"airgap/transfer/transfertest"
+)
+
+func target(dir string) transfertest.Target {
+	return transfertest.Target{Dir: dir, Open: func(*testing.T) (transfer.Place, error) { return media.Open(dir) }}
+}
+
+func TestSuite(t *testing.T) {
+	transfertest.Suite{New: func(t *testing.T) transfertest.Target { return target(t.TempDir()) }}.Run(t)
+}
+
+// TestFull is a medium without room: refused before the first byte where that
+// is known, and when it runs full where it was not.
+func TestFull(t *testing.T) {
+	if runtime.GOOS != "linux" || os.Getuid() != 0 {
+		t.Skip("SKIPPED for want of a small file system: needs root on Linux")
+	}
+	dir := t.TempDir()
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", dir).CombinedOutput(); err != nil {
+		t.Skipf("SKIPPED for want of a small file system: %s", out)
+	}
+	t.Cleanup(func() { exec.Command("umount", dir).Run() })
+	f, _ := transfertest.Content("bundle", 8<<20)
+	p, err := media.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var full *transfer.NoSpaceError
+	if _, err := transfer.Send(t.Context(), p, f, transfer.SendOptions{}); !errors.As(err, &full) || full.Free > 4<<20 {
+		t.Errorf("error %v", err)
+	}
+	if _, err := transfer.Send(t.Context(), blind{p}, f, transfer.SendOptions{}); !errors.As(err, &full) {
+		t.Errorf("error %v", err)
+	}
+	transfertest.Only(t, dir)
+}
+
+// blind does not know how much room there is.
+type blind struct{ transfer.Place }
+
+func (b blind) Find(ctx context.Context, f transfer.File) (transfer.Found, error) {
+	found, err := b.Place.Find(ctx, f)
+	found.Free = -1
+	return found, err
+}
+
+// TestLyingMedium stores other bytes than it was given.
+func TestLyingMedium(t *testing.T) {
+	dir := t.TempDir()
+	p, err := media.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, _ := transfertest.Content("bundle", 1<<20)
+	var medium *transfer.MediumError
+	if _, err := transfer.Send(t.Context(), &liar{p, filepath.Join(dir, f.Partial(f.Name))}, f, transfer.SendOptions{}); !errors.As(err, &medium) {
+		t.Errorf("error %v", err)
+	}
+	transfertest.Only(t, dir)
+}
+
+// liar changes a byte behind the back of the place.
+type liar struct {
+	transfer.Place
+	path string
+}
+
+func (l *liar) Write(ctx context.Context, off int64, data io.Reader) error {
+	if err := l.Place.Write(ctx, off, data); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(l.path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt([]byte("lie"), 1000)
+	return errors.Join(err, f.Sync(), f.Close())
+}

@@ -1,0 +1,232 @@
+package sftp
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/crypto/ssh"
+
+	"airgap/transfer"
+	"airgap/transfer/transfertest"
+)
+
+// open connects with settings of the test's own.
+func open(ctx context.Context, s settings, dir string, o Options) (*Place, error) {
+	p := &Place{dest: Dest{Host: s.Host, Port: s.Port, Dir: dir}, dead: func() bool { return false }}
+	if err := p.openSettled(ctx, s, o); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func settingsFor(t testing.TB, addr, knownHosts string) settings {
+	t.Helper()
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return settings{Alias: host, Host: host, Port: port, User: "somebody", KnownHosts: []string{knownHosts}, Strict: "ask"}
+}
+
+func anybody(c *ssh.ServerConfig) { c.NoClientAuth = true }
+
+// TestInProcess runs the suite on a server without a shell, which handles
+// packets out of order, and on one with a shell.
+func TestInProcess(t *testing.T) {
+	for name, shell := range map[string]bool{"files only": false, "with a shell": true} {
+		t.Run(name, func(t *testing.T) {
+			server := transfertest.NewServer(t, shell, anybody)
+			known := server.KnownHosts(t)
+			transfertest.Suite{New: func(t *testing.T) transfertest.Target {
+				dir := t.TempDir()
+				return transfertest.Target{Dir: dir, Resumes: true, Open: func(t *testing.T) (transfer.Place, error) {
+					return open(t.Context(), settingsFor(t, server.Addr, known), dir, Options{})
+				}}
+			}}.Run(t)
+		})
+	}
+}
+
+// TestSSHD runs the suite on OpenSSH.
+func TestSSHD(t *testing.T) {
+	addr, key, known := transfertest.SSHD(t)
+	transfertest.Suite{New: func(t *testing.T) transfertest.Target {
+		dir := t.TempDir()
+		return transfertest.Target{Dir: dir, Resumes: true, Open: func(t *testing.T) (transfer.Place, error) {
+			s := settingsFor(t, addr, known)
+			s.User, s.Keys = currentUser(t), []string{key}
+			return open(t.Context(), s, dir, Options{})
+		}}
+	}}.Run(t)
+}
+
+func currentUser(t testing.TB) string {
+	s, err := defaults(Dest{Host: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.User
+}
+
+// TestCommand runs the suite over the system's ssh.
+func TestCommand(t *testing.T) {
+	if _, err := exec.LookPath("ssh"); err != nil {
+		t.Skip("SKIPPED for want of ssh")
+	}
+	addr, key, known := transfertest.SSHD(t)
+	_, port, _ := net.SplitHostPort(addr)
+	command := "ssh -F none -o IdentitiesOnly=yes -i '" + key + "' -o UserKnownHostsFile=" + known
+	transfertest.Suite{New: func(t *testing.T) transfertest.Target {
+		dir := t.TempDir()
+		return transfertest.Target{Dir: dir, Resumes: true, Open: func(t *testing.T) (transfer.Place, error) {
+			return Open(t.Context(), Dest{User: currentUser(t), Host: "127.0.0.1", Port: port, Dir: dir}, Options{SSH: command})
+		}}
+	}}.Run(t)
+}
+
+// TestCuts cuts the line again and again: every Send that fails can be resumed,
+// the final name never stands for less than the whole, and little is sent twice.
+func TestCuts(t *testing.T) {
+	servers := map[string]func(t *testing.T) (addr string, s func(addr string) settings){
+		"in process": func(t *testing.T) (string, func(string) settings) {
+			server := transfertest.NewServer(t, true, anybody)
+			known := server.KnownHosts(t)
+			return server.Addr, func(addr string) settings {
+				s := settingsFor(t, addr, known)
+				s.KeyAlias = "" // the line has another port: see below
+				return s
+			}
+		},
+		"sshd": func(t *testing.T) (string, func(string) settings) {
+			addr, key, known := transfertest.SSHD(t)
+			return addr, func(addr string) settings {
+				s := settingsFor(t, addr, known)
+				s.User, s.Keys = currentUser(t), []string{key}
+				return s
+			}
+		},
+	}
+	for name, start := range servers {
+		t.Run(name, func(t *testing.T) {
+			addr, make := start(t)
+			line := transfertest.NewLine(t, addr)
+			s := make(line.Addr)
+			s.KnownHosts = []string{knownAs(t, s.KnownHosts[0], line.Addr)}
+			cutAndResume(t, line, s)
+		})
+	}
+}
+
+// knownAs is a known_hosts file with the one key of another, for addr.
+func knownAs(t *testing.T, file, addr string) string {
+	t.Helper()
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, key, _, _, err := ssh.ParseKnownHosts(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, port, _ := net.SplitHostPort(addr)
+	path := filepath.Join(t.TempDir(), "known_hosts")
+	line := "[" + host + "]:" + port + " " + string(ssh.MarshalAuthorizedKey(key))
+	if err := os.WriteFile(path, []byte(line), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func cutAndResume(t *testing.T, line *transfertest.Line, s settings) {
+	dir := t.TempDir()
+	f, raw := transfertest.Content("bundle", 40<<20)
+	cuts, sent := 0, int64(0)
+	for after := int64(9 << 20); ; after += 1 << 20 {
+		line.CutAfter(after)
+		if cuts == 4 {
+			line.Heal()
+		}
+		p, err := open(t.Context(), s, dir, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := transfer.Send(t.Context(), p, f, transfer.SendOptions{})
+		p.Close()
+		sent += r.Sent
+		if err == nil {
+			break
+		}
+		var cut *transfer.InterruptedError
+		if !errors.As(err, &cut) || cut.Partial == "" {
+			t.Fatalf("error %v", err)
+		}
+		if _, err := os.Stat(filepath.Join(dir, f.Name)); err == nil {
+			t.Fatal("the final name is there after a cut")
+		}
+		cuts++
+	}
+	transfertest.Arrived(t, dir, f, raw)
+	if most := f.Size + f.Size/50 + int64(cuts)*(7<<20); cuts < 3 || sent > most {
+		t.Errorf("%d bytes sent for %d with %d cuts, at most %d expected", sent, f.Size, cuts, most)
+	}
+}
+
+// TestInterrupted ends a Send with its context, at once.
+func TestInterrupted(t *testing.T) {
+	server := transfertest.NewServer(t, true, anybody)
+	dir := t.TempDir()
+	p, err := open(t.Context(), settingsFor(t, server.Addr, server.KnownHosts(t)), dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	f, _ := transfertest.Content("bundle", 20<<20)
+	ctx, cancel := context.WithCancel(t.Context())
+	seen := int64(0)
+	_, err = transfer.Send(ctx, p, f, transfer.SendOptions{Progress: func(n int64) {
+		if seen += n; seen > 8<<20 {
+			cancel()
+		}
+	}})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	transfertest.Only(t, dir, f.Partial(f.Name))
+}
+
+// TestFolder finds folder and name as scp does.
+func TestFolder(t *testing.T) {
+	server := transfertest.NewServer(t, false, anybody)
+	known := server.KnownHosts(t)
+	base := t.TempDir()
+	if err := os.Mkdir(filepath.Join(base, "in"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for dest, want := range map[string]string{
+		base: base + "/bundle", base + "/in": base + "/in/bundle", base + "/in/": base + "/in/bundle",
+		base + "/other.tar.zst": base + "/other.tar.zst", base + "/no/such": "", base + "/nosuch/": "",
+	} {
+		f, raw := transfertest.Content("bundle", 1000)
+		p, err := open(t.Context(), settingsFor(t, server.Addr, known), dest, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := transfer.Send(t.Context(), p, f, transfer.SendOptions{})
+		p.Close()
+		if want == "" {
+			if err == nil {
+				t.Errorf("%s: sent to %s", dest, r.Path)
+			}
+			continue
+		}
+		got, readErr := os.ReadFile(want)
+		if err != nil || r.Path != want || readErr != nil || len(got) != len(raw) {
+			t.Errorf("%s: %+v, %v, %v", dest, r, err, readErr)
+		}
+	}
+}

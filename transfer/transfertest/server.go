@@ -1,0 +1,266 @@
+package transfertest
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pkg/sftp"
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/knownhosts"
+)
+
+// Server is an SSH server in this process that serves the files of this
+// machine by SFTP, and runs commands if Shell is set.
+type Server struct {
+	Addr    string
+	Config  *ssh.ServerConfig
+	HostKey ssh.Signer
+	Shell   bool
+}
+
+// NewSigner makes a key.
+func NewSigner(t testing.TB) ssh.Signer {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := ssh.NewSignerFromKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signer
+}
+
+// NewServer starts a server; configure says who may log in.
+func NewServer(t testing.TB, shell bool, configure func(*ssh.ServerConfig)) *Server {
+	t.Helper()
+	s := &Server{Config: &ssh.ServerConfig{}, HostKey: NewSigner(t), Shell: shell}
+	s.Config.AddHostKey(s.HostKey)
+	configure(s.Config)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Addr = l.Addr().String()
+	var wg sync.WaitGroup
+	t.Cleanup(func() { l.Close(); wg.Wait() })
+	wg.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go s.serve(conn)
+		}
+	})
+	return s
+}
+
+func (s *Server) serve(conn net.Conn) {
+	defer conn.Close()
+	_, channels, requests, err := ssh.NewServerConn(conn, s.Config)
+	if err != nil {
+		return
+	}
+	go ssh.DiscardRequests(requests)
+	for c := range channels {
+		if c.ChannelType() != "session" {
+			c.Reject(ssh.UnknownChannelType, "sessions only")
+			continue
+		}
+		channel, requests, err := c.Accept()
+		if err != nil {
+			return
+		}
+		go s.session(channel, requests)
+	}
+}
+
+func (s *Server) session(channel ssh.Channel, requests <-chan *ssh.Request) {
+	defer channel.Close()
+	for r := range requests {
+		var arg struct{ Value string }
+		ssh.Unmarshal(r.Payload, &arg)
+		switch {
+		case r.Type == "subsystem" && arg.Value == "sftp":
+			r.Reply(true, nil)
+			if server, err := sftp.NewServer(channel); err == nil {
+				server.Serve()
+			}
+			return
+		case r.Type == "exec" && s.Shell:
+			r.Reply(true, nil)
+			cmd := exec.Command("sh", "-c", arg.Value)
+			cmd.Stdout = channel
+			status := struct{ Status uint32 }{}
+			if cmd.Run() != nil {
+				status.Status = 1
+			}
+			channel.SendRequest("exit-status", false, ssh.Marshal(status))
+			return
+		default:
+			r.Reply(false, nil)
+		}
+	}
+}
+
+// KnownHosts writes a file that knows the server's key under its address.
+func (s *Server) KnownHosts(t testing.TB) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "known_hosts")
+	if err := os.WriteFile(path, []byte(knownhosts.Line([]string{s.Addr}, s.HostKey.PublicKey())+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// Line is a connection that passes through a place where it can be cut.
+type Line struct {
+	Addr string
+	left atomic.Int64 // bytes towards the server until the cut; negative: no limit
+}
+
+// NewLine starts a line to addr.
+func NewLine(t testing.TB, addr string) *Line {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	line := &Line{Addr: l.Addr().String()}
+	line.left.Store(-1)
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go line.pass(conn, addr)
+		}
+	}()
+	return line
+}
+
+// CutAfter cuts the connections of the line after n more bytes to the server.
+func (l *Line) CutAfter(n int64) { l.left.Store(n) }
+
+// Heal lets everything pass again.
+func (l *Line) Heal() { l.left.Store(-1) }
+
+func (l *Line) pass(conn net.Conn, addr string) {
+	defer conn.Close()
+	server, err := net.Dial("tcp", addr)
+	if err != nil {
+		return
+	}
+	defer server.Close()
+	go io.Copy(conn, server)
+	buf := make([]byte, 16<<10)
+	for {
+		n, err := conn.Read(buf)
+		if err != nil {
+			return
+		}
+		if left := l.left.Load(); left >= 0 {
+			if int64(n) >= left {
+				server.Write(buf[:left])
+				l.left.Store(0)
+				server.(*net.TCPConn).SetLinger(0)
+				conn.(*net.TCPConn).SetLinger(0)
+				return
+			}
+			l.left.Add(-int64(n))
+		}
+		if _, err := server.Write(buf[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// SSHD starts OpenSSH's server with keys of its own. It answers the address,
+// a client's private key file and a known_hosts file.
+func SSHD(t testing.TB, extra ...string) (addr, key, knownHosts string) {
+	t.Helper()
+	binary, err := exec.LookPath("/usr/sbin/sshd")
+	required := strings.Contains(","+os.Getenv("AIRGAP_REQUIRE")+",", ",sshd,")
+	switch {
+	case err != nil && required:
+		t.Fatal("sshd is required and not there: ", err)
+	case err != nil:
+		t.Skip("SKIPPED for want of sshd: ", err)
+	}
+	dir := t.TempDir()
+	host, key := filepath.Join(dir, "host"), filepath.Join(dir, "id")
+	for _, path := range []string{host, key} {
+		if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path).CombinedOutput(); err != nil {
+			t.Fatalf("ssh-keygen: %v: %s", err, out)
+		}
+	}
+	addr = freeAddr(t)
+	_, port, _ := net.SplitHostPort(addr)
+	config := fmt.Sprintf("ListenAddress 127.0.0.1\nPort %s\nHostKey %s\nAuthorizedKeysFile %s.pub\nPidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nSubsystem sftp internal-sftp\nMaxStartups 100\n%s\n",
+		port, host, key, strings.Join(extra, "\n"))
+	if err := os.WriteFile(filepath.Join(dir, "config"), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	os.MkdirAll("/run/sshd", 0o755)
+	cmd := exec.Command(binary, "-D", "-e", "-f", filepath.Join(dir, "config"))
+	var log strings.Builder
+	cmd.Stderr = &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+		if t.Failed() {
+			t.Logf("sshd: %s", log.String())
+		}
+	})
+	awaitPort(t, addr)
+	public, err := os.ReadFile(host + ".pub")
+	if err != nil {
+		t.Fatal(err)
+	}
+	knownHosts = filepath.Join(dir, "known_hosts")
+	line := fmt.Sprintf("[127.0.0.1]:%s %s", port, public)
+	if err := os.WriteFile(knownHosts, []byte(line), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return addr, key, knownHosts
+}
+
+func freeAddr(t testing.TB) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// awaitPort waits until something answers.
+func awaitPort(t testing.TB, addr string) {
+	for range 2000 {
+		conn, err := net.Dial("tcp", addr)
+		if err == nil {
+			conn.Close()
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Fatalf("nothing answers at %s", addr)
+}

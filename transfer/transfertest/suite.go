@@ -1,0 +1,260 @@
+// Package transfertest is the suite that every transfer.Place passes, with a
+// server in the process, a real sshd, and a line that can be cut.
+//
+// It is for tests only.
+package transfertest
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"airgap/transfer"
+)
+
+// Target is a place under test: Open connects to it anew, and Dir is where its
+// folder is on this machine.
+type Target struct {
+	Open func(t *testing.T) (transfer.Place, error)
+	Dir  string
+	// Resumes says that the place continues a partial.
+	Resumes bool
+}
+
+// Suite runs the cases on places that New makes.
+type Suite struct {
+	New func(t *testing.T) Target
+}
+
+// Content is size random bytes as a file of that name.
+func Content(name string, size int) (transfer.File, []byte) {
+	raw := make([]byte, size)
+	random := rand.NewChaCha8(sha256.Sum256([]byte(name)))
+	random.Read(raw)
+	return FileOf(name, raw), raw
+}
+
+// FileOf is a file of these bytes.
+func FileOf(name string, raw []byte) transfer.File {
+	sum := sha256.Sum256(raw)
+	return transfer.File{Name: name, Size: int64(len(raw)), SHA256: hex.EncodeToString(sum[:]), Data: bytes.NewReader(raw)}
+}
+
+// Run runs the suite.
+func (s Suite) Run(t *testing.T) {
+	for name, test := range map[string]func(*testing.T, Target){
+		"sends": sends, "sends nothing": sendsNothing, "already there": alreadyThere, "replaces": replaces,
+		"resumes": resumes, "wrong beginning": wrongBeginning, "longer partial": longerPartial,
+		"partial that is a link": partialLink, "final that is a folder": finalFolder,
+		"local file changes": localChanges, "local file fails": localFails,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, s.New(t)) })
+	}
+}
+
+func send(t *testing.T, target Target, f transfer.File) (transfer.Receipt, error) {
+	t.Helper()
+	p, err := target.Open(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	var progress int64
+	r, err := transfer.Send(t.Context(), p, f, transfer.SendOptions{Progress: func(n int64) { progress += n }})
+	if err == nil && progress != f.Size {
+		t.Errorf("progress of %d out of %d bytes", progress, f.Size)
+	}
+	return r, err
+}
+
+// Arrived fails the test unless the file and its sums are there, and nothing else.
+func Arrived(t *testing.T, dir string, f transfer.File, raw []byte) {
+	t.Helper()
+	got, err := os.ReadFile(filepath.Join(dir, f.Name))
+	if err != nil || !bytes.Equal(got, raw) {
+		t.Errorf("%d bytes arrived of %d, %v", len(got), len(raw), err)
+	}
+	sums, err := os.ReadFile(filepath.Join(dir, f.Name+".sha256"))
+	if want := f.SHA256 + "  " + f.Name + "\n"; err != nil || string(sums) != want {
+		t.Errorf("sums %q, expected %q, %v", sums, want, err)
+	}
+	Only(t, dir, f.Name, f.Name+".sha256")
+}
+
+// Only fails the test if the folder holds other names.
+func Only(t *testing.T, dir string, names ...string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{}
+	for _, name := range names {
+		known[name] = true
+	}
+	for _, e := range entries {
+		if !known[e.Name()] {
+			t.Errorf("%s is left in the folder", e.Name())
+		}
+	}
+}
+
+func sends(t *testing.T, target Target) {
+	f, raw := Content("bundle.tar.zst", 9<<20+123)
+	r, err := send(t, target, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	Arrived(t, target.Dir, f, raw)
+	if r.Sent != f.Size || r.Resumed != 0 || r.Replaced || r.AlreadyThere || r.Proven == "" || r.Path == "" {
+		t.Errorf("receipt %+v", r)
+	}
+}
+
+func sendsNothing(t *testing.T, target Target) {
+	f, raw := Content("empty", 0)
+	if _, err := send(t, target, f); err != nil {
+		t.Fatal(err)
+	}
+	Arrived(t, target.Dir, f, raw)
+}
+
+func alreadyThere(t *testing.T, target Target) {
+	f, raw := Content("bundle", 1<<20)
+	if _, err := send(t, target, f); err != nil {
+		t.Fatal(err)
+	}
+	r, err := send(t, target, f)
+	if err != nil || !r.AlreadyThere || r.Sent != 0 {
+		t.Errorf("receipt %+v, %v", r, err)
+	}
+	Arrived(t, target.Dir, f, raw)
+}
+
+func replaces(t *testing.T, target Target) {
+	for _, old := range [][]byte{[]byte("short"), bytes.Repeat([]byte("x"), 1<<20)} {
+		f, raw := Content("bundle", 1<<20)
+		if err := os.WriteFile(filepath.Join(target.Dir, f.Name), old, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		r, err := send(t, target, f)
+		if err != nil || !r.Replaced {
+			t.Errorf("receipt %+v, %v", r, err)
+		}
+		Arrived(t, target.Dir, f, raw)
+	}
+}
+
+func partial(t *testing.T, target Target, f transfer.File, raw []byte) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(target.Dir, f.Partial(f.Name)), raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func resumes(t *testing.T, target Target) {
+	f, raw := Content("bundle", 12<<20)
+	begun := bytes.Clone(raw[:10<<20])
+	clear(begun[9<<20:]) // holes where packets were in flight
+	partial(t, target, f, begun)
+	r, err := send(t, target, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	Arrived(t, target.Dir, f, raw)
+	if want := int64(6 << 20); target.Resumes && (r.Resumed != want || r.Sent != f.Size-want) {
+		t.Errorf("receipt %+v, expected to resume at %d", r, want)
+	}
+}
+
+func wrongBeginning(t *testing.T, target Target) {
+	f, raw := Content("bundle", 9<<20)
+	_, other := Content("other", 8<<20)
+	partial(t, target, f, other)
+	r, err := send(t, target, f)
+	if err != nil || r.Resumed != 0 {
+		t.Errorf("receipt %+v, %v", r, err)
+	}
+	Arrived(t, target.Dir, f, raw)
+}
+
+func longerPartial(t *testing.T, target Target) {
+	f, raw := Content("bundle", 5<<20)
+	partial(t, target, f, append(bytes.Clone(raw), "more"...))
+	if _, err := send(t, target, f); err != nil {
+		t.Fatal(err)
+	}
+	Arrived(t, target.Dir, f, raw)
+}
+
+func partialLink(t *testing.T, target Target) {
+	f, _ := Content("bundle", 1<<20)
+	victim := filepath.Join(t.TempDir(), "victim")
+	if err := os.WriteFile(victim, []byte("precious"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(victim, filepath.Join(target.Dir, f.Partial(f.Name))); err != nil {
+		t.Skip(err)
+	}
+	send(t, target, f)
+	if got, err := os.ReadFile(victim); err != nil || string(got) != "precious" {
+		t.Errorf("the link's target became %q, %v", got, err)
+	}
+}
+
+func finalFolder(t *testing.T, target Target) {
+	f, _ := Content("bundle", 100)
+	if err := os.Mkdir(filepath.Join(target.Dir, f.Name), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	_, err := send(t, target, f)
+	var medium *transfer.MediumError
+	if !errors.As(err, &medium) {
+		t.Errorf("error %v", err)
+	}
+	Only(t, target.Dir, f.Name)
+}
+
+func localChanges(t *testing.T, target Target) {
+	f, raw := Content("bundle", 3<<20)
+	changed := bytes.Clone(raw)
+	changed[2<<20] ^= 1
+	f.Data = bytes.NewReader(changed)
+	_, err := send(t, target, f)
+	var wrong *transfer.ChangedError
+	if !errors.As(err, &wrong) {
+		t.Errorf("error %v", err)
+	}
+	Only(t, target.Dir)
+}
+
+type failing struct {
+	io.ReaderAt
+	at  int64
+	err error
+}
+
+func (f failing) ReadAt(p []byte, off int64) (int, error) {
+	if off >= f.at {
+		return 0, f.err
+	}
+	return f.ReaderAt.ReadAt(p[:min(int64(len(p)), f.at-off)], off)
+}
+
+func localFails(t *testing.T, target Target) {
+	f, _ := Content("bundle", 3<<20)
+	boom := errors.New("input/output error")
+	f.Data = failing{f.Data, 2 << 20, boom}
+	if _, err := send(t, target, f); !errors.Is(err, boom) {
+		t.Errorf("error %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(target.Dir, f.Name)); err == nil {
+		t.Error("the file got its final name")
+	}
+}
