@@ -111,18 +111,18 @@ func (k *hostKeys) check(ctx context.Context) ssh.HostKeyCallback {
 			return nil
 		case errors.As(err, &revoked):
 			return k.problem(transfer.RevokedKey, key)
-		case knownhosts.IsHostKeyChanged(err):
-			return k.problem(transfer.ChangedKey, key)
-		case knownhosts.IsHostUnknown(err), !k.isKnown():
+		case !k.isKnown():
 			return k.unknown(ctx, remote, key)
 		}
-		return err
+		return k.problem(transfer.ChangedKey, key)
 	}
 }
 
-// isKnown says whether there is any key of the host's own: the parser's answer
-// to a certificate of a host without one is not that it is unknown.
-func (k *hostKeys) isKnown() bool { return len(k.db.HostKeys(k.address())) > 0 }
+// isKnown says whether there is any key of the host's own; authorities do not
+// count.
+func (k *hostKeys) isKnown() bool {
+	return slices.ContainsFunc(k.db.HostKeys(k.address()), func(p knownhosts.PublicKey) bool { return !p.Cert })
+}
 
 func (k *hostKeys) problem(kind transfer.HostKeyKind, key ssh.PublicKey) error {
 	return &transfer.HostKeyError{
