@@ -65,7 +65,7 @@ func hostKeyHints(e *transfer.HostKeyError) []string {
 		return []string{fmt.Sprintf("compare the fingerprint with the host's own (there: ssh-keygen -lf /etc/ssh/ssh_host_%s_key.pub), then: ssh-keyscan -t %s -p %s %s >> %s",
 			keyFile(e.KeyType), keyFile(e.KeyType), port, host, file)}
 	case transfer.ChangedKey:
-		return []string{fmt.Sprintf("somebody may be in the way; only if you know why it has changed: ssh-keygen -f %s -R '%s'", file, e.Host)}
+		return []string{fmt.Sprintf("somebody may be in the way; only if you know why it has changed: ssh-keygen -R '%s' -f %s", e.Host, file)}
 	}
 	return []string{"ask who revoked it; nothing can be sent to a host with this key"}
 }
