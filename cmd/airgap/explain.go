@@ -47,6 +47,9 @@ func explain(ctx context.Context, path string, err error) error {
 	}
 	if errors.Is(context.Cause(ctx), errInterrupted) {
 		out.Err, out.Code = errInterrupted, ui.Interrupted
+		if path == "airgap send" && out.State != "" {
+			out.Hints = []string{"the same command goes on where it stopped"}
+		}
 		return out
 	}
 	for _, of := range []func(string, error) (ui.Status, []string, bool){ofBundle, ofImport, ofPlaces, ofTransfer, ofImage, ofSystem} {

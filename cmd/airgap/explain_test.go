@@ -17,6 +17,8 @@ import (
 	"airgap/bundle/store/docker"
 	"airgap/bundle/store/registry"
 	"airgap/cmd/airgap/internal/ui"
+	"airgap/transfer"
+	"airgap/transfer/sftp"
 	"airgap/verify/load"
 )
 
@@ -59,6 +61,20 @@ var explained = []struct {
 	{"unpack", &load.CommitError{Err: errors.New("x")}, ui.Engine, "same command again"},
 	{"pack", &os.PathError{Op: "write", Path: "p", Err: syscall.ENOSPC}, ui.NoSpace, "make room"},
 	{"pack", &os.PathError{Op: "create", Path: "p", Err: fs.ErrExist}, ui.Refused, "--no-clobber"},
+	{"send", &transfer.HostKeyError{Kind: transfer.UnknownHost, Host: "[h]:2222", KeyType: "ed25519", Files: []string{"/k"}}, ui.Refused, "ssh-keyscan -t ed25519 -p 2222 h >> /k"},
+	{"send", &transfer.HostKeyError{Kind: transfer.UnknownHost, Host: "h", KeyType: "ecdsa-sha2-nistp256"}, ui.Refused, "ssh-keyscan -t ecdsa -p 22 h >> ~/.ssh/known_hosts"},
+	{"send", &transfer.HostKeyError{Kind: transfer.ChangedKey, Host: "h", Files: []string{"/k"}}, ui.Refused, "ssh-keygen -R 'h' -f /k"},
+	{"send", &transfer.HostKeyError{Kind: transfer.RevokedKey, Host: "h"}, ui.Refused, "revoked"},
+	{"send", &transfer.AuthError{Host: "h", User: "u"}, ui.Transfer, "ssh u@h"},
+	{"send", &sftp.ConfigError{Host: "h", Setting: "ProxyCommand x"}, ui.Transfer, "--ssh ssh"},
+	{"send", &transfer.NoSpaceError{Place: "h", Path: "/x", Need: 3000, Free: 1000}, ui.NoSpace, "2.0 kB"},
+	{"send", &transfer.NoSpaceError{Place: "h", Path: "/x", Need: 3000, Free: -1}, ui.NoSpace, "3.0 kB"},
+	{"send", &transfer.MediumError{Path: "/x", Err: errors.New("x")}, ui.Medium, "another medium"},
+	{"send", &transfer.MediumError{Path: "/x", Err: fs.ErrPermission}, ui.Failed, "may write to"},
+	{"send", fmt.Errorf("folder: %w", fs.ErrNotExist), ui.Failed, "make the folder"},
+	{"send", &transfer.ChangedError{Name: "b"}, ui.Damaged, "airgap verify b"},
+	{"send", &transfer.InterruptedError{Place: "h", Err: errors.New("x")}, ui.Transfer, "check the host"},
+	{"send", &transfer.InterruptedError{Place: "h", Partial: "/.b.partial", Err: errors.New("x")}, ui.Transfer, "where it stopped"},
 	{"pack", errors.New("anything"), ui.Failed, ""},
 }
 
@@ -87,6 +103,22 @@ func TestExplainInterrupted(t *testing.T) {
 	var got *ui.Error
 	if !errors.As(err, &got) || got.Code != ui.Interrupted || got.State != "nothing has been written" || got.Error() != "interrupted" {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// TestTransferState names the partial that a resumed transfer continues, also
+// when it was interrupted.
+func TestTransferState(t *testing.T) {
+	cut := &transfer.InterruptedError{Place: "h", Partial: "/.b.partial", Err: errors.New("x")}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	for _, want := range []ui.Status{ui.Transfer, ui.Interrupted} {
+		var got *ui.Error
+		errors.As(explain(ctx, "airgap send", cut), &got)
+		if got.Code != want || got.State != "what has arrived is kept as partial file /.b.partial at h" || len(got.Hints) != 1 {
+			t.Errorf("status %d, state %q, hints %q", got.Code, got.State, got.Hints)
+		}
+		cancel(errInterrupted)
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"strings"
 
@@ -12,7 +13,7 @@ import (
 )
 
 // ofTransfer knows the errors of hosts and media.
-func ofTransfer(_ string, err error) (ui.Status, []string, bool) {
+func ofTransfer(command string, err error) (ui.Status, []string, bool) {
 	var key *transfer.HostKeyError
 	var login *transfer.AuthError
 	var config *sftp.ConfigError
@@ -31,6 +32,10 @@ func ofTransfer(_ string, err error) (ui.Status, []string, bool) {
 		return ui.NoSpace, []string{fmt.Sprintf("make %s of room there, or send to another folder", ui.Size(space.Need-max(0, space.Free)))}, true
 	case errors.As(err, &changed):
 		return ui.Damaged, []string{fmt.Sprintf("airgap verify %s; if it is whole, remove the %s.sha256 beside it, which is another file's", changed.Name, changed.Name)}, true
+	case command == "airgap send" && errors.Is(err, fs.ErrNotExist):
+		return ui.Failed, []string{"make the folder there, or name another"}, true
+	case command == "airgap send" && errors.Is(err, fs.ErrPermission):
+		return ui.Failed, []string{"name a folder that this user may write to"}, true
 	case errors.As(err, &medium):
 		return ui.Medium, []string{"use another medium: this one does not keep what it is given"}, true
 	case errors.As(err, &cut) && cut.Partial == "":

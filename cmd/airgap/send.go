@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -170,13 +171,24 @@ func sendTo(ctx context.Context, env *ui.Env, o sendOptions, get func() (transfe
 	defer progress.Stop()
 	receipt, err := transfer.Send(ctx, place, file, transfer.SendOptions{Progress: progress.Add, Note: env.Note})
 	if err != nil {
-		return receipt, err
+		return receipt, cutOff(ctx, file, receipt, err)
 	}
 	progress.Done()
 	if !receipt.Durable {
 		env.Warn("%s: it is not confirmed that the bundle is on the disk: %s", dest, receipt.Why)
 	}
 	return receipt, nil
+}
+
+// cutOff says of a transfer that was interrupted here what it has left there.
+// A folder here keeps nothing.
+func cutOff(ctx context.Context, file transfer.File, r transfer.Receipt, err error) error {
+	var known *transfer.InterruptedError
+	if ctx.Err() == nil || r.Sent == 0 || errors.As(err, &known) || strings.HasPrefix(r.Path, r.Place) {
+		return err
+	}
+	dir, name := path.Split(r.Path)
+	return &transfer.InterruptedError{Place: r.Place, Partial: dir + file.Partial(name), Err: err}
 }
 
 // openPlace opens a destination: a host, or a folder here.
