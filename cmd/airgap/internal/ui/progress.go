@@ -29,6 +29,7 @@ type Progress struct {
 
 	start time.Time
 	bar   *progressbar.ProgressBar // nil where there are lines
+	begun bool                     // the bar has been made for bytes that come
 	last  time.Time                // of the last line
 	tenth int64                    // that the last line told
 
@@ -50,7 +51,7 @@ func (e *Env) Progress(what string, total int64) *Progress {
 	e.active.hide()
 	e.active = p
 	if e.lively() {
-		p.bar = newBar(e, p.what, total)
+		p.bar = newBar(e, p.what, 0)
 	}
 	p.stopped.Go(p.tick)
 	return p
@@ -68,6 +69,8 @@ func newBar(e *Env, what string, total int64) *progressbar.ProgressBar {
 		progressbar.OptionShowCount(),
 		progressbar.OptionFullWidth(),
 		progressbar.OptionUseANSICodes(true),
+		progressbar.OptionSetRenderBlankState(true),
+		progressbar.OptionSetSpinnerChangeInterval(0), // no goroutine of its own
 		progressbar.OptionClearOnFinish(),
 	)
 }
@@ -106,11 +109,19 @@ func (p *Progress) show() {
 	}
 }
 
-// move redraws the bar. A bar that reaches its end is over, which only Done
-// may say: estimates can be too low.
+// move redraws the bar. Until the first byte it only shows that something goes
+// on, for an engine can think for a while, which says nothing of the rate. A
+// bar that reaches its end is over, which only Done may say: estimates can be
+// too low.
 func (p *Progress) move() {
 	n := p.done.Load()
-	if p.total > 0 {
+	if n > 0 && !p.begun {
+		p.begun = true
+		p.bar.Clear()
+		p.bar = newBar(p.env, p.what, p.total)
+		return
+	}
+	if p.begun && p.total > 0 {
 		n = min(n, p.total-1)
 	}
 	p.bar.Set64(n)

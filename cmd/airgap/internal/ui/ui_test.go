@@ -264,6 +264,7 @@ func TestProgressBar(t *testing.T) {
 	}
 	group.Wait()
 	p.show()
+	p.show()
 	if got := w.err.String(); !strings.Contains(got, "packing") || !strings.Contains(got, "50%") {
 		t.Errorf("no bar: %q", got)
 	}
