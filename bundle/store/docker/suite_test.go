@@ -193,4 +193,3 @@ func TestSharedLayers(t *testing.T) {
 	}
 	bring(t, e, f, f.Names[1])
 }
-

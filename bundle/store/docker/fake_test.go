@@ -1,0 +1,288 @@
+package docker_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"airgap/bundle/image"
+	"airgap/bundle/store/docker"
+	"airgap/bundle/store/storetest"
+)
+
+// fake is an engine that lies or quits where a test wants it to.
+type fake struct {
+	store   string         // "" classic, else a snapshotter
+	held    map[string]any // inspect answers, by name or ID
+	load    func(w http.ResponseWriter, r *http.Request)
+	create  int // status of creating a container
+	removed atomic.Int32
+	tagged  atomic.Int32
+}
+
+var versioned = regexp.MustCompile(`^/v1\.[0-9]+`)
+
+func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	path := versioned.ReplaceAllString(r.URL.Path, "")
+	w.Header().Set("Api-Version", "1.41")
+	answer := func(status int, v any) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		json.NewEncoder(w).Encode(v)
+	}
+	switch {
+	case path == "/_ping":
+		io.WriteString(w, "OK")
+	case path == "/info":
+		info := map[string]any{"OSType": storetest.Host.OS, "Architecture": storetest.Host.Architecture, "ServerVersion": "20.10.24", "DockerRootDir": "/nonexistent"}
+		if f.store != "" {
+			info["DriverStatus"] = [][2]string{{"driver-type", f.store}}
+		}
+		answer(200, info)
+	case path == "/images/json":
+		answer(200, []any{})
+	case path == "/images/load":
+		f.load(w, r)
+	case path == "/containers/create":
+		answer(f.create, map[string]any{"Id": "probe", "message": "content digest sha256:abc: not found"})
+	case strings.HasPrefix(path, "/containers/"):
+		w.WriteHeader(204)
+	case r.Method == http.MethodDelete:
+		f.removed.Add(1)
+		answer(200, []any{})
+	case strings.HasSuffix(path, "/tag"):
+		f.tagged.Add(1)
+		w.WriteHeader(201)
+	default:
+		name := strings.TrimSuffix(strings.TrimPrefix(path, "/images/"), "/json")
+		if v, ok := f.held[name]; ok {
+			answer(200, v)
+			return
+		}
+		answer(404, map[string]string{"message": "No such image: " + name})
+	}
+}
+
+func (f *fake) open(t *testing.T) *docker.Engine {
+	t.Helper()
+	server := httptest.NewServer(f)
+	t.Cleanup(server.Close)
+	e, err := docker.Open(t.Context(), docker.Options{Host: strings.Replace(server.URL, "http://", "tcp://", 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.Close() })
+	return e
+}
+
+// swallow takes the whole archive and says something.
+func swallow(says string) func(w http.ResponseWriter, r *http.Request) {
+	return func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		fmt.Fprintln(w, says)
+	}
+}
+
+// TestLyingEngine says 200 whatever happens; none of its lies gets a name, and
+// what it holds afterwards is removed again.
+func TestLyingEngine(t *testing.T) {
+	f := storetest.NewFixture(t, "single manifest", "liar")
+	g := f.Graph(t, f.Names[0])
+	m, _ := g.For(storetest.Host)
+	var layers []string
+	for _, id := range m.DiffIDs {
+		layers = append(layers, id.String())
+	}
+	sound := map[string]any{
+		"Id": m.Config.Digest.String(), "Os": m.Platform.OS, "Architecture": m.Platform.Architecture,
+		"RootFS": map[string]any{"Type": "layers", "Layers": layers},
+	}
+	but := func(key string, v any) map[string]any {
+		changed := map[string]any{}
+		for k, old := range sound {
+			changed[k] = old
+		}
+		changed[key] = v
+		return changed
+	}
+	id := m.Config.Digest.String()
+	for name, c := range map[string]struct {
+		says   string
+		holds  any
+		create int
+		kind   docker.ErrorKind
+		text   string
+	}{
+		"honest":               {`{"stream":"Loaded image ID"}`, sound, 201, -1, ""},
+		"an error in the text": {`{"errorDetail":{"message":"invalid diffID for layer 1"},"error":"invalid diffID for layer 1"}`, nil, 201, docker.Failed, "invalid diffID"},
+		"only the old member":  {`{"error":"unexpected EOF"}`, nil, 201, docker.Failed, "unexpected EOF"},
+		"an error as a note":   {`{"stream":"Error unpacking image x: wrong diff id calculated\n"}`, sound, 201, docker.Failed, "Error unpacking"},
+		"a full disk":          {`{"errorDetail":{"message":"write /var/lib/docker/tmp/x: no space left on device"}}`, nil, 201, docker.NoSpace, "no space left"},
+		"not JSON":             {`<html>`, sound, 201, docker.Failed, "invalid character"},
+		"nothing loaded":       {`{"stream":"Loaded image ID"}`, nil, 201, docker.Mismatch, "does not have it"},
+		"other layers":         {`{}`, but("RootFS", map[string]any{"Layers": layers[:1]}), 201, docker.Mismatch, "layers"},
+		"another platform":     {`{}`, but("Architecture", "s390x"), 201, docker.Mismatch, "s390x"},
+		"cannot be used":       {`{}`, sound, 404, docker.Mismatch, "not found"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			engine := &fake{load: swallow(c.says), create: c.create, held: map[string]any{}}
+			e := engine.open(t)
+			txn, err := e.Begin(t.Context(), image.Import{Graph: g, Names: f.Names})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.holds != nil {
+				engine.held[id] = c.holds
+			}
+			var done int64
+			err = txn.Write(t.Context(), f.Images, func(n int64) { done += n })
+			var failed *docker.Error
+			switch {
+			case c.kind < 0 && (err != nil || done != txn.State().Size):
+				t.Errorf("error %v, %d of %d bytes settled", err, done, txn.State().Size)
+			case c.kind >= 0 && (!errors.As(err, &failed) || failed.Kind != c.kind || !strings.Contains(err.Error(), c.text)):
+				t.Errorf("error %v, expected kind %d about %q", err, c.kind, c.text)
+			}
+			if err == nil {
+				return
+			}
+			if err := txn.Abort(t.Context()); err != nil || engine.removed.Load() != 1 || engine.tagged.Load() != 0 {
+				t.Errorf("abort: %v, %d removed, %d tagged", err, engine.removed.Load(), engine.tagged.Load())
+			}
+		})
+	}
+}
+
+// TestQuittingEngine closes the connection in the middle of a load.
+func TestQuittingEngine(t *testing.T) {
+	f := storetest.NewFixture(t, "raw layers", "quitter")
+	engine := &fake{load: func(w http.ResponseWriter, r *http.Request) {
+		io.CopyN(io.Discard, r.Body, 1000)
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err == nil {
+			conn.(*net.TCPConn).SetLinger(0)
+			conn.Close()
+		}
+	}}
+	e := engine.open(t)
+	txn, err := e.Begin(t.Context(), image.Import{Graph: f.Graph(t, f.Names[0]), Names: f.Names})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var failed *docker.Error
+	if err := txn.Write(t.Context(), f.Images, func(int64) {}); !errors.As(err, &failed) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestBrokenOff: a blob that fails on its way must not look to the engine like
+// the end of the archive.
+func TestBrokenOff(t *testing.T) {
+	f := storetest.NewFixture(t, "raw layers", "broken")
+	g := f.Graph(t, f.Names[0])
+	ended := make(chan error, 1)
+	engine := &fake{load: func(_ http.ResponseWriter, r *http.Request) {
+		_, err := io.Copy(io.Discard, r.Body)
+		ended <- err
+	}}
+	e := engine.open(t)
+	txn, err := e.Begin(t.Context(), image.Import{Graph: g, Names: f.Names})
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := storetest.NewFaults(t, storetest.Fault{Kind: storetest.Broken, Nth: 2}).Fetcher(f.Images)
+	if err := txn.Write(t.Context(), from, func(int64) {}); !errors.Is(err, storetest.ErrInjected) {
+		t.Errorf("error %v", err)
+	}
+	if err := <-ended; err == nil {
+		t.Error("the engine saw a clean end")
+	}
+}
+
+// TestForeignPlatform is refused before anything is sent, with what there is.
+func TestForeignPlatform(t *testing.T) {
+	p := storetest.NewMemory()
+	root := p.Manifest(storetest.Config{Platform: storetest.Other})
+	p.Name("docker.io/airgap-test/other:1", root)
+	all := image.Platforms{All: true}
+	g, err := image.Read(t.Context(), p, image.Root{Name: "docker.io/airgap-test/other:1", Desc: root}, all.Select)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := (&fake{}).open(t)
+	var missing *image.PlatformError
+	if _, err := e.Begin(t.Context(), image.Import{Graph: g}); !errors.As(err, &missing) || len(missing.Have) != 1 {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestNoEngine tells nothing there from no permission.
+func TestNoEngine(t *testing.T) {
+	dir := t.TempDir()
+	for host, want := range map[string]docker.ErrorKind{
+		"unix://" + filepath.Join(dir, "none.sock"): docker.Unreachable,
+		"tcp://127.0.0.1:1":                         docker.Unreachable,
+		"rubbish":                                   docker.Unreachable,
+	} {
+		_, err := docker.Open(t.Context(), docker.Options{Host: host})
+		var failed *docker.Error
+		if !errors.As(err, &failed) || failed.Kind != want {
+			t.Errorf("%s: %v", host, err)
+		}
+	}
+}
+
+// TestContexts follows the docker command to its engine.
+func TestContexts(t *testing.T) {
+	server := httptest.NewServer(&fake{})
+	t.Cleanup(server.Close)
+	host := strings.Replace(server.URL, "http://", "tcp://", 1)
+	dir := t.TempDir()
+	write := func(name, content string) {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(content), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The folder's name is the sha256 of "far".
+	far := image.SHA256([]byte("far")).Hex
+	write("contexts/meta/"+far+"/meta.json", `{"Name":"far","Endpoints":{"docker":{"Host":"`+host+`"}}}`)
+	for name, c := range map[string]struct {
+		config string
+		env    map[string]string
+		ok     bool
+	}{
+		"DOCKER_HOST":           {`{}`, map[string]string{"DOCKER_HOST": host}, true},
+		"DOCKER_CONTEXT":        {`{}`, map[string]string{"DOCKER_CONTEXT": "far"}, true},
+		"current context":       {`{"currentContext":"far"}`, nil, true},
+		"host before context":   {`{"currentContext":"gone"}`, map[string]string{"DOCKER_HOST": host}, true},
+		"context that is gone":  {`{"currentContext":"gone"}`, nil, false},
+		"unreadable config":     {`{`, nil, false},
+		"ssh that is not there": {`{}`, map[string]string{"DOCKER_HOST": "ssh://-oProxyCommand=x"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			write("config.json", c.config)
+			for _, key := range []string{"DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"} {
+				t.Setenv(key, c.env[key])
+			}
+			t.Setenv("DOCKER_CONFIG", dir)
+			e, err := docker.Open(t.Context(), docker.Options{})
+			if (err == nil) != c.ok {
+				t.Fatalf("error %v", err)
+			}
+			if err == nil {
+				e.Close()
+			}
+		})
+	}
+}
