@@ -14,7 +14,7 @@ const (
 // reader, so that what r does to make its bytes runs side by side with what is
 // done to them.
 type ahead struct {
-	free chan []byte
+	free chan *[aheadSize]byte
 	full chan chunk
 	stop chan struct{}
 	done chan struct{}
@@ -22,23 +22,24 @@ type ahead struct {
 	rest []byte
 }
 
-var aheadPool = sync.Pool{New: func() any { return make([]byte, aheadSize) }}
+var aheadPool = sync.Pool{New: func() any { return new([aheadSize]byte) }}
 
 // chunk is some bytes and what came after them.
 type chunk struct {
-	b   []byte
+	buf *[aheadSize]byte
+	n   int
 	err error
 }
 
 func newAhead(r io.Reader) *ahead {
 	a := &ahead{
-		free: make(chan []byte, aheadBuffers),
+		free: make(chan *[aheadSize]byte, aheadBuffers),
 		full: make(chan chunk, aheadBuffers),
 		stop: make(chan struct{}),
 		done: make(chan struct{}),
 	}
 	for range aheadBuffers {
-		a.free <- aheadPool.Get().([]byte)
+		a.free <- aheadPool.Get().(*[aheadSize]byte)
 	}
 	go a.run(r)
 	return a
@@ -49,8 +50,8 @@ func (a *ahead) run(r io.Reader) {
 	for {
 		select {
 		case buf := <-a.free:
-			n, err := fill(r, buf[:aheadSize])
-			a.full <- chunk{buf[:n], err}
+			n, err := fill(r, buf[:])
+			a.full <- chunk{buf, n, err}
 			if err != nil {
 				return
 			}
@@ -76,11 +77,11 @@ func (a *ahead) Read(p []byte) (int, error) {
 		if a.cur.err != nil {
 			return 0, a.cur.err
 		}
-		if a.cur.b != nil {
-			a.free <- a.cur.b
+		if a.cur.buf != nil {
+			a.free <- a.cur.buf
 		}
 		a.cur = <-a.full
-		a.rest = a.cur.b
+		a.rest = a.cur.buf[:a.cur.n]
 	}
 	n := copy(p, a.rest)
 	a.rest = a.rest[n:]
