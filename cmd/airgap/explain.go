@@ -102,8 +102,6 @@ func ofImage(path string, err error) (ui.Status, []string, bool) {
 		return ui.Refused, platformHints(path, platform), true
 	case errors.As(err, &unsupported):
 		return ui.Failed, nil, true
-	case errors.Is(err, image.ErrNotFound):
-		return ui.Failed, []string{"check the name and the tag; docker://, docker-daemon: or oci: in front of it says where to look"}, true
 	}
 	return 0, nil, false
 }

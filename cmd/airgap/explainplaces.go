@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"airgap/bundle/image"
 	"airgap/bundle/store"
 	"airgap/bundle/store/docker"
 	"airgap/bundle/store/registry"
@@ -20,12 +21,23 @@ func ofPlaces(path string, err error) (ui.Status, []string, bool) {
 	switch {
 	case errors.As(err, &spec):
 		return ui.Usage, []string{path + " --help"}, true
+	case errors.As(err, &r):
+		return ui.Failed, append(registryHints(r), besideEngine(err)...), true
+	case errors.Is(err, image.ErrNotFound):
+		return ui.Failed, append([]string{"check the name and the tag; docker://, docker-daemon: or oci: in front of it says where to look"}, besideEngine(err)...), true
 	case errors.As(err, &d):
 		return ofEngine(path, d)
-	case errors.As(err, &r):
-		return ui.Failed, registryHints(r), true
 	}
 	return 0, nil, false
+}
+
+// besideEngine is for a registry that was asked because no engine could be.
+func besideEngine(err error) []string {
+	var d *docker.Error
+	if !errors.As(err, &d) {
+		return nil
+	}
+	return []string{"if the image is only in the local engine: start that first"}
 }
 
 func registryHints(e *registry.Error) []string {
@@ -37,7 +49,7 @@ func registryHints(e *registry.Error) []string {
 	case registry.Unreachable:
 		return []string{unreachableHint(e)}
 	}
-	return []string{"run the command again; --verbose prints more"}
+	return []string{"try again later, or ask those who run " + e.Host}
 }
 
 // unreachableHint tells trouble with certificates from trouble with the way.
