@@ -69,7 +69,7 @@ func newAligned(f *os.File) *aligned {
 	}
 	a := &aligned{File: f, buf: buf}
 	if a.fill() != nil {
-		unix.Munmap(buf)
+		_ = unix.Munmap(buf) // memory that is not returned is all that could go wrong
 		return nil
 	}
 	return a

@@ -161,7 +161,7 @@ func (l *login) explain(ctx context.Context, err error) error {
 func (l *link) keepAlive() {
 	ended := make(chan struct{})
 	go func() {
-		l.client.Wait()
+		_ = l.client.Wait() // why it ended is told by the call that it ended
 		close(ended)
 	}()
 	tick := time.NewTicker(keepalive)
