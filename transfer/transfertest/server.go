@@ -27,7 +27,12 @@ type Server struct {
 	Config  *ssh.ServerConfig
 	HostKey ssh.Signer
 	Shell   bool
+
+	forwarded atomic.Int32
 }
+
+// Forwarded is the number of connections that the server has passed on.
+func (s *Server) Forwarded() int { return int(s.forwarded.Load()) }
 
 // NewSigner makes a key.
 func NewSigner(t testing.TB) ssh.Signer {
@@ -76,8 +81,12 @@ func (s *Server) serve(conn net.Conn) {
 	}
 	go ssh.DiscardRequests(requests)
 	for c := range channels {
+		if c.ChannelType() == "direct-tcpip" {
+			go s.forward(c)
+			continue
+		}
 		if c.ChannelType() != "session" {
-			c.Reject(ssh.UnknownChannelType, "sessions only")
+			c.Reject(ssh.UnknownChannelType, "sessions and connections only")
 			continue
 		}
 		channel, requests, err := c.Accept()
@@ -86,6 +95,32 @@ func (s *Server) serve(conn net.Conn) {
 		}
 		go s.session(channel, requests)
 	}
+}
+
+// forward connects to another host for a client.
+func (s *Server) forward(c ssh.NewChannel) {
+	var to struct {
+		Host       string
+		Port       uint32
+		Origin     string
+		OriginPort uint32
+	}
+	ssh.Unmarshal(c.ExtraData(), &to)
+	conn, err := net.Dial("tcp", net.JoinHostPort(to.Host, fmt.Sprint(to.Port)))
+	if err != nil {
+		c.Reject(ssh.ConnectionFailed, err.Error())
+		return
+	}
+	defer conn.Close()
+	channel, requests, err := c.Accept()
+	if err != nil {
+		return
+	}
+	defer channel.Close()
+	s.forwarded.Add(1)
+	go ssh.DiscardRequests(requests)
+	go io.Copy(channel, conn)
+	io.Copy(conn, channel)
 }
 
 func (s *Server) session(channel ssh.Channel, requests <-chan *ssh.Request) {
