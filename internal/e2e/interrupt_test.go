@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // halts are the points at which work is interrupted, as parts of the bytes
@@ -32,12 +33,18 @@ func (s scene) interrupted(p *proxy, way int, n int64, args ...string) result {
 	run := s.start(args...)
 	started <- run
 	r := run.wait()
+	r.after(sprung)
+	return r.fails(exitInterrupted)
+}
+
+// after demands that a trap was sprung while the command ran.
+func (r result) after(sprung <-chan struct{}) {
+	r.t.Helper()
 	select {
 	case <-sprung:
-	default:
-		s.t.Fatalf("byte %d did not come, so nothing was interrupted:\n%s", n, r)
+	case <-time.After(10 * time.Second): // it may end just before the trap says so
+		r.t.Fatalf("the byte that was waited for did not come:\n%s", r)
 	}
-	return r.fails(exitInterrupted)
 }
 
 // points are the bytes of halts.
@@ -203,7 +210,7 @@ func TestCutConnection(t *testing.T) {
 			b.server.proxy.cut()
 		})
 		r := b.airgap("send", b.server.dest())
-		<-sprung
+		r.after(sprung)
 		r.fails(exitTransfer, "same command again")
 		b.server.proxy.mend()
 		b.resumes(r)
@@ -217,7 +224,7 @@ func TestLineComesBack(t *testing.T) {
 	b := startBroken(t)
 	sprung := b.server.proxy.set(up, b.whole/2, func() { b.server.killSessions(t) })
 	r := b.airgap("send", b.server.dest())
-	<-sprung
+	r.after(sprung)
 	if r.code != 0 {
 		b.resumes(r.fails(exitTransfer))
 	}

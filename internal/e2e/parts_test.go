@@ -36,6 +36,6 @@ func TestParts(t *testing.T) {
 		}
 		sprung := s.proxy.set(down, 1, func() { s.proxy.cut() })
 		m.shell("! ssh -o BatchMode=yes server true 2>&1")
-		<-sprung
+		result{t: t}.after(sprung)
 	})
 }
