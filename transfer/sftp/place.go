@@ -2,8 +2,6 @@ package sftp
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -339,134 +337,7 @@ func (p *Place) partialIfAny() string {
 	return p.at(p.partial())
 }
 
-// Hash implements transfer.Place: by the far side's own sha256sum where it has
-// one, else by reading back.
-func (p *Place) Hash(ctx context.Context, which transfer.Which, n int64) (sum, how string, err error) {
-	name := p.final()
-	if which == transfer.Partial {
-		name = p.partial()
-	}
-	err = p.guard(ctx, func() error {
-		if sum = p.remoteSum(ctx, name, n); sum != "" {
-			how = "sha256sum there"
-			return nil
-		}
-		how = "read back"
-		sum, err = p.readBack(name, n)
-		return p.failed(err)
-	})
-	return sum, how, err
-}
-
-// remoteSum asks a shell there; empty where there is none, or no sha256sum.
-func (p *Place) remoteSum(ctx context.Context, name string, n int64) string {
-	out, err := p.run(ctx, fmt.Sprintf("head -c %d %s | sha256sum", n, quoted(name)))
-	sum, _, _ := strings.Cut(string(out), " ")
-	if raw, hexErr := hex.DecodeString(sum); err != nil || hexErr != nil || len(raw) != sha256.Size {
-		return ""
-	}
-	return sum
-}
-
-func (p *Place) readBack(name string, n int64) (string, error) {
-	f, err := p.client.Open(name)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	limited := &limitedWriter{h, n}
-	if _, err := f.WriteTo(limited); err != nil && limited.n > 0 {
-		return "", err
-	}
-	if limited.n > 0 {
-		return "", nil // shorter: no hash is that of n bytes
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-// limitedWriter takes n bytes, and then ends the copy.
-type limitedWriter struct {
-	w io.Writer
-	n int64
-}
-
-func (l *limitedWriter) Write(b []byte) (int, error) {
-	take := min(int64(len(b)), l.n)
-	if _, err := l.w.Write(b[:take]); err != nil {
-		return 0, err
-	}
-	if l.n -= take; l.n == 0 && take < int64(len(b)) {
-		return int(take), io.ErrShortWrite
-	}
-	return len(b), nil
-}
-
 // Discard implements transfer.Place.
 func (p *Place) Discard(ctx context.Context) error {
 	return p.guard(ctx, func() error { return p.failed(p.remove(p.partial())) })
-}
-
-// Commit implements transfer.Place.
-func (p *Place) Commit(ctx context.Context, sidecar []byte) (durable bool, why string, err error) {
-	err = p.guard(ctx, func() error {
-		sums := p.final() + ".sha256"
-		if err := errors.Join(p.remove(sums), p.client.Chmod(p.partial(), 0o644)); err != nil {
-			return p.failed(err)
-		}
-		if err := p.rename(p.partial(), p.final()); err != nil {
-			return p.failed(err)
-		}
-		if err := p.writeSmall(sums, sidecar); err != nil {
-			return p.failed(err)
-		}
-		durable, why = p.syncFolder()
-		return nil
-	})
-	return durable, why, err
-}
-
-// rename replaces atomically where the server can; others cannot rename onto a
-// file that exists.
-func (p *Place) rename(from, to string) error {
-	if _, ok := p.client.HasExtension("posix-rename@openssh.com"); ok {
-		return p.client.PosixRename(from, to)
-	}
-	if err := p.remove(to); err != nil {
-		return err
-	}
-	return p.client.Rename(from, to)
-}
-
-func (p *Place) writeSmall(name string, content []byte) error {
-	temporary := path.Join(path.Dir(name), "."+path.Base(name)+".partial")
-	if err := p.remove(temporary); err != nil {
-		return err
-	}
-	f, err := p.client.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err := errors.Join(err, f.Chmod(0o644), p.sync(f), f.Close()); err != nil {
-		return errors.Join(err, p.remove(temporary))
-	}
-	return p.rename(temporary, name)
-}
-
-// syncFolder makes the renames durable: OpenSSH syncs a folder as it does a
-// file.
-func (p *Place) syncFolder() (durable bool, why string) {
-	if _, ok := p.client.HasExtension("fsync@openssh.com"); !ok {
-		return false, "the server has no way to sync to its disk"
-	}
-	f, err := p.client.Open(p.dir)
-	if err != nil {
-		return false, "the server cannot sync a folder"
-	}
-	defer f.Close()
-	if f.Sync() != nil {
-		return false, "the server cannot sync a folder"
-	}
-	return true, ""
 }

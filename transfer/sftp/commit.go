@@ -1,0 +1,72 @@
+package sftp
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path"
+)
+
+// Commit implements transfer.Place.
+func (p *Place) Commit(ctx context.Context, sidecar []byte) (durable bool, why string, err error) {
+	err = p.guard(ctx, func() error {
+		sums := p.final() + ".sha256"
+		if err := errors.Join(p.remove(sums), p.client.Chmod(p.partial(), 0o644)); err != nil {
+			return p.failed(err)
+		}
+		if err := p.rename(p.partial(), p.final()); err != nil {
+			return p.failed(err)
+		}
+		if err := p.writeSmall(sums, sidecar); err != nil {
+			return p.failed(err)
+		}
+		durable, why = p.syncFolder()
+		return nil
+	})
+	return durable, why, err
+}
+
+// rename replaces atomically where the server can; others cannot rename onto a
+// file that exists.
+func (p *Place) rename(from, to string) error {
+	if _, ok := p.client.HasExtension("posix-rename@openssh.com"); ok {
+		return p.client.PosixRename(from, to)
+	}
+	if err := p.remove(to); err != nil {
+		return err
+	}
+	return p.client.Rename(from, to)
+}
+
+func (p *Place) writeSmall(name string, content []byte) error {
+	temporary := path.Join(path.Dir(name), "."+path.Base(name)+".partial")
+	if err := p.remove(temporary); err != nil {
+		return err
+	}
+	f, err := p.client.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if err := errors.Join(err, f.Chmod(0o644), p.sync(f), f.Close()); err != nil {
+		return errors.Join(err, p.remove(temporary))
+	}
+	return p.rename(temporary, name)
+}
+
+// syncFolder makes the renames durable: OpenSSH syncs a folder as it does a
+// file.
+func (p *Place) syncFolder() (durable bool, why string) {
+	if _, ok := p.client.HasExtension("fsync@openssh.com"); !ok {
+		return false, "the server has no way to sync to its disk"
+	}
+	f, err := p.client.Open(p.dir)
+	if err != nil {
+		return false, "the server cannot sync a folder"
+	}
+	defer f.Close()
+	if f.Sync() != nil {
+		return false, "the server cannot sync a folder"
+	}
+	return true, ""
+}
