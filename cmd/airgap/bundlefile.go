@@ -32,10 +32,18 @@ type bundleFile struct {
 	name string // as the user calls it
 	size int64  // of the file, in bytes
 	file *os.File
+
+	forget func() error // removes a file that was only kept for this run; or nil
 }
 
 // Close closes the file.
-func (b *bundleFile) Close() error { return b.file.Close() }
+func (b *bundleFile) Close() error {
+	err := b.file.Close()
+	if b.forget != nil {
+		err = errors.Join(err, b.forget())
+	}
+	return err
+}
 
 // openBundle opens a bundle. Errors about it bear its name.
 func openBundle(name string) (*bundleFile, error) {
@@ -51,7 +59,12 @@ func openBundle(name string) (*bundleFile, error) {
 		f.Close()
 		return nil, err
 	}
-	return newBundleFile(name, f, info.Size())
+	b, err := bundle.Open(f, info.Size())
+	if err != nil {
+		f.Close()
+		return nil, named(name, err)
+	}
+	return &bundleFile{Bundle: b, name: name, size: info.Size(), file: f}, nil
 }
 
 // noBundle is the error of a bundle that cannot be opened.
@@ -63,15 +76,6 @@ func noBundle(name string, err error) error {
 		Err: fmt.Errorf("there is no %s here", defaultBundle), Code: ui.Failed,
 		Hints: []string{"name the bundle, or make one: airgap pack IMAGE…"},
 	}
-}
-
-func newBundleFile(name string, f *os.File, size int64) (*bundleFile, error) {
-	b, err := bundle.Open(f, size)
-	if err != nil {
-		f.Close()
-		return nil, named(name, err)
-	}
-	return &bundleFile{b, name, size, f}, nil
 }
 
 // named says which bundle an error is about.
@@ -95,20 +99,28 @@ func stageBundle(ctx context.Context, env *ui.Env, dir string) (*bundleFile, err
 	if err != nil {
 		return nil, err
 	}
-	forget := func() error { return os.Remove(f.Name()) }
-	if forget() == nil { // where an open file can lose its name, nothing is left even after a crash
-		forget = func() error { return nil }
+	staged := &bundleFile{name: "standard input", file: f}
+	if os.Remove(f.Name()) != nil { // where an open file cannot lose its name
+		staged.forget = func() error { return os.Remove(f.Name()) }
 	}
+	if err := staged.fill(ctx, env); err != nil {
+		return nil, errors.Join(named(staged.name, err), staged.Close())
+	}
+	return staged, nil
+}
+
+// fill copies standard input to the file and opens what came.
+func (b *bundleFile) fill(ctx context.Context, env *ui.Env) (err error) {
 	progress := env.Progress("reading", 0)
+	defer progress.Stop()
 	in, stop := leavable(ctx, env.In)
 	defer stop()
-	size, err := bundle.Stage(ctx, counted{in, progress.Add}, f)
-	if err != nil {
-		progress.Stop()
-		return nil, errors.Join(named("standard input", err), f.Close(), forget())
+	if b.size, err = bundle.Stage(ctx, counted{in, progress.Add}, b.file); err != nil {
+		return err
 	}
 	progress.Done()
-	return newBundleFile("standard input", f, size)
+	b.Bundle, err = bundle.Open(b.file, b.size)
+	return err
 }
 
 // leavable reads r until the context ends, also while r waits for bytes that

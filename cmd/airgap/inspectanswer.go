@@ -43,7 +43,7 @@ type inspectedPlatform struct {
 type inspectedLayer struct {
 	Digest    string   `json:"digest,omitempty"`
 	DiffID    string   `json:"diffID,omitempty"`
-	Size      int64    `json:"size"`
+	Size      int64    `json:"size"`                 // in bytes; -1 when an engine does not tell
 	Share     float64  `json:"share"`                // of its image's size, 0 to 1
 	Shared    []string `json:"sharedWith,omitempty"` // other images that have it
 	CreatedBy string   `json:"createdBy"`
@@ -111,7 +111,7 @@ func describeEstimate(e image.Estimate) inspectedImage {
 		p.ID = e.ID.String()
 	}
 	for _, l := range e.Layers {
-		p.Layers = append(p.Layers, inspectedLayer{DiffID: l.DiffID.String(), Size: max(0, l.Size), CreatedBy: l.CreatedBy})
+		p.Layers = append(p.Layers, inspectedLayer{DiffID: l.DiffID.String(), Size: l.Size, CreatedBy: l.CreatedBy})
 	}
 	name := image.Familiar(e.Name)
 	if name == "" {
@@ -122,7 +122,7 @@ func describeEstimate(e image.Estimate) inspectedImage {
 
 func (p inspectedPlatform) withShares() inspectedPlatform {
 	for i := range p.Layers {
-		if p.Size > 0 {
+		if p.Size > 0 && p.Layers[i].Size > 0 {
 			p.Layers[i].Share = float64(p.Layers[i].Size) / float64(p.Size)
 		}
 	}
@@ -210,8 +210,11 @@ func printLayers(p *ui.Printer, name string, pl inspectedPlatform) {
 	var rows [][]string
 	for _, l := range pl.Layers {
 		id, size, share := strings.TrimPrefix(l.key(), "sha256:"), ui.Size(l.Size), ui.Percent(l.Size, pl.Size)
-		if l.Empty {
-			id, size, share = "", "0 B", "0 %"
+		switch {
+		case l.Empty:
+			id = ""
+		case l.Size < 0:
+			size, share = "?", "?"
 		}
 		rows = append(rows, []string{id[:min(12, len(id))], size, share, strings.Join(l.Shared, " "), instruction(l.CreatedBy)})
 	}

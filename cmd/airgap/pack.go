@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -132,14 +133,15 @@ func runPack(ctx context.Context, env *ui.Env, o packOptions, specs []string) er
 	if err != nil {
 		return inState("nothing has been written", err)
 	}
-	noteLosses(env, plan)
 	if o.dryRun {
+		noteLosses(env, plan.Totals)
 		return env.Report("plan", newPlanAnswer(plan, o.output))
 	}
 	summary, err := o.write(ctx, env, plan)
 	if err != nil {
 		return inState("no bundle has been written", err)
 	}
+	noteLosses(env, summary.Totals)
 	if o.verify {
 		if err := proveWritten(ctx, env, o.output); err != nil {
 			return inState("the bundle is there, but do not use it", err)
@@ -170,15 +172,24 @@ func (o packOptions) write(ctx context.Context, env *ui.Env, plan *bundle.Plan) 
 	return summary, err
 }
 
-// noteLosses says what a person might expect to be in the bundle and is not.
-func noteLosses(env *ui.Env, plan *bundle.Plan) {
-	for _, img := range plan.Images {
-		for _, left := range img.Left {
-			what := left.Desc.Digest.String()
-			if left.Desc.Platform != nil && left.Desc.Platform.OS != "unknown" {
-				what = left.Desc.Platform.String()
+// noteLosses says what a person might expect to be in the bundle and is not:
+// a line per image and reason.
+func noteLosses(env *ui.Env, t bundle.Totals) {
+	for _, img := range t.Images {
+		var reasons []string
+		parts := map[string][]string{}
+		for _, l := range img.Left {
+			if parts[l.Reason] == nil {
+				reasons = append(reasons, l.Reason)
 			}
-			env.Detail("%s: left out %s: %s", img.Name, what, left.Reason)
+			what := short(l.Desc.Digest)
+			if p := l.Desc.Platform; p != nil && p.OS != "unknown" {
+				what = p.String()
+			}
+			parts[l.Reason] = append(parts[l.Reason], what)
+		}
+		for _, reason := range reasons {
+			env.Note("%s: left out %s: %s", img.Name, strings.Join(parts[reason], ", "), reason)
 		}
 	}
 }

@@ -56,8 +56,11 @@ through it with --ssh ssh.`,
 		Annotations: statuses(ui.Damaged, ui.Refused, ui.Transfer, ui.NoSpace, ui.Medium),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name, dests := splitSendArgs(args)
-			if len(dests) == 0 {
+			switch {
+			case len(dests) == 0:
 				return usage(cmd, "%s needs a destination: user@host:DIR or a folder", cmd.CommandPath())
+			case o.ssh != "" && o.passwordFile != "":
+				return usage(cmd, "--password-file does not go with --ssh: that command asks for passwords itself")
 			}
 			return runSend(cmd.Context(), ui.From(cmd.Context()), o, name, dests)
 		},
@@ -171,7 +174,7 @@ func sendTo(ctx context.Context, env *ui.Env, o sendOptions, get func() (transfe
 	defer progress.Stop()
 	receipt, err := transfer.Send(ctx, place, file, transfer.SendOptions{Progress: progress.Add, Note: env.Note})
 	if err != nil {
-		return receipt, cutOff(ctx, file, receipt, err)
+		return receipt, cutOff(ctx, place, file, receipt, err)
 	}
 	progress.Done()
 	if !receipt.Durable {
@@ -181,10 +184,11 @@ func sendTo(ctx context.Context, env *ui.Env, o sendOptions, get func() (transfe
 }
 
 // cutOff says of a transfer that was interrupted here what it has left there.
-// A folder here keeps nothing.
-func cutOff(ctx context.Context, file transfer.File, r transfer.Receipt, err error) error {
+// A folder keeps no partial.
+func cutOff(ctx context.Context, place transfer.Place, file transfer.File, r transfer.Receipt, err error) error {
 	var known *transfer.InterruptedError
-	if ctx.Err() == nil || r.Sent == 0 || errors.As(err, &known) || strings.HasPrefix(r.Path, r.Place) {
+	_, folder := place.(*media.Folder)
+	if ctx.Err() == nil || r.Sent == 0 || folder || errors.As(err, &known) {
 		return err
 	}
 	dir, name := path.Split(r.Path)

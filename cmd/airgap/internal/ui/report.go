@@ -73,8 +73,8 @@ func addColumn(lines []strings.Builder, column []string, behind bool) {
 	}
 }
 
-// quantity is a number, with its unit if it has one.
-var quantity = regexp.MustCompile(`^[0-9]+(\.[0-9]+)?( ?([kMGTPE]?B|%))?$`)
+// quantity is a number, with its unit if it has one, or one that is not known.
+var quantity = regexp.MustCompile(`^([0-9]+(\.[0-9]+)?( ?([kMGTPE]?B|%))?|\?)$`)
 
 // numeric says whether a column holds quantities.
 func numeric(cells []string) bool {
