@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"strings"
 
@@ -23,6 +24,7 @@ type packOptions struct {
 	dryRun, verify   bool
 	noClobber        bool
 	jobs             int
+	stream           io.Writer // standard output, when the bundle goes there
 	sources          sourceOptions
 	wanted           image.Platforms
 	compressionLevel bundle.Level
@@ -52,11 +54,16 @@ Nothing has the bundle's name before it is whole and on the disk.`,
   airgap pack -o - my-app:v1 | ssh server airgap unpack -`,
 		Annotations: statuses(ui.Damaged, ui.Refused, ui.NoSpace, ui.Engine),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			env := ui.From(cmd.Context())
+			if o.output == stdio && !o.dryRun {
+				// Standard output is the bundle's alone: not even an error's JSON goes there.
+				o.stream, env.Out = env.Out, env.Err
+			}
 			specs, err := o.parse(cmd, args)
 			if err != nil {
 				return err
 			}
-			return runPack(cmd.Context(), ui.From(cmd.Context()), o, specs)
+			return runPack(cmd.Context(), env, o, specs)
 		},
 	}
 	flags := cmd.Flags()
@@ -150,8 +157,7 @@ func runPack(ctx context.Context, env *ui.Env, o packOptions, specs []string) er
 	return env.Report("summary", newPackAnswer(summary, o.verify))
 }
 
-// write carries the plan out. With the bundle on standard output, the answer
-// goes to standard error.
+// write carries the plan out.
 func (o packOptions) write(ctx context.Context, env *ui.Env, plan *bundle.Plan) (bundle.Summary, error) {
 	progress := env.Progress("packing", plan.Size)
 	defer progress.Stop()
@@ -160,9 +166,8 @@ func (o packOptions) write(ctx context.Context, env *ui.Env, plan *bundle.Plan) 
 	}
 	var summary bundle.Summary
 	var err error
-	if o.output == stdio {
-		summary, err = plan.WriteTo(ctx, env.Out, options)
-		env.Out = env.Err
+	if o.stream != nil {
+		summary, err = plan.WriteTo(ctx, o.stream, options)
 	} else {
 		summary, err = plan.WriteFile(ctx, o.output, options)
 	}
