@@ -9,6 +9,9 @@
 // mount namespace of their own with a ~/.ssh of their own, so the OpenSSH
 // client reads their configuration and never the developer's.
 //
+// Debian packages are downloaded for every run, unless AIRGAP_E2E_CACHE names a
+// folder to keep them in.
+//
 // A part that is missing skips its tests and says so. AIRGAP_REQUIRE, a list
 // such as "docker,docker-registry,sshd,zstd,skopeo", makes that a failure.
 // AIRGAP_CORPUS, when set, says that the images postgres:15-alpine and

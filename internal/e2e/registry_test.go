@@ -80,11 +80,9 @@ func needSources(t *testing.T) sources {
 	return sourcesMade
 }
 
-// makeImages runs the script of that name. It keeps what it downloads in the
-// developer's cache folder, or in a folder of the tests where home is covered.
+// makeImages runs the script of that name.
 func makeImages(args ...string) error {
 	cmd := exec.Command("../../testdata/e2e/make-images", append(args, "--dir", cacheDir())...)
-	cmd.Env = append(os.Environ(), "GOFLAGS=-buildvcs=false")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("make-images %s: %w\n%s", strings.Join(args, " "), err, out)
@@ -92,7 +90,7 @@ func makeImages(args ...string) error {
 	return nil
 }
 
-// cacheDir is AIRGAP_E2E_CACHE, or a folder that is gone after the tests.
+// cacheDir is where downloaded packages are kept: AIRGAP_E2E_CACHE, or a folder that is gone after the tests.
 func cacheDir() string {
 	if dir := os.Getenv("AIRGAP_E2E_CACHE"); dir != "" {
 		return dir
