@@ -51,7 +51,7 @@ func outside(m *testing.M) (code int, err error) {
 	if err := os.Chmod(dir, 0o755); err != nil { // other users run the command too
 		return 1, err
 	}
-	build := exec.Command("go", "build", "-o", filepath.Join(dir, "airgap"), "airgap/cmd/airgap")
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", filepath.Join(dir, "airgap"), "airgap/cmd/airgap")
 	if text, err := build.CombinedOutput(); err != nil {
 		return 1, fmt.Errorf("building airgap: %w\n%s", err, text)
 	}
