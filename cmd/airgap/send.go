@@ -9,7 +9,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -174,25 +173,13 @@ func sendTo(ctx context.Context, env *ui.Env, o sendOptions, get func() (transfe
 	defer progress.Stop()
 	receipt, err := transfer.Send(ctx, place, file, transfer.SendOptions{Progress: progress.Add, Note: env.Note})
 	if err != nil {
-		return receipt, cutOff(ctx, place, file, receipt, err)
+		return receipt, err
 	}
 	progress.Done()
 	if !receipt.Durable {
 		env.Warn("%s: it is not confirmed that the bundle is on the disk: %s", dest, receipt.Why)
 	}
 	return receipt, nil
-}
-
-// cutOff says of a transfer that was interrupted here what it has left there.
-// A folder keeps no partial.
-func cutOff(ctx context.Context, place transfer.Place, file transfer.File, r transfer.Receipt, err error) error {
-	var known *transfer.InterruptedError
-	_, folder := place.(*media.Folder)
-	if ctx.Err() == nil || r.Sent == 0 || folder || errors.As(err, &known) {
-		return err
-	}
-	dir, name := path.Split(r.Path)
-	return &transfer.InterruptedError{Place: r.Place, Partial: dir + file.Partial(name), Err: err}
 }
 
 // openPlace opens a destination: a host, or a folder here.

@@ -236,24 +236,30 @@ func (p *Place) at(name string) string { return p.dest.Host + ":" + name }
 // Write implements transfer.Place: many packets in flight, at explicit
 // offsets, since what "append" means differs between servers.
 func (p *Place) Write(ctx context.Context, off int64, data io.Reader) error {
-	return p.guard(ctx, func() error {
-		f, err := p.openPartial(off)
-		if err != nil {
-			return p.failed(err)
-		}
-		source := &sourceReader{r: data}
-		_, err = f.ReadFromWithConcurrency(source, requests)
-		if source.err != nil {
-			return errors.Join(source.err, f.Close())
-		}
-		if err == nil {
-			err = p.sync(f)
-		}
-		if closeErr := f.Close(); err == nil {
-			err = closeErr
-		}
+	err := p.guard(ctx, func() error { return p.write(off, data) })
+	if cause := context.Cause(ctx); cause != nil && err != nil {
+		return &transfer.InterruptedError{Place: p.dest.Host, Partial: p.partialIfAny(), Err: cause}
+	}
+	return err
+}
+
+func (p *Place) write(off int64, data io.Reader) error {
+	f, err := p.openPartial(off)
+	if err != nil {
 		return p.failed(err)
-	})
+	}
+	source := &sourceReader{r: data}
+	_, err = f.ReadFromWithConcurrency(source, requests)
+	if source.err != nil {
+		return errors.Join(source.err, f.Close())
+	}
+	if err == nil {
+		err = p.sync(f)
+	}
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	return p.failed(err)
 }
 
 // sourceReader remembers an error of our own side.

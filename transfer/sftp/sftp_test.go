@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/crypto/ssh"
@@ -193,7 +194,8 @@ func TestInterrupted(t *testing.T) {
 			cancel()
 		}
 	}})
-	if !errors.Is(err, context.Canceled) {
+	var cut *transfer.InterruptedError
+	if !errors.Is(err, context.Canceled) || !errors.As(err, &cut) || !strings.HasSuffix(cut.Partial, f.Partial(f.Name)) {
 		t.Errorf("error %v", err)
 	}
 	transfertest.Only(t, dir, f.Partial(f.Name))
