@@ -88,7 +88,7 @@ func here() engine {
 func needEngine(t *testing.T) engine {
 	t.Helper()
 	program(t, "docker", "docker")
-	if _, err := here().try("version"); err != nil {
+	if _, err := here().try("version", "--format", "{{.Server.Version}}"); err != nil {
 		missing(t, "docker", err.Error())
 	}
 	return here()

@@ -140,6 +140,7 @@ func takeDown() (code int) {
 // missing skips the test for want of a part, or fails where it is required.
 func missing(t *testing.T, part, why string) {
 	t.Helper()
+	why = strings.Join(strings.Fields(why), " ")
 	for _, required := range strings.Split(os.Getenv("AIRGAP_REQUIRE"), ",") {
 		if strings.TrimSpace(required) == part {
 			t.Fatalf("AIRGAP_REQUIRE names %s, but %s", part, why)
