@@ -170,7 +170,7 @@ func (a *assembly) open(ctx context.Context, d image.Descriptor) (io.ReadCloser,
 	return struct {
 		io.Reader
 		io.Closer
-	}{counter{r, a.progress}, r}, nil
+	}{image.CountingReader(r, a.progress), r}, nil
 }
 
 // produce emits the frames of a segment in order.

@@ -190,7 +190,7 @@ func (p *Plan) contents(ctx context.Context, s *spool, progress func(int64)) (*c
 	p.Totals, p.Estimate = p.known, false
 	for _, set := range p.streams {
 		put := func(ctx context.Context, key string, size int64, r io.Reader) (image.Digest, error) {
-			return s.put(ctx, key, size, counter{r, progress})
+			return s.put(ctx, key, size, image.CountingReader(r, progress))
 		}
 		if err := set.Stream(ctx, put); err != nil {
 			return nil, err
@@ -224,16 +224,4 @@ func (p *Plan) fetch(ctx context.Context, d image.Descriptor) (io.ReadCloser, er
 		return nil, fmt.Errorf("image %q: %w", from.label, err)
 	}
 	return r, nil
-}
-
-// counter tells progress what passes through it.
-type counter struct {
-	io.Reader
-	progress func(int64)
-}
-
-func (c counter) Read(p []byte) (int, error) {
-	n, err := c.Reader.Read(p)
-	c.progress(int64(n))
-	return n, err
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"os"
+
+	"airgap/bundle/image"
 )
 
 // stagePeek is how much of a stream is waited for before its manifest is
@@ -16,14 +18,14 @@ const stagePeek = 8 << 20
 // so that a file that is no bundle, or needs a newer airgap, is refused before
 // the whole of it has come. That it is whole is for Open and verify to say.
 func Stage(ctx context.Context, r io.Reader, f *os.File) (size int64, err error) {
-	size, err = io.Copy(f, io.LimitReader(contextReader{ctx, r}, stagePeek))
+	size, err = io.Copy(f, io.LimitReader(image.ContextReader(ctx, r), stagePeek))
 	if err != nil {
 		return size, err
 	}
 	if err := peek(f, size); err != nil {
 		return size, err
 	}
-	n, err := io.Copy(f, contextReader{ctx, r})
+	n, err := io.Copy(f, image.ContextReader(ctx, r))
 	return size + n, err
 }
 
@@ -34,17 +36,4 @@ func peek(f *os.File, size int64) error {
 		return nil // a manifest larger than that
 	}
 	return err
-}
-
-// contextReader ends with the context's error.
-type contextReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (c contextReader) Read(p []byte) (int, error) {
-	if err := context.Cause(c.ctx); err != nil {
-		return 0, err
-	}
-	return c.r.Read(p)
 }

@@ -245,8 +245,11 @@ func (c *counted) Read(p []byte) (int, error) {
 
 // readerOf reads a stretch of the file until the context ends.
 func readerOf(ctx context.Context, f File, off, n int64) io.Reader {
-	return contextReader{ctx, io.NewSectionReader(f.Data, off, n)}
+	return ContextReader(ctx, io.NewSectionReader(f.Data, off, n))
 }
+
+// ContextReader reads r until ctx ends, and then fails with its cause.
+func ContextReader(ctx context.Context, r io.Reader) io.Reader { return contextReader{ctx, r} }
 
 type contextReader struct {
 	ctx context.Context

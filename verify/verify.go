@@ -228,7 +228,7 @@ func (c *checker) blob(ctx context.Context, from image.Fetcher, blob bundle.Blob
 		return err
 	}
 	defer r.Close()
-	counted := progressReader{r, c.Progress}
+	counted := image.CountingReader(r, c.Progress)
 	ids := c.diffIDs[blob.Digest]
 	if c.Level != Full || len(ids) == 0 {
 		_, err = io.Copy(io.Discard, counted)
@@ -267,15 +267,4 @@ func (c *checker) found(what string, err error) error {
 	defer c.mu.Unlock()
 	c.report.Findings = append(c.report.Findings, Finding{What: what, Err: err})
 	return nil
-}
-
-type progressReader struct {
-	io.Reader
-	progress func(int64)
-}
-
-func (r progressReader) Read(p []byte) (int, error) {
-	n, err := r.Reader.Read(p)
-	r.progress(int64(n))
-	return n, err
 }

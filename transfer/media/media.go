@@ -118,24 +118,12 @@ func (p *Folder) Hash(ctx context.Context, which transfer.Which, n int64) (sum, 
 	}
 	defer r.Close()
 	h := sha256.New()
-	if m, err := io.Copy(h, io.LimitReader(contextReader{ctx, r}, n)); err != nil {
+	if m, err := io.Copy(h, io.LimitReader(transfer.ContextReader(ctx, r), n)); err != nil {
 		return "", "", p.failed(err)
 	} else if m < n {
 		return "", how, nil // shorter: no hash is that of n bytes
 	}
 	return hex.EncodeToString(h.Sum(nil)), how, nil
-}
-
-type contextReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (c contextReader) Read(p []byte) (int, error) {
-	if err := context.Cause(c.ctx); err != nil {
-		return 0, err
-	}
-	return c.r.Read(p)
 }
 
 // Discard implements transfer.Place.

@@ -278,7 +278,7 @@ func (p *Plan) write(ctx context.Context, v *verify.Verified, o RunOptions) erro
 	if o.Settled == nil {
 		o.Settled = func(int64) {}
 	}
-	from := fed{v, o.Fed}
+	from := image.Counting(v, o.Fed)
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(max(1, o.Parallel))
 	for _, item := range p.Items {

@@ -87,7 +87,7 @@ func (a *Archive) read(ctx context.Context, put image.Put) (*dockertar.Archive, 
 		return nil, err
 	}
 	defer f.Close()
-	content, err := layer.Open(contextReader{ctx, f})
+	content, err := layer.Open(image.ContextReader(ctx, f))
 	if err != nil {
 		return nil, fmt.Errorf("archive %q: %w", a.path, err)
 	}
@@ -97,19 +97,6 @@ func (a *Archive) read(ctx context.Context, put image.Put) (*dockertar.Archive, 
 		return nil, fmt.Errorf("archive %q: %w", a.path, err)
 	}
 	return held, nil
-}
-
-// contextReader ends with its context.
-type contextReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (c contextReader) Read(p []byte) (int, error) {
-	if err := context.Cause(c.ctx); err != nil {
-		return 0, err
-	}
-	return c.r.Read(p)
 }
 
 // choose finds the roots for names, in their order.

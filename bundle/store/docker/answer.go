@@ -79,31 +79,6 @@ func (s *settled) add(n int64) {
 
 func (s *settled) finish() { s.add(s.total) }
 
-// countedFetcher counts what is read of layers.
-type countedFetcher struct {
-	from  image.Fetcher
-	count func(n int64)
-}
-
-func (c countedFetcher) Fetch(ctx context.Context, d image.Descriptor) (io.ReadCloser, error) {
-	r, err := c.from.Fetch(ctx, d)
-	if err != nil {
-		return nil, err
-	}
-	return &countedReader{r, c.count}, nil
-}
-
-type countedReader struct {
-	io.ReadCloser
-	count func(n int64)
-}
-
-func (r *countedReader) Read(p []byte) (int, error) {
-	n, err := r.ReadCloser.Read(p)
-	r.count(int64(n))
-	return n, err
-}
-
 // unzstd opens layers for engines that do not know zstd, which is uncompressed
 // for them; a tar needs its size first, so such a layer is read twice.
 func unzstd(from image.Fetcher) func(context.Context, image.Descriptor) (io.ReadCloser, int64, error) {

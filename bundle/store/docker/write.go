@@ -125,7 +125,7 @@ func (t *txn) load(ctx context.Context, from image.Fetcher, omit map[image.Diges
 		content.Open = unzstd(from)
 	}
 	if t.engine.containerd {
-		from = countedFetcher{from, settled.add}
+		from = image.Counting(from, settled.add)
 	}
 	r, w := io.Pipe()
 	wrote := make(chan error, 1)

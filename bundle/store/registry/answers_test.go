@@ -1,8 +1,6 @@
 package registry
 
 import (
-	"airgap/bundle/image"
-	"airgap/bundle/store/storetest"
 	"bytes"
 	"context"
 	"errors"
@@ -14,6 +12,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"airgap/bundle/image"
+	"airgap/bundle/store/storetest"
 
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
