@@ -83,7 +83,8 @@ func refused(t *testing.T, what string, err error) {
 }
 
 // TestBitFlips flips every single bit, in both forms: none is accepted. With
-// AIRGAP_TORTURE set the bundle has 64 KiB instead of 4.
+// AIRGAP_TORTURE set the bundle has 64 KiB instead of 4; in short mode (with the
+// race detector) one bit of each byte has to do.
 func TestBitFlips(t *testing.T) {
 	file := small(t)
 	if os.Getenv("AIRGAP_TORTURE") != "" {
@@ -99,6 +100,9 @@ func TestBitFlips(t *testing.T) {
 				changed := slices.Clone(form)
 				for at := w; at < len(changed); at += workers {
 					for bit := range 8 {
+						if testing.Short() && bit != at%8 {
+							continue
+						}
 						changed[at] ^= 1 << bit
 						if err := checked(t.Context(), changed); err == nil {
 							t.Errorf("accepted with bit %d of byte %d of %d flipped", bit, at, len(changed))
