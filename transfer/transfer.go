@@ -45,10 +45,11 @@ type Place interface {
 	Write(ctx context.Context, off int64, data io.Reader) error
 	// Discard removes the partial.
 	Discard(ctx context.Context) error
-	// Commit gives the partial the final name, atomically, then writes sidecar
-	// as NAME.sha256. durable is false, and why says so, where the place cannot
-	// confirm that all of it is on its disk.
-	Commit(ctx context.Context, sidecar []byte) (durable bool, why string, err error)
+	// Commit gives the partial the final name, atomically where the place can
+	// (a Final has it already), then writes sidecar as NAME.sha256. durable is
+	// false, and why says so, where the place cannot confirm that all of it is
+	// on its disk.
+	Commit(ctx context.Context, which Which, sidecar []byte) (durable bool, why string, err error)
 	Close() error
 }
 
@@ -65,6 +66,7 @@ const (
 type Found struct {
 	Place   string // as messages name it
 	Path    string // final path
+	Name    string // its last part
 	Partial string // path of the partial
 	Final   int64  // size of what has the final name, or -1
 	Begun   int64  // size of the partial, or -1
@@ -129,8 +131,11 @@ type sending struct {
 
 func (s *sending) run(ctx context.Context) error {
 	there, err := s.alreadyThere(ctx)
-	if err != nil || there {
+	if err != nil {
 		return err
+	}
+	if there {
+		return s.commit(ctx, Final)
 	}
 	if err := s.fits(); err != nil {
 		return err
@@ -144,13 +149,14 @@ func (s *sending) run(ctx context.Context) error {
 	if err := s.prove(ctx); err != nil {
 		return err
 	}
-	s.receipt.Durable, s.receipt.Why, err = s.place.Commit(ctx, s.sidecar())
-	return err
+	return s.commit(ctx, Partial)
 }
 
-// sidecar is the line that sha256sum -c reads.
-func (s *sending) sidecar() []byte {
-	return fmt.Appendf(nil, "%s  %s\n", s.file.SHA256, s.file.Name)
+// commit names the file, with the line beside it that sha256sum -c reads.
+func (s *sending) commit(ctx context.Context, which Which) (err error) {
+	line := fmt.Appendf(nil, "%s  %s\n", s.file.SHA256, s.found.Name)
+	s.receipt.Durable, s.receipt.Why, err = s.place.Commit(ctx, which, line)
+	return err
 }
 
 // alreadyThere recognises an identical file, by its hash.
@@ -163,7 +169,7 @@ func (s *sending) alreadyThere(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	s.receipt.AlreadyThere, s.receipt.Replaced = true, false
-	s.receipt.Proven, s.receipt.Durable, s.receipt.Resumed = how, true, s.file.Size
+	s.receipt.Proven, s.receipt.Resumed = how, s.file.Size
 	s.Progress(s.file.Size)
 	return true, nil
 }

@@ -49,7 +49,7 @@ func (p *Folder) partial() string { return filepath.Join(p.dir, p.file.Partial(p
 // medium is fast, and what an unplugged one holds is not worth the doubt.
 func (p *Folder) Find(_ context.Context, f transfer.File) (transfer.Found, error) {
 	p.file = f
-	found := transfer.Found{Place: p.dir, Path: p.final(), Partial: p.partial(), Final: -1, Begun: -1}
+	found := transfer.Found{Place: p.dir, Path: p.final(), Name: f.Name, Partial: p.partial(), Final: -1, Begun: -1}
 	switch info, err := os.Lstat(p.final()); {
 	case err == nil && !info.Mode().IsRegular():
 		return found, &transfer.MediumError{Path: p.final(), Err: errors.New("what has this name is not a regular file")}
@@ -135,13 +135,15 @@ func (p *Folder) Discard(context.Context) error {
 }
 
 // Commit implements transfer.Place.
-func (p *Folder) Commit(_ context.Context, sidecar []byte) (durable bool, why string, err error) {
+func (p *Folder) Commit(_ context.Context, which transfer.Which, sidecar []byte) (durable bool, why string, err error) {
 	sums := p.final() + ".sha256"
 	if err := os.Remove(sums); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, "", p.failed(err)
 	}
-	if err := os.Rename(p.partial(), p.final()); err != nil {
-		return false, "", p.failed(err)
+	if which == transfer.Partial {
+		if err := os.Rename(p.partial(), p.final()); err != nil {
+			return false, "", p.failed(err)
+		}
 	}
 	if err := writeSynced(sums, sidecar); err != nil {
 		return false, "", p.failed(err)

@@ -5,17 +5,23 @@ import (
 	"errors"
 	"os"
 	"path"
+
+	"airgap/transfer"
 )
 
 // Commit implements transfer.Place.
-func (p *Place) Commit(ctx context.Context, sidecar []byte) (durable bool, why string, err error) {
+func (p *Place) Commit(ctx context.Context, which transfer.Which, sidecar []byte) (durable bool, why string, err error) {
 	err = p.guard(ctx, func() error {
 		sums := p.final() + ".sha256"
-		if err := errors.Join(p.remove(sums), p.client.Chmod(p.partial(), 0o644)); err != nil {
+		if err := p.remove(sums); err != nil {
 			return p.failed(err)
 		}
-		if err := p.rename(p.partial(), p.final()); err != nil {
-			return p.failed(err)
+		if which == transfer.Partial {
+			// Whether others may read it is for the server to say, where it does.
+			_ = p.client.Chmod(p.partial(), 0o644)
+			if err := p.rename(p.partial(), p.final()); err != nil {
+				return p.failed(err)
+			}
 		}
 		if err := p.writeSmall(sums, sidecar); err != nil {
 			return p.failed(err)
@@ -48,7 +54,7 @@ func (p *Place) writeSmall(name string, content []byte) error {
 		return err
 	}
 	_, err = f.Write(content)
-	if err := errors.Join(err, f.Chmod(0o644), p.sync(f), f.Close()); err != nil {
+	if err := errors.Join(err, p.sync(f), f.Close()); err != nil {
 		return errors.Join(err, p.remove(temporary))
 	}
 	return p.rename(temporary, name)
@@ -60,13 +66,16 @@ func (p *Place) syncFolder() (durable bool, why string) {
 	if _, ok := p.client.HasExtension("fsync@openssh.com"); !ok {
 		return false, "the server has no way to sync to its disk"
 	}
-	f, err := p.client.Open(p.dir)
-	if err != nil {
-		return false, "the server cannot sync a folder"
-	}
-	defer f.Close()
-	if f.Sync() != nil {
-		return false, "the server cannot sync a folder"
+	for _, name := range []string{p.final(), p.dir} {
+		f, err := p.client.Open(name)
+		if err != nil {
+			return false, "the server cannot sync a folder"
+		}
+		err = f.Sync()
+		f.Close()
+		if err != nil {
+			return false, "the server cannot sync a folder"
+		}
 	}
 	return true, ""
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"strconv"
 	"strings"
 
 	"github.com/pkg/sftp"
@@ -46,7 +47,7 @@ func Open(ctx context.Context, d Dest, o Options) (*Place, error) {
 	p := &Place{dest: d, dead: func() bool { return false }}
 	var err error
 	if o.SSH != "" {
-		err = p.openCommand(o)
+		err = p.openCommand(ctx, o)
 	} else {
 		err = p.openOwn(ctx, o)
 	}
@@ -74,13 +75,14 @@ func (p *Place) openSettled(ctx context.Context, s settings, o Options) error {
 		return err
 	}
 	p.link, p.run, p.dead = l, l.shell, l.dead.Load
+	defer context.AfterFunc(ctx, func() { l.Close() })()
 	if p.client, err = sftp.NewClient(l.client, clientOptions...); err != nil {
 		return errors.Join(&transfer.InterruptedError{Place: p.dest.Host, Err: fmt.Errorf("starting SFTP there: %w", err)}, l.Close())
 	}
 	return nil
 }
 
-func (p *Place) openCommand(o Options) error {
+func (p *Place) openCommand(ctx context.Context, o Options) error {
 	words, err := splitCommand(o.SSH)
 	if err != nil {
 		return err
@@ -90,6 +92,7 @@ func (p *Place) openCommand(o Options) error {
 		return err
 	}
 	p.link, p.run = process, shellOf(words, p.dest)
+	defer context.AfterFunc(ctx, func() { process.Close() })()
 	if p.client, err = sftp.NewClientPipe(process.out, process.in, clientOptions...); err != nil {
 		process.Close()
 		return &transfer.InterruptedError{Place: p.dest.Host, Err: fmt.Errorf("%s did not start SFTP there: %w", words[0], err)}
@@ -131,11 +134,11 @@ func (p *Place) Find(ctx context.Context, f transfer.File) (found transfer.Found
 		if err := p.locate(); err != nil {
 			return err
 		}
-		found = transfer.Found{Place: p.dest.Host, Path: p.final(), Partial: p.partial(), Final: -1, Begun: -1, Free: p.free()}
+		found = transfer.Found{Place: p.dest.Host, Path: p.final(), Name: p.name, Partial: p.partial(), Final: -1, Begun: -1, Free: p.free()}
 		if found.Final, err = p.sizeOf(p.final()); err != nil {
 			return err
 		}
-		found.Begun, err = p.begun()
+		found.Begun, err = p.begun(ctx)
 		return err
 	})
 	return found, err
@@ -188,6 +191,15 @@ func (p *Place) free() int64 {
 	return int64(st.Bavail * st.Frsize)
 }
 
+// room is what is still to be written, and what there is room for.
+func (p *Place) room() (need, free int64) {
+	need = p.file.Size
+	if info, err := p.client.Lstat(p.partial()); err == nil {
+		need -= info.Size()
+	}
+	return max(1, need), p.free()
+}
+
 // sizeOf is the size of a regular file, or -1.
 func (p *Place) sizeOf(name string) (int64, error) {
 	info, err := p.client.Lstat(name)
@@ -205,7 +217,7 @@ func (p *Place) sizeOf(name string) (int64, error) {
 // begun is the size of a partial that may be continued: a regular file that
 // nobody else can write to. In a folder like /tmp anybody could have put one
 // there.
-func (p *Place) begun() (int64, error) {
+func (p *Place) begun(ctx context.Context) (int64, error) {
 	size, err := p.sizeOf(p.partial())
 	if err != nil || size < 0 {
 		return size, err
@@ -214,21 +226,19 @@ func (p *Place) begun() (int64, error) {
 	if err != nil {
 		return -1, p.failed(err)
 	}
-	if info.Mode().Perm()&0o022 != 0 || !p.own(info) {
+	if info.Mode().Perm()&0o022 != 0 || !p.own(ctx, info) {
 		return -1, &transfer.MediumError{Path: p.at(p.partial()), Err: errors.New("a partial is there that is somebody else's: remove it, or send to another folder")}
 	}
 	return size, nil
 }
 
-// own compares the owner of a file with that of the login folder.
-func (p *Place) own(info fs.FileInfo) bool {
-	home, err := p.client.Stat(".")
-	if err != nil {
-		return true
-	}
-	a, ok := info.Sys().(*sftp.FileStat)
-	b, ok2 := home.Sys().(*sftp.FileStat)
-	return !ok || !ok2 || a.UID == b.UID
+// own compares the owner of a file with the user there. Where no shell tells
+// who that is, the server itself has to keep others' files from being written.
+func (p *Place) own(ctx context.Context, info fs.FileInfo) bool {
+	out, err := p.run(ctx, "id -u")
+	stat, ok := info.Sys().(*sftp.FileStat)
+	uid, parseErr := strconv.ParseUint(strings.TrimSpace(string(out)), 10, 32)
+	return err != nil || !ok || parseErr != nil || uint64(stat.UID) == uid
 }
 
 func (p *Place) at(name string) string { return p.dest.Host + ":" + name }
@@ -284,20 +294,21 @@ func (p *Place) openPartial(off int64) (*sftp.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := f.Truncate(off); err != nil {
+		_, err = f.Seek(off, io.SeekStart)
+		if err := errors.Join(f.Truncate(off), err); err != nil {
 			return nil, errors.Join(err, f.Close())
 		}
-		_, err = f.Seek(off, io.SeekStart)
-		return f, err
+		return f, nil
 	}
 	if err := p.remove(p.partial()); err != nil {
 		return nil, err
 	}
 	f, err := p.client.OpenFile(p.partial(), os.O_WRONLY|os.O_CREATE|os.O_EXCL)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		// A server that keeps modes to itself keeps its files to itself, too.
+		_ = f.Chmod(0o600)
 	}
-	return f, f.Chmod(0o600)
+	return f, err
 }
 
 func (p *Place) remove(name string) error {
@@ -326,8 +337,8 @@ func (p *Place) failed(err error) error {
 	case p.dead():
 		err = fmt.Errorf("no answer for %s: %w", keepalive*keepaliveMisses, err)
 	case errors.As(err, &status):
-		if free := p.free(); free >= 0 && free < int64(1<<20) {
-			return &transfer.NoSpaceError{Place: p.dest.Host, Path: p.final(), Need: p.file.Size, Free: free}
+		if need, free := p.room(); free >= 0 && free < need {
+			return &transfer.NoSpaceError{Place: p.dest.Host, Path: p.final(), Need: need, Free: free}
 		}
 		return &transfer.MediumError{Path: p.at(p.final()), Err: err}
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrExist):

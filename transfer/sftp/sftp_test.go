@@ -226,6 +226,10 @@ func TestFolder(t *testing.T) {
 			}
 			continue
 		}
+		sums, _ := os.ReadFile(want + ".sha256")
+		if line := f.SHA256 + "  " + filepath.Base(want) + "\n"; string(sums) != line {
+			t.Errorf("%s: sums %q", dest, sums)
+		}
 		got, readErr := os.ReadFile(want)
 		if err != nil || r.Path != want || readErr != nil || len(got) != len(raw) {
 			t.Errorf("%s: %+v, %v, %v", dest, r, err, readErr)
