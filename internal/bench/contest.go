@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"slices"
@@ -47,7 +49,6 @@ func contests(o options) []contest {
 	names := strings.Join(o.images, " ")
 	there := []string{"DOCKER_HOST=" + o.engine}
 	empty := fmt.Sprintf("ids=$(docker -H %[1]s images -aq | sort -u); if [[ $ids ]]; then docker -H %[1]s rmi -f $ids; fi; sync", o.engine)
-	clean := func(files string) string { return "rm -f " + files + "; sync" }
 	load := func(title, file, limit string) contest {
 		return contest{title: title, limit: limit, reset: empty, entries: []entry{
 			{command: "airgap unpack " + file, env: there},
@@ -55,11 +56,11 @@ func contests(o options) []contest {
 		}}
 	}
 	return []contest{
-		{title: "Pack from a registry", limit: "at most 0.90 times `crane pull && sync`", reset: clean("registry.tar.zst* crane.tar"), entries: []entry{
+		{title: "Pack from a registry", limit: "at most 0.90 times `crane pull && sync`", reset: "sync", entries: []entry{
 			{command: "airgap pack -o registry.tar.zst " + strings.Join(refs, " "), file: "registry.tar.zst"},
 			{command: "crane pull " + strings.Join(plain, " ") + " crane.tar && sync", file: "crane.tar"},
 		}},
-		{title: "Pack from a Docker engine", limit: "at most 0.95 times the time and 1.01 times the size of `docker save | zstd`", reset: clean("engine.tar.zst* save.tar.zst"), entries: []entry{
+		{title: "Pack from a Docker engine", limit: "at most 0.95 times the time and 1.01 times the size of `docker save | zstd`", reset: "sync", entries: []entry{
 			{command: "airgap pack -o engine.tar.zst " + prefixed("docker-daemon:", o.images), file: "engine.tar.zst"},
 			{command: "docker save " + names + " | zstd -T0 -3 -qo save.tar.zst", file: "save.tar.zst"},
 		}},
@@ -91,6 +92,11 @@ func (c *contest) hold(ctx context.Context, rounds int) error {
 }
 
 func (c *contest) turn(ctx context.Context, e *entry) error {
+	if e.file != "" { // what it wrote in the round before
+		if err := os.Remove(e.file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
 	if c.reset != "" {
 		if _, err := shell(ctx, c.reset, e.env); err != nil {
 			return fmt.Errorf("getting ready: %w", err)
