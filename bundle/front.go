@@ -71,6 +71,7 @@ func (f *front) follow(file *os.File, offs []int64, h hash.Hash) error {
 				return err
 			}
 			h.Write(buf[:n])
+			startWriteback(file, at, n)
 			at += n
 		}
 	}
