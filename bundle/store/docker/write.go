@@ -134,12 +134,12 @@ func (t *txn) load(ctx context.Context, from image.Fetcher, omit map[image.Diges
 		w.CloseWithError(err) // an error breaks the request off: the engine never sees a clean end
 		wrote <- err
 	}()
-	answer, err := t.engine.client.ImageLoad(ctx, r)
+	answer, err := t.engine.client.ImageLoad(ctx, body{r})
 	if err == nil {
 		err = readAnswer(answer, settled)
 		answer.Close()
 	}
-	r.CloseWithError(errEngineGone)
+	body{r}.Close()
 	if writeErr := <-wrote; writeErr != nil && !errors.Is(writeErr, errEngineGone) {
 		return writeErr
 	}
@@ -149,6 +149,12 @@ func (t *txn) load(ctx context.Context, from image.Fetcher, omit map[image.Diges
 	settled.finish()
 	return nil
 }
+
+// body is a request's body. When the HTTP client gives it up the writer hears
+// whose fault that is, so that the engine's error is the one that is reported.
+type body struct{ *io.PipeReader }
+
+func (b body) Close() error { return b.CloseWithError(errEngineGone) }
 
 var errEngineGone = errors.New("the engine takes no more")
 
