@@ -143,7 +143,7 @@ func (s *spool) get(d image.Digest) *spooled {
 	return s.blobs[d]
 }
 
-// copyFrames emits a blob's frames in order.
+// copyFrames emits a blob's frames in order and forgets them.
 func (s *spool) copyFrames(b *spooled, emit func([]byte) error) error {
 	var buf []byte
 	for _, at := range b.frames {
@@ -151,6 +151,7 @@ func (s *spool) copyFrames(b *spooled, emit func([]byte) error) error {
 		if _, err := s.file.ReadAt(buf, at.off); err != nil {
 			return errors.Join(fmt.Errorf("reading the spool"), err)
 		}
+		release(s.file, at.off, at.size)
 		if err := emit(buf); err != nil {
 			return err
 		}
