@@ -130,7 +130,8 @@ func seekTable(frames []frameSizes) []byte {
 func newEncoder(level Level) *zstd.Encoder {
 	speed := map[Level]zstd.EncoderLevel{Fast: zstd.SpeedFastest, Default: zstd.SpeedDefault, Better: zstd.SpeedBetterCompression}[level]
 	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(speed), zstd.WithEncoderConcurrency(1),
-		zstd.WithWindowSize(MaxFrame), zstd.WithSingleSegment(true), zstd.WithEncoderCRC(true), zstd.WithLowerEncoderMem(true))
+		zstd.WithWindowSize(MaxFrame), zstd.WithSingleSegment(true), zstd.WithEncoderCRC(true), zstd.WithLowerEncoderMem(true),
+		zstd.WithAllLitEntropyCompression(level != Fast))
 	if err != nil {
 		panic(err) // the options are constants
 	}
