@@ -20,6 +20,10 @@ type Content struct {
 	Manifest image.Manifest // the one platform
 	// Omit are layers that the reader of the stream has already.
 	Omit map[image.Digest]bool
+	// Late are layers that may reach the reader by another way meanwhile. Each
+	// is asked after all other layers are written, may wait, and says whether
+	// it did; if not, the layer is written. May be nil.
+	Late map[image.Digest]func(context.Context) (there bool)
 	// Open replaces from.Fetch for layers, and may give other bytes of another
 	// size than the descriptor's, such as a layer uncompressed. May be nil.
 	Open func(ctx context.Context, d image.Descriptor) (r io.ReadCloser, size int64, err error)
@@ -30,7 +34,14 @@ type Content struct {
 func Write(ctx context.Context, w io.Writer, c Content, from image.Fetcher) error {
 	t := &writer{ctx: ctx, tar: tar.NewWriter(w), from: from, written: map[string]bool{}}
 	for _, l := range c.Manifest.Layers {
-		if !c.Omit[l.Digest] {
+		if !c.Omit[l.Digest] && c.Late[l.Digest] == nil {
+			if err := t.layer(l, c.Open); err != nil {
+				return err
+			}
+		}
+	}
+	for _, l := range c.Manifest.Layers {
+		if there := c.Late[l.Digest]; there != nil && !there(ctx) {
 			if err := t.layer(l, c.Open); err != nil {
 				return err
 			}

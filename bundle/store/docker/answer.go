@@ -36,6 +36,7 @@ func readAnswer(r io.Reader, s *settled) error {
 		case strings.HasPrefix(m.Stream, "Error unpacking"):
 			return errors.New(strings.TrimSpace(m.Stream))
 		case m.Status == "Loading layer" && m.Progress != nil:
+			s.unpacking(m.ID)
 			s.reach(m.ID, m.Progress.Current)
 		}
 	}
@@ -50,8 +51,9 @@ func isMissingLayer(err error) bool {
 // settled turns an engine's progress, layer by layer, into bytes that add up
 // to the whole.
 type settled struct {
-	total int64
-	done  func(n int64)
+	total     int64
+	done      func(n int64)
+	unpacking func(layer string)
 
 	mu     sync.Mutex
 	layers map[string]int64

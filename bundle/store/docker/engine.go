@@ -47,13 +47,14 @@ type Engine struct {
 	zstd       bool // it reads zstd layers
 	rootDir    string
 
-	mu     sync.Mutex
-	chains map[image.Digest]bool // of layers that it has; nil: not asked yet
+	mu       sync.Mutex
+	chains   map[image.Digest]bool     // of layers that it has; nil: not asked yet
+	promised map[image.Digest]*promise // by chain ID, of images that are planned or being brought
 }
 
 // Open connects to an engine and asks what it is.
 func Open(ctx context.Context, o Options) (*Engine, error) {
-	e := &Engine{host: o.Host, jobs: max(1, o.Jobs)}
+	e := &Engine{host: o.Host, jobs: max(1, o.Jobs), promised: map[image.Digest]*promise{}}
 	if o.Jobs == 0 {
 		e.jobs = 2
 	}

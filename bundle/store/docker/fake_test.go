@@ -1,6 +1,7 @@
 package docker_test
 
 import (
+	"archive/tar"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,7 +12,9 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -284,5 +287,102 @@ func TestContexts(t *testing.T) {
 				e.Close()
 			}
 		})
+	}
+}
+
+// TestSideBySide brings two images with a common base at once: the engine is
+// given the base once, and the second stream ends only when it has unpacked
+// it. If the first fails, the second brings the base itself.
+func TestSideBySide(t *testing.T) {
+	f := storetest.NewFixture(t, "shared layers", "side")
+	first, second := f.Graph(t, f.Names[0]), f.Graph(t, f.Names[1])
+	base := second.Layers()[0].Digest
+	next := first.Manifests[0].DiffIDs[1].Hex[:12]
+	for name, c := range map[string]struct {
+		firstSays string
+		wantBase  bool
+	}{
+		"unpacked": {`{"status":"Loading layer","id":"` + next + `","progressDetail":{"current":1,"total":2}}`, false},
+		"failed":   {`{"error":"unexpected EOF"}`, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			firstCame, secondCame := make(chan struct{}), make(chan struct{})
+			var said atomic.Bool
+			engine := &fake{held: map[string]any{}, load: func(w http.ResponseWriter, r *http.Request) {
+				archive := tar.NewReader(r.Body)
+				entry, err := archive.Next()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if strings.HasSuffix(entry.Name, base.Hex) {
+					close(firstCame)
+					<-secondCame
+					said.Store(true)
+					fmt.Fprintln(w, c.firstSays)
+					return
+				}
+				// The first entry is a layer of its own: the rest waits.
+				close(secondCame)
+				var names []string
+				for err == nil {
+					names = append(names, entry.Name)
+					entry, err = archive.Next()
+				}
+				if !said.Load() {
+					t.Error("the second stream did not wait for the base")
+				}
+				if got := slices.Contains(names, "blobs/sha256/"+base.Hex); got != c.wantBase {
+					t.Errorf("base brought twice: %v; %v", got, names)
+				}
+			}}
+			e := engine.open(t)
+			a, err := e.Begin(t.Context(), image.Import{Graph: first})
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := e.Begin(t.Context(), image.Import{Graph: second})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, need := range b.State().Need {
+				if need.Digest == base {
+					t.Error("both say that they need the base")
+				}
+			}
+			var loads sync.WaitGroup
+			// The fake holds nothing afterwards, so neither import succeeds.
+			loads.Go(func() { a.Write(t.Context(), f.Images, func(int64) {}) })
+			<-firstCame
+			loads.Go(func() { b.Write(t.Context(), f.Images, func(int64) {}) })
+			loads.Wait()
+		})
+	}
+}
+
+// TestPromiseOfNobody: an image that is never brought keeps no other waiting.
+func TestPromiseOfNobody(t *testing.T) {
+	f := storetest.NewFixture(t, "shared layers", "nobody")
+	var names []string
+	engine := &fake{held: map[string]any{}, load: func(_ http.ResponseWriter, r *http.Request) {
+		archive := tar.NewReader(r.Body)
+		for entry, err := archive.Next(); err == nil; entry, err = archive.Next() {
+			names = append(names, entry.Name)
+		}
+	}}
+	e := engine.open(t)
+	if _, err := e.Begin(t.Context(), image.Import{Graph: f.Graph(t, f.Names[0])}); err != nil {
+		t.Fatal(err)
+	}
+	g := f.Graph(t, f.Names[1])
+	b, err := e.Begin(t.Context(), image.Import{Graph: g})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Write(t.Context(), f.Images, func(int64) {}) // fails, because the fake holds nothing
+	for _, l := range g.Layers() {
+		if !slices.Contains(names, "blobs/sha256/"+l.Digest.Hex) {
+			t.Errorf("layer %s was not brought", l.Digest)
+		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 
 	"github.com/moby/moby/client"
 
@@ -31,8 +30,12 @@ func (e *Engine) Begin(ctx context.Context, img image.Import) (image.Txn, error)
 	}
 	t.existed, t.state.Present = known, whole
 	if !whole {
-		if err := t.plan(ctx); err != nil {
+		if t.layers, err = e.planLayers(ctx, m); err != nil {
 			return nil, err
+		}
+		t.state.Need = t.layers.need
+		for _, l := range t.state.Need {
+			t.state.Size += l.Size
 		}
 	}
 	return t, t.findTags(ctx)
@@ -44,7 +47,7 @@ type txn struct {
 	img      image.Import
 	manifest image.Manifest
 	state    image.State
-	omit     map[image.Digest]bool // layers that the engine has
+	layers   layerPlan
 
 	existed   bool // the engine knew the ID before
 	written   bool
@@ -52,35 +55,6 @@ type txn struct {
 }
 
 func (t *txn) State() image.State { return t.state }
-
-// plan chooses the layers that the engine needs to be given. The classic store
-// looks a layer up by its chain ID before it opens the file; containerd's
-// wants all blobs, or it makes images that cannot be exported.
-func (t *txn) plan(ctx context.Context) error {
-	chains := map[image.Digest]bool{}
-	if !t.engine.containerd {
-		var err error
-		if chains, err = t.engine.layerChains(ctx); err != nil {
-			return err
-		}
-	}
-	need := map[image.Digest]bool{}
-	for i, chain := range chainIDs(t.manifest.DiffIDs) {
-		need[t.manifest.Layers[i].Digest] = need[t.manifest.Layers[i].Digest] || !chains[chain]
-	}
-	t.omit = map[image.Digest]bool{}
-	t.state.Need, t.state.Size = nil, 0
-	for _, l := range t.manifest.Layers {
-		switch {
-		case !need[l.Digest]:
-			t.omit[l.Digest] = true
-		case !slices.ContainsFunc(t.state.Need, func(d image.Descriptor) bool { return d.Digest == l.Digest }):
-			t.state.Need = append(t.state.Need, l)
-			t.state.Size += l.Size
-		}
-	}
-	return nil
-}
 
 func (t *txn) findTags(ctx context.Context) error {
 	for _, name := range t.img.Names {
@@ -103,11 +77,13 @@ func (t *txn) Write(ctx context.Context, from image.Fetcher, done func(n int64))
 		return nil
 	}
 	t.written = true
-	err := t.load(ctx, from, t.omit, done)
-	if err != nil && len(t.omit) > 0 && ctx.Err() == nil && isMissingLayer(err) {
+	t.layers.bringing.start()
+	err := t.load(ctx, from, t.layers, done)
+	if err != nil && t.layers.leavesOut() && ctx.Err() == nil && isMissingLayer(err) {
 		// A layer that was there is gone: give it everything.
-		err = t.load(ctx, from, nil, func(int64) {})
+		err = t.load(ctx, from, layerPlan{bringing: t.layers.bringing}, func(int64) {})
 	}
+	t.layers.bringing.end(err == nil)
 	if err != nil {
 		return err
 	}
@@ -116,11 +92,14 @@ func (t *txn) Write(ctx context.Context, from image.Fetcher, done func(n int64))
 }
 
 // load streams the image into the engine and hears its answer.
-func (t *txn) load(ctx context.Context, from image.Fetcher, omit map[image.Digest]bool, done func(n int64)) error {
+func (t *txn) load(ctx context.Context, from image.Fetcher, layers layerPlan, done func(n int64)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	settled := &settled{total: t.state.Size, done: done}
-	content := dockertar.Content{Dialect: t.engine.dialect(), Graph: t.img.Graph, Manifest: t.manifest, Omit: omit}
+	settled := &settled{total: t.state.Size, done: done, unpacking: layers.bringing.unpacking}
+	content := dockertar.Content{
+		Dialect: t.engine.dialect(), Graph: t.img.Graph, Manifest: t.manifest,
+		Omit: layers.omit, Late: layers.late,
+	}
 	if !t.engine.zstd {
 		content.Open = unzstd(from)
 	}
