@@ -10,6 +10,10 @@ import (
 // ErrNotFound is wrapped by errors that say that a name or blob is not there.
 var ErrNotFound = errors.New("not found")
 
+// ErrUnnamed is wrapped by errors that say that a place cannot hold an image
+// that has no name.
+var ErrUnnamed = errors.New("it has no name, and there is no place for that")
+
 // DigestError says that bytes are not those that their descriptor names.
 type DigestError struct {
 	Want    Descriptor

@@ -9,8 +9,8 @@
 // given out by a [Fetcher] fails before io.EOF unless size and digest agree
 // with the descriptor (see [NewReader]). No caller has to remember to check.
 //
-// The errors that callers branch on are [ErrNotFound], [*DigestError],
-// [*PlatformError] and [*UnsupportedError].
+// The errors that callers branch on are [ErrNotFound], [ErrUnnamed],
+// [*DigestError], [*PlatformError] and [*UnsupportedError].
 package image
 
 import (
@@ -111,7 +111,8 @@ type EstimatedLayer struct {
 type Sink interface {
 	// Begin compares the place with the image and writes nothing. The graph
 	// must hold at least one platform that the place can use: otherwise the
-	// error is a *PlatformError.
+	// error is a *PlatformError. A place that holds no image without a name
+	// answers with an error that wraps ErrUnnamed.
 	Begin(ctx context.Context, img Import) (Txn, error)
 	// Flush makes everything written so far durable, as far as the place can:
 	// durable is false, and why says so, where it cannot be confirmed.

@@ -2,6 +2,7 @@ package image
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/distribution/reference"
 )
@@ -32,6 +33,22 @@ func CheckName(name string) error {
 		return fmt.Errorf("image name %q has a digest", name)
 	}
 	return nil
+}
+
+// Under puts a normalised name below another registry, or a folder of one:
+// docker.io/library/postgres:15 under registry.internal:5000/mirror is
+// registry.internal:5000/mirror/library/postgres:15.
+func Under(place, name string) (string, error) {
+	ref, err := reference.ParseNormalizedNamed(name)
+	if err != nil {
+		return "", fmt.Errorf("image name %q: %w", name, err)
+	}
+	return Normalize(strings.TrimSuffix(place, "/") + strings.TrimPrefix(ref.String(), reference.Domain(ref)))
+}
+
+// IsUnder says whether a normalised name is below a registry, or a folder of one.
+func IsUnder(place, name string) bool {
+	return strings.HasPrefix(name, strings.TrimSuffix(place, "/")+"/")
 }
 
 // Familiar is the short form that people know: postgres:15-alpine for

@@ -19,7 +19,7 @@ type both interface {
 // openers open the places; tests bring their own.
 type openers struct {
 	engine   func(ctx context.Context, o Options) (both, error)
-	registry func(o Options) (image.Source, error)
+	registry func(o Options, push bool) (both, error)
 	layout   func(dir string) (image.Source, error)
 	archive  func(path string, t transport) (image.Source, error)
 	create   func(dir string) (image.Sink, error)
@@ -33,10 +33,14 @@ var realOpeners = openers{
 		}
 		return e, nil
 	},
-	registry: func(o Options) (image.Source, error) {
-		return registry.Open(registry.Options{
-			CAFile: o.CAFile, PlainHTTP: o.PlainHTTP, Jobs: o.Jobs, UserAgent: o.UserAgent, Note: o.Note,
+	registry: func(o Options, push bool) (both, error) {
+		r, err := registry.Open(registry.Options{
+			CAFile: o.CAFile, PlainHTTP: o.PlainHTTP, Jobs: o.Jobs, UserAgent: o.UserAgent, Note: o.Note, Push: push,
 		})
+		if err != nil {
+			return nil, err
+		}
+		return r, nil
 	},
 	layout: func(dir string) (image.Source, error) { return layout.Open(dir) },
 	archive: func(path string, t transport) (image.Source, error) {
@@ -55,7 +59,7 @@ func (o openers) source(ctx context.Context, at place, options Options) (image.S
 	case transportEngine:
 		return o.engine(ctx, options)
 	case transportRegistry:
-		return o.registry(options)
+		return o.registry(options, false)
 	case transportLayout:
 		return o.layout(at.path)
 	}

@@ -50,7 +50,7 @@ type SpecError struct {
 	Why  string
 }
 
-func (e *SpecError) Error() string { return fmt.Sprintf("image %q: %s", e.Spec, e.Why) }
+func (e *SpecError) Error() string { return fmt.Sprintf("%q: %s", e.Spec, e.Why) }
 
 // Opened is what OpenAll has opened.
 type Opened struct {
@@ -88,16 +88,41 @@ func OpenAll(ctx context.Context, specs []string, o Options) (Opened, error) {
 	return p.opened, nil
 }
 
-// OpenSink opens the place that images go to: "docker" (or the empty string)
-// or "oci:DIR".
+// OpenSink opens the place that images go to: "docker" (or the empty string),
+// "docker://HOST[:PORT][/FOLDER]" or "oci:DIR". Images go to a registry under
+// the names that they are given, which are below that one; see Under.
 func OpenSink(ctx context.Context, spec string, o Options) (image.Sink, error) {
-	if dir, ok := strings.CutPrefix(spec, "oci:"); ok && dir != "" {
-		return realOpeners.create(dir)
+	if o.Note == nil {
+		o.Note = func(string, ...any) {}
 	}
-	if spec == "" || spec == "docker" || spec == "docker-daemon:" {
+	under, err := Under(spec)
+	if err != nil {
+		return nil, err
+	}
+	dir, isDir := strings.CutPrefix(spec, string(transportLayout))
+	switch {
+	case under != "":
+		return realOpeners.registry(o, true)
+	case isDir && dir != "":
+		return realOpeners.create(dir)
+	case spec == "", spec == "docker", spec == string(transportEngine):
 		return realOpeners.engine(ctx, o)
 	}
-	return nil, &SpecError{spec, "not a place that images go to: docker or oci:DIR"}
+	return nil, &SpecError{spec, "not a place that images go to: docker, docker://HOST[:PORT][/FOLDER] or oci:DIR"}
+}
+
+// Under is the registry, or the folder of one, below which images have their
+// names in the place of a spec; empty for places that are no registry.
+func Under(spec string) (string, error) {
+	under, ok := strings.CutPrefix(spec, string(transportRegistry))
+	if !ok {
+		return "", nil
+	}
+	under = strings.TrimSuffix(under, "/")
+	if name, err := image.Normalize(under + "/name"); err != nil || !image.IsUnder(under, name) {
+		return "", &SpecError{spec, "not a registry: docker://HOST:PORT or docker://HOST.DOMAIN, perhaps with a folder behind it"}
+	}
+	return under, nil
 }
 
 // transport is the prefix of a spec.

@@ -64,7 +64,7 @@ func (w *world) open(t *testing.T, o Options, specs ...string) (Opened, error) {
 	o.Note = func(format string, args ...any) { w.notes = append(w.notes, fmt.Sprintf(format, args...)) }
 	p := &picker{Options: o, at: map[place]image.Source{}, openers: openers{
 		engine:   func(context.Context, Options) (both, error) { return w.engine, w.engineErr },
-		registry: func(Options) (image.Source, error) { return w.registry, nil },
+		registry: func(Options, bool) (both, error) { return w.registry, nil },
 		layout: func(dir string) (image.Source, error) {
 			w.paths = append(w.paths, dir)
 			return w.layout, nil

@@ -10,6 +10,7 @@ import (
 
 	"airgap/bundle"
 	"airgap/bundle/image"
+	"airgap/bundle/store/registry"
 	"airgap/cmd/airgap/internal/ui"
 	"airgap/verify/load"
 )
@@ -102,6 +103,8 @@ func ofImage(path string, err error) (ui.Status, []string, bool) {
 		return ui.Refused, platformHints(path, platform), true
 	case errors.As(err, &unsupported):
 		return ui.Failed, nil, true
+	case errors.Is(err, image.ErrUnnamed):
+		return ui.Failed, []string{"give it one: --rename sha256:…=NAME, or leave it out: --only 'NAME:*'"}, true
 	}
 	return 0, nil, false
 }
@@ -132,7 +135,11 @@ func ofImport(_ string, err error) (ui.Status, []string, bool) {
 	case errors.As(err, &nothing):
 		return ui.Failed, []string{"airgap inspect shows the names; quote the pattern: --only 'name:*'"}, true
 	case errors.As(err, &half):
-		return ui.Engine, []string{"run the same command again: it only sets the names that are missing"}, true
+		code := ui.Engine
+		if fromRegistry := new(registry.Error); errors.As(err, &fromRegistry) {
+			code = ui.Failed
+		}
+		return code, []string{"run the same command again: it only sets the names that are missing"}, true
 	}
 	return 0, nil, false
 }

@@ -18,7 +18,10 @@ func ofPlaces(path string, err error) (ui.Status, []string, bool) {
 	var r *registry.Error
 	var d *docker.Error
 	var spec *store.SpecError
+	var sparse *registry.SparseError
 	switch {
+	case errors.As(err, &sparse):
+		return ui.Refused, []string{"where the images come from: airgap pack --platform all " + sparse.Image}, true
 	case errors.As(err, &spec):
 		return ui.Usage, []string{path + " --help"}, true
 	case errors.As(err, &r):

@@ -25,18 +25,33 @@ const sourcesHelp = `  docker-daemon:NAME          the Docker engine of DOCKER_H
 
 // sourceOptions are the flags of all commands that read images from places.
 type sourceOptions struct {
-	platform, from, caFile string
-	plainHTTP              []string
+	registryOptions
+	platform, from string
+}
+
+// registryOptions are the flags of all commands that speak to registries.
+type registryOptions struct {
+	caFile    string
+	plainHTTP []string
+}
+
+func (o *registryOptions) flags(flags *pflag.FlagSet) {
+	flags.StringVar(&o.caFile, "ca-file", "", "trust the certificates in `FILE` too when speaking to registries")
+	flags.StringSliceVar(&o.plainHTTP, "plain-http", nil, "speak HTTP without TLS to the registry `HOST[:PORT]`; loopback needs no such leave")
+	environment(flags, "ca-file", "AIRGAP_CA_FILE")
+	environment(flags, "plain-http", "AIRGAP_PLAIN_HTTP")
+}
+
+// store is what package store wants to know of registries.
+func (o *registryOptions) store(env *ui.Env) store.Options {
+	return store.Options{CAFile: o.caFile, PlainHTTP: o.plainHTTP, UserAgent: "airgap/" + thisVersion(), Note: env.Note}
 }
 
 func (o *sourceOptions) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.platform, "platform", "", "take the platforms of a `LIST` such as linux/amd64,linux/arm64, or all (default: what an engine has, else linux on this architecture)")
 	flags.StringVar(&o.from, "from", "", "take names without a prefix only from here: `engine|registry`")
-	flags.StringVar(&o.caFile, "ca-file", "", "trust the certificates in `FILE` too when speaking to registries")
-	flags.StringSliceVar(&o.plainHTTP, "plain-http", nil, "speak HTTP without TLS to the registry `HOST[:PORT]`; loopback needs no such leave")
 	environment(flags, "platform", "AIRGAP_PLATFORM")
-	environment(flags, "ca-file", "AIRGAP_CA_FILE")
-	environment(flags, "plain-http", "AIRGAP_PLAIN_HTTP")
+	o.registryOptions.flags(flags)
 }
 
 // parse checks the flags.
@@ -53,10 +68,9 @@ func (o *sourceOptions) parse(cmd *cobra.Command) (image.Platforms, error) {
 
 // store is what package store wants to know.
 func (o *sourceOptions) store(env *ui.Env, want image.Platforms, jobs int) store.Options {
-	return store.Options{
-		From: o.from, Want: want, CAFile: o.caFile, PlainHTTP: o.plainHTTP, Jobs: jobs,
-		UserAgent: "airgap/" + thisVersion(), Note: env.Note,
-	}
+	to := o.registryOptions.store(env)
+	to.From, to.Want, to.Jobs = o.from, want, jobs
+	return to
 }
 
 // readList reads images from a file, one per line.

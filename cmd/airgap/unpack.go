@@ -16,6 +16,7 @@ import (
 
 // unpackOptions are unpack's flags.
 type unpackOptions struct {
+	registryOptions
 	to, platform      string
 	only, rename      []string
 	noReplace, dryRun bool
@@ -29,20 +30,28 @@ func newUnpack() *cobra.Command {
 		Use:   "unpack [BUNDLE|-]",
 		Short: "verify a bundle and import its images",
 		Long: `Unpack proves a bundle and then imports its images into the Docker engine of
-DOCKER_HOST or of the current context, or into an OCI image layout. Nothing gets
-a name before everything is proven and the engine holds exactly what the bundle
-says; names are set last. Names move as with docker load, each with what it
-pointed to before. An image that is there already is neither read nor written.
+DOCKER_HOST or of the current context, into a registry, or into an OCI image
+layout. Nothing gets a name before everything is proven and the place holds
+exactly what the bundle says; names are set last. Names move as with docker
+load, each with what it pointed to before. An image that is there already is
+neither read nor written.
+
+--to docker://registry.internal:5000/mirror pushes indexes with all platforms in
+the bundle, byte for byte, and puts all names below that registry and folder:
+postgres:15 becomes registry.internal:5000/mirror/library/postgres:15. Logins are
+those of docker and podman.
 
 BUNDLE is bundle.tar.zst unless given; a bundle that has been decompressed
 (bundle.tar) is as good. With - it comes from standard input and is kept in the
 folder for temporary files until all of it is verified.
 
 --rename takes a whole name, or a prefix that ends in "/":
---rename 127.0.0.1:5000/= takes that registry off all names.`,
+--rename 127.0.0.1:5000/= takes that registry off all names. An image without a
+name is renamed by its digest.`,
 		Example: `  airgap unpack
   airgap unpack --dry-run /media/usb/bundle.tar.zst
   airgap unpack --only 'my-app:*' --rename my-app:v1=registry.internal/my-app:v1
+  airgap unpack --to docker://registry.internal:5000
   airgap unpack --to oci:layout
   DOCKER_HOST=ssh://user@server airgap unpack`,
 		Args:        wantArgs(0, 1, "at most one bundle"),
@@ -55,25 +64,30 @@ folder for temporary files until all of it is verified.
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&o.to, "to", "docker", "import into `docker|oci:DIR`")
+	flags.StringVar(&o.to, "to", "docker", "import into `docker|docker://HOST[/FOLDER]|oci:DIR`")
 	flags.StringArrayVar(&o.only, "only", nil, "import only images whose name matches `GLOB`; may be repeated")
 	flags.StringArrayVar(&o.rename, "rename", nil, "give images other names: `OLD=NEW`; may be repeated, the first that fits counts")
 	flags.StringVar(&o.platform, "platform", "", "import only the platforms of this `LIST` (default: what the engine runs; for a layout all)")
 	flags.BoolVar(&o.noReplace, "no-replace", false, "refuse to move a name that points to another image")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "print what would change and change nothing")
+	o.flags(flags)
 	environment(flags, "to", "AIRGAP_TO")
 	return cmd
 }
 
 // parse checks the flags.
 func (o *unpackOptions) parse(cmd *cobra.Command) (err error) {
-	if o.to != "docker" && (!strings.HasPrefix(o.to, "oci:") || o.to == "oci:") {
-		return usage(cmd, "--to %q is neither docker nor oci:DIR", o.to)
+	under, err := store.Under(o.to)
+	if err != nil {
+		return usage(cmd, "--to: %w", err)
+	}
+	if under == "" && o.to != "docker" && (!strings.HasPrefix(o.to, "oci:") || o.to == "oci:") {
+		return usage(cmd, "--to %q is neither docker nor docker://HOST[/FOLDER] nor oci:DIR", o.to)
 	}
 	if o.wanted, err = image.ParsePlatforms(o.platform); err != nil {
 		return usage(cmd, "--platform: %w", err)
 	}
-	o.load = load.Options{Only: o.only, NoReplace: o.noReplace}
+	o.load = load.Options{Only: o.only, Under: under, NoReplace: o.noReplace}
 	for _, text := range o.rename {
 		r, err := load.ParseRename(text)
 		if err != nil {
@@ -95,7 +109,7 @@ func runUnpack(ctx context.Context, env *ui.Env, o unpackOptions, name string) e
 	if err != nil {
 		return inState(untouched, named(b.name, err))
 	}
-	sink, err := store.OpenSink(ctx, o.to, store.Options{Want: o.wanted, Note: env.Note})
+	sink, err := store.OpenSink(ctx, o.to, o.store(env))
 	if err != nil {
 		return inState(untouched, err)
 	}
@@ -111,11 +125,19 @@ func runUnpack(ctx context.Context, env *ui.Env, o unpackOptions, name string) e
 	if err != nil {
 		return inState(untouched, named(b.name, err))
 	}
-	summary, err := carryOut(ctx, env, plan, verified, sideBySide(sink))
+	summary, err := o.carryOut(ctx, env, plan, verified, sideBySide(sink))
 	if err != nil {
 		return err
 	}
 	return env.Report(o.kind(), newUnpackAnswer(o, b, plan, summary))
+}
+
+// undone is the state of things after an import that failed.
+func (o unpackOptions) undone() string {
+	if o.load.Under != "" {
+		return "no name has changed; blobs that were pushed stay until the registry collects its garbage"
+	}
+	return "what had been brought was taken back, and no name has changed"
 }
 
 // untouched is the state of things before anything is imported.
@@ -154,7 +176,7 @@ func (o unpackOptions) kind() string {
 }
 
 // carryOut imports what has been planned, showing how far the place is.
-func carryOut(ctx context.Context, env *ui.Env, plan *load.Plan, v *verify.Verified, parallel int) (load.Summary, error) {
+func (o unpackOptions) carryOut(ctx context.Context, env *ui.Env, plan *load.Plan, v *verify.Verified, parallel int) (load.Summary, error) {
 	progress := env.Progress("importing", plan.Need())
 	defer progress.Stop()
 	summary, err := plan.Run(ctx, v, load.RunOptions{Parallel: parallel, Settled: progress.Add})
@@ -163,10 +185,10 @@ func carryOut(ctx context.Context, env *ui.Env, plan *load.Plan, v *verify.Verif
 	case errors.As(err, &half):
 		return summary, inState("all images are there, but not all names are set", err)
 	case err != nil:
-		return summary, inState("what had been brought was taken back, and no name has changed", err)
+		return summary, inState(o.undone(), err)
 	}
 	progress.Done()
-	if !summary.Durable {
+	if !summary.Durable && o.load.Under == "" {
 		env.Warn("it is not confirmed that everything is on the disk: %s", summary.Why)
 	}
 	return summary, nil

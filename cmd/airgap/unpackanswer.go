@@ -32,6 +32,7 @@ type unpackedImage struct {
 // unpackedTag is a name in the place.
 type unpackedTag struct {
 	Name  string `json:"name"`
+	In    string `json:"in"`            // the same image's name in the bundle
 	Old   string `json:"old,omitempty"` // what it pointed to before
 	Moved bool   `json:"moved"`
 }
@@ -51,7 +52,7 @@ func newUnpackAnswer(o unpackOptions, b *bundleFile, plan *load.Plan, s load.Sum
 			img.Size = item.State.Size
 		}
 		for _, t := range item.State.Tags {
-			tag := unpackedTag{Name: image.Familiar(t.Name), Moved: t.Moved()}
+			tag := unpackedTag{Name: image.Familiar(t.Name), In: image.Familiar(item.Was[t.Name]), Moved: t.Moved()}
 			if t.Old != (image.Digest{}) {
 				tag.Old = t.Old.String()
 			}
@@ -114,7 +115,11 @@ func (img unpackedImage) names() []string {
 	}
 	var names []string
 	for _, t := range img.Tags {
-		names = append(names, t.Name)
+		if t.In != t.Name {
+			names = append(names, t.In+" -> "+t.Name)
+		} else {
+			names = append(names, t.Name)
+		}
 	}
 	return names
 }

@@ -91,6 +91,11 @@ func (r *registry) survives(m *machine, by string, names ...string) {
 			t.Errorf("%s: pushed again it is %s, not %s", n, got, want)
 		}
 		validateRemote(t, to)
+		m.airgap("unpack", "--to", "docker://"+r.addr+"/pushed", "--only", from).ok(from + " -> " + r.addr + "/pushed/" + n)
+		if got := r.digest(t, r.addr+"/pushed/"+n); got != want {
+			t.Errorf("%s: unpacked into a registry it is %s, not %s", n, got, want)
+		}
+		validateRemote(t, r.addr+"/pushed/"+n)
 	}
 }
 

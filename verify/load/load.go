@@ -29,11 +29,12 @@ import (
 type Options struct {
 	Only      []string // globs of names, familiar or full; empty for all images
 	Rename    []Rename
-	NoReplace bool // refuse to move a name that points to another image
+	Under     string // a registry, or a folder of one, below which all names are put; may be empty
+	NoReplace bool   // refuse to move a name that points to another image
 }
 
-// Rename gives images other names: Old is a whole name, or a prefix that ends
-// in "/", which New replaces.
+// Rename gives images other names: Old is a whole name, or the digest of an
+// image that has none, or a prefix that ends in "/", which New replaces.
 type Rename struct{ Old, New string }
 
 // ParseRename reads OLD=NEW.
@@ -88,6 +89,7 @@ type Plan struct {
 type Item struct {
 	Label string // the image's name in the bundle, or its digest
 	State image.State
+	Was   map[string]string // each name in the place as the bundle has it
 
 	txn image.Txn
 }
@@ -111,7 +113,7 @@ func NewPlan(ctx context.Context, sink image.Sink, docs *verify.Documents, o Opt
 			return nil, err
 		}
 		state := txn.State()
-		p.Items = append(p.Items, Item{Label: img.Label(), State: state, txn: txn})
+		p.Items = append(p.Items, Item{Label: img.Label(), State: state, Was: img.was, txn: txn})
 		moved = append(moved, slices.DeleteFunc(slices.Clone(state.Tags), func(t image.Tag) bool { return !t.Moved() })...)
 	}
 	if o.NoReplace && len(moved) > 0 {
@@ -120,10 +122,16 @@ func NewPlan(ctx context.Context, sink image.Sink, docs *verify.Documents, o Opt
 	return p, nil
 }
 
-// choose applies Only and Rename.
-func choose(images []verify.Image, o Options) ([]verify.Image, error) {
+// choice is an image that is wanted, under its names in the place.
+type choice struct {
+	verify.Image
+	was map[string]string // its names in the bundle, by those
+}
+
+// choose applies Only, Rename and Under.
+func choose(images []verify.Image, o Options) ([]choice, error) {
 	used := make([]bool, len(o.Only))
-	var chosen []verify.Image
+	var chosen []choice
 	for _, img := range images {
 		var names []string
 		for _, name := range img.Names {
@@ -131,14 +139,24 @@ func choose(images []verify.Image, o Options) ([]verify.Image, error) {
 				names = append(names, name)
 			}
 		}
-		if len(names) == 0 && (len(o.Only) > 0 && !matches(o.Only, img.Label(), used) || len(img.Names) > 0) {
+		if len(img.Names) == 0 && matches(o.Only, img.Label(), used) {
+			names = []string{img.Label()}
+		}
+		if len(names) == 0 {
 			continue
 		}
-		renamed, err := renameAll(names, o.Rename)
-		if err != nil {
-			return nil, err
+		c := choice{verify.Image{Graph: img.Graph}, map[string]string{}}
+		for _, name := range names {
+			renamed, err := o.rename(name)
+			if err != nil {
+				return nil, err
+			}
+			if renamed != "" {
+				c.Names = append(c.Names, renamed)
+				c.was[renamed] = name
+			}
 		}
-		chosen = append(chosen, verify.Image{Names: renamed, Graph: img.Graph})
+		chosen = append(chosen, c)
 	}
 	if i := slices.Index(used, false); i >= 0 {
 		return nil, &NoMatchError{o.Only[i], labels(images)}
@@ -172,38 +190,48 @@ func labels(images []verify.Image) []string {
 	return list
 }
 
-func renameAll(names []string, rules []Rename) ([]string, error) {
-	var out []string
-	for _, name := range names {
-		renamed, err := rename(name, rules)
-		if err != nil {
-			return nil, err
+// rename gives the name that an image has in the place: that of the first rule
+// that fits, put below Under unless the rule has done so. A digest that no rule
+// fits gives none.
+func (o Options) rename(name string) (string, error) {
+	i := slices.IndexFunc(o.Rename, func(r Rename) bool { return r.fits(name) })
+	switch {
+	case i >= 0:
+		renamed, err := o.Rename[i].apply(name)
+		if err != nil || o.Under == "" || image.IsUnder(o.Under, renamed) {
+			return renamed, err
 		}
-		out = append(out, renamed)
+		name = renamed
+	case strings.HasPrefix(name, "sha256:"):
+		return "", nil
+	case o.Under == "":
+		return name, nil
 	}
-	return out, nil
+	return image.Under(o.Under, name)
 }
 
-// rename applies the first rule that fits.
-func rename(name string, rules []Rename) (string, error) {
-	for _, rule := range rules {
-		if strings.HasSuffix(rule.Old, "/") {
-			for _, form := range []string{name, image.Familiar(name)} {
-				if rest, ok := strings.CutPrefix(form, rule.Old); ok {
-					return image.Normalize(rule.New + rest)
-				}
-			}
-			continue
-		}
-		if old, err := image.Normalize(rule.Old); err == nil && old == name {
-			return image.Normalize(rule.New)
-		}
+func (r Rename) fits(name string) bool {
+	if strings.HasSuffix(r.Old, "/") {
+		return strings.HasPrefix(name, r.Old) || strings.HasPrefix(image.Familiar(name), r.Old)
 	}
-	return name, nil
+	old, err := image.Normalize(r.Old)
+	return r.Old == name || err == nil && old == name
+}
+
+// apply renames a name that fits.
+func (r Rename) apply(name string) (string, error) {
+	if !strings.HasSuffix(r.Old, "/") {
+		return image.Normalize(r.New)
+	}
+	rest, ok := strings.CutPrefix(name, r.Old)
+	if !ok {
+		rest = strings.TrimPrefix(image.Familiar(name), r.Old)
+	}
+	return image.Normalize(r.New + rest)
 }
 
 // checkUnique refuses renames that give two images one name.
-func checkUnique(images []verify.Image) error {
+func checkUnique(images []choice) error {
 	seen := map[string]bool{}
 	for _, img := range images {
 		for _, name := range img.Names {

@@ -22,7 +22,9 @@ var held = []verify.Image{
 	named(""),
 }
 
-// TestChoose applies --only and --rename.
+var untagged = image.SHA256(nil).String()
+
+// TestChoose applies --only, --rename and the registry that names are put below.
 func TestChoose(t *testing.T) {
 	for name, c := range map[string]struct {
 		o       Options
@@ -40,6 +42,11 @@ func TestChoose(t *testing.T) {
 		"other registry":    {Options{Only: []string{"*/*/app:*"}, Rename: []Rename{{"127.0.0.1:5000/team/", "registry.internal/x/"}}}, [][]string{{"registry.internal/x/app:v1"}}, false},
 		"first rule counts": {Options{Only: []string{"postgres:15"}, Rename: []Rename{{"postgres:15", "a:1"}, {"postgres:15", "b:1"}}}, [][]string{{"docker.io/library/a:1"}}, false},
 		"one name for two":  {Options{Rename: []Rename{{"postgres:15", "a:1"}, {"127.0.0.1:5000/team/app:v1", "a:1"}}}, nil, true},
+		"name a digest":     {Options{Only: []string{untagged}, Rename: []Rename{{untagged, "found:1"}}}, [][]string{{"docker.io/library/found:1"}}, false},
+		"registry":          {Options{Only: []string{"postgres:15"}, Under: "registry.internal:5000"}, [][]string{{"registry.internal:5000/library/postgres:15"}}, false},
+		"folder":            {Options{Only: []string{"*/*/app:*"}, Under: "registry.internal/a/b/"}, [][]string{{"registry.internal/a/b/team/app:v1"}}, false},
+		"renamed and under": {Options{Only: []string{"postgres:15"}, Under: "reg.internal/x", Rename: []Rename{{"postgres:15", "db:1"}}}, [][]string{{"reg.internal/x/library/db:1"}}, false},
+		"renamed in place":  {Options{Only: []string{"postgres:15"}, Under: "reg.internal/x", Rename: []Rename{{"postgres:15", "reg.internal/x/db:1"}}}, [][]string{{"reg.internal/x/db:1"}}, false},
 		"not a name":        {Options{Rename: []Rename{{"postgres:15", "Not A Name"}}}, nil, true},
 	} {
 		t.Run(name, func(t *testing.T) {

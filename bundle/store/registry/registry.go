@@ -1,6 +1,7 @@
 // Package registry reads images from registries that speak the distribution
-// protocol. It is the only door to ggcr's remote: connecting and logging in are
-// ggcr's transport, the requests and what is made of their answers are here.
+// protocol, and pushes them there. It is the only door to ggcr's remote:
+// connecting and logging in are ggcr's transport, the requests and what is made
+// of their answers are here.
 //
 // A name is taken over HTTPS unless its host is a loopback address or listed in
 // [Options.PlainHTTP]; nothing else ever falls back to HTTP. Credentials are
@@ -12,9 +13,15 @@
 // and limits, with the pause that the registry asks for. A blob that is cut off
 // goes on where it stopped.
 //
+// As a sink it pushes what a repository lacks, manifests by digest, reads them
+// back, and sets tags last; it moves no other tag and deletes only manifests
+// that it brought. Blobs without a manifest are left to the registry's own
+// garbage collection.
+//
 // Errors: a name or blob that is not there wraps image.ErrNotFound; everything
 // else that the registry or the way to it is to blame for is an [*Error]; wrong
-// bytes are an *image.DigestError.
+// bytes are an *image.DigestError; an index that a registry does not take without
+// all its platforms is a [*SparseError].
 package registry
 
 import (
@@ -27,6 +34,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"golang.org/x/sync/errgroup"
 
 	"airgap/bundle/image"
@@ -41,22 +49,25 @@ type Options struct {
 	PlainHTTP []string // hosts (host or host:port) that may be reached without TLS
 	Jobs      int      // names looked up side by side; 0 for 4
 	UserAgent string   // goes before ggcr's own
+	Push      bool     // ask for leave to push at every login
 	// Note hears of pauses that a user should know about; may be nil.
 	Note func(format string, args ...any)
 }
 
-// Registry is an image.Source for names of any registry.
+// Registry is an image.Source and an image.Sink for names of any registry.
 type Registry struct {
 	base  *http.Transport
 	via   http.RoundTripper // base with all that is true for every request
 	plain plainHosts
 	keys  authn.Keychain
+	scope string // of logins
 	jobs  int
 	pause pause
 	idle  time.Duration // without a byte, after which a transfer counts as cut
 
 	mu    sync.Mutex
 	repos map[string]*repository
+	known map[image.Digest][]*repository // that have a blob, as far as pushing has shown
 }
 
 // Open prepares to reach registries. It reads CAFile and makes no connection.
@@ -67,7 +78,10 @@ func Open(o Options) (*Registry, error) {
 	}
 	r := &Registry{
 		base: base, plain: o.PlainHTTP, keys: authn.NewMultiKeychain(authn.DefaultKeychain, containersKeychain{}),
-		jobs: o.Jobs, pause: sleep, idle: time.Minute, repos: map[string]*repository{},
+		jobs: o.Jobs, pause: sleep, idle: time.Minute, repos: map[string]*repository{}, known: map[image.Digest][]*repository{}, scope: transport.PullScope,
+	}
+	if o.Push {
+		r.scope = transport.PushScope
 	}
 	if r.jobs <= 0 {
 		r.jobs = 4
@@ -113,13 +127,9 @@ func (r *Registry) resolve(ctx context.Context, given string) (root, error) {
 	if err != nil {
 		return root{}, err
 	}
-	ref, err := name.ParseReference(full)
+	repo, ref, err := r.find(full)
 	if err != nil {
-		return root{}, fmt.Errorf("image name %q: %w", given, err)
-	}
-	repo, err := r.repository(ref.Context())
-	if err != nil {
-		return root{}, fmt.Errorf("image name %q: %w", given, err)
+		return root{}, err
 	}
 	out := root{repo: repo, Root: image.Root{Name: full, Origin: Origin}}
 	if _, byDigest := ref.(name.Digest); byDigest {
@@ -130,6 +140,19 @@ func (r *Registry) resolve(ctx context.Context, given string) (root, error) {
 		return root{}, fmt.Errorf("image %q: %w", given, err)
 	}
 	return out, nil
+}
+
+// find takes a normalised name apart.
+func (r *Registry) find(full string) (*repository, name.Reference, error) {
+	ref, err := name.ParseReference(full)
+	if err != nil {
+		return nil, nil, fmt.Errorf("image name %q: %w", full, err)
+	}
+	repo, err := r.repository(ref.Context())
+	if err != nil {
+		return nil, nil, fmt.Errorf("image name %q: %w", full, err)
+	}
+	return repo, ref, nil
 }
 
 // repository is the one connection to a repository.

@@ -46,7 +46,7 @@ func (r *repository) connect(ctx context.Context) (*http.Client, error) {
 	if err != nil {
 		return nil, explain(ctx, r.host(), "reading the credentials", err)
 	}
-	t, err := transport.NewWithContext(ctx, r.Registry, auth, r.from.via, []string{r.Scope(transport.PullScope)})
+	t, err := transport.NewWithContext(ctx, r.Registry, auth, r.from.via, []string{r.Scope(r.from.scope)})
 	if err != nil {
 		return nil, explain(ctx, r.host(), "connecting", err)
 	}
@@ -54,29 +54,56 @@ func (r *repository) connect(ctx context.Context) (*http.Client, error) {
 	return r.client, nil
 }
 
+// request is what is asked of a repository.
+type request struct {
+	method string
+	at     string // below the repository, or a whole URL that the registry gave
+	op     string // in errors, such as "getting blobs/sha256:…"
+	header http.Header
+	body   io.Reader
+	size   int64 // of the body
+}
+
 // get asks for a part of the repository. The answer's status is among those
 // wanted.
 func (r *repository) get(ctx context.Context, path string, header http.Header, statuses ...int) (*http.Response, error) {
+	return r.send(ctx, request{method: http.MethodGet, at: path, op: "getting " + path, header: header}, statuses...)
+}
+
+// send asks, and answers with an error unless the status is among those wanted.
+func (r *repository) send(ctx context.Context, q request, statuses ...int) (*http.Response, error) {
 	client, err := r.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	// ggcr's transport changes the scheme for hosts without TLS.
-	url := "https://" + r.RegistryStr() + "/v2/" + r.RepositoryStr() + "/" + path
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	req, err := http.NewRequestWithContext(ctx, q.method, r.url(q.at), q.body)
 	if err != nil {
 		return nil, err
 	}
-	req.Header = header
+	if q.header != nil {
+		req.Header = q.header
+	}
+	if q.size > 0 {
+		req.ContentLength = q.size
+	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, explain(ctx, r.host(), "getting "+path, err)
+		return nil, explain(ctx, r.host(), q.op, err)
 	}
 	if err := transport.CheckError(resp, statuses...); err != nil {
 		resp.Body.Close()
-		return nil, explain(ctx, r.host(), "getting "+path, err)
+		return nil, explain(ctx, r.host(), q.op, err)
 	}
 	return resp, nil
+}
+
+// url is where something below the repository is. ggcr's transport changes the
+// scheme for hosts without TLS.
+func (r *repository) url(at string) string {
+	if strings.HasPrefix(at, "http://") || strings.HasPrefix(at, "https://") {
+		return at
+	}
+	return "https://" + r.RegistryStr() + "/v2/" + r.RepositoryStr() + "/" + at
 }
 
 // accepted are the manifests that are asked for; those of schema 1 so that they

@@ -41,7 +41,8 @@ func open(t *testing.T, o Options) *Registry {
 func noCredentials(t *testing.T) {
 	t.Helper()
 	none := t.TempDir()
-	t.Setenv("REGISTRY_AUTH_FILE", "")
+	t.Setenv("REGISTRY_AUTH_FILE", "") // to have it back afterwards
+	os.Unsetenv("REGISTRY_AUTH_FILE")  // docker-registry has a use of its own for it
 	for _, name := range []string{"HOME", "DOCKER_CONFIG", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"} {
 		t.Setenv(name, none)
 	}
@@ -238,7 +239,7 @@ func serve(t *testing.T, program, dir string, more ...string) (host string) {
 		host = l.Addr().String()
 		l.Close()
 		config := filepath.Join(dir, "config.yml")
-		text := fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %q}}\nhttp: {addr: %q}\n", dir, host)
+		text := fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %q}, delete: {enabled: true}}\nhttp: {addr: %q}\n", dir, host)
 		if err := os.WriteFile(config, []byte(text+strings.Join(more, "\n")), 0o600); err != nil {
 			t.Fatal(err)
 		}

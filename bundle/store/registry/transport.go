@@ -182,6 +182,14 @@ type retrier struct {
 
 func (t *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 	for try := 1; ; try++ {
+		if try > 1 && req.GetBody != nil {
+			body, err := req.GetBody()
+			if err != nil {
+				return nil, err
+			}
+			req = req.Clone(req.Context())
+			req.Body = body
+		}
 		resp, err := t.next.RoundTrip(req)
 		wait, again := t.again(req, resp, err, try)
 		if !again {
@@ -203,7 +211,7 @@ func (t *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 // again says whether a request is to be tried again, and after which pause.
 func (t *retrier) again(req *http.Request, resp *http.Response, err error, try int) (time.Duration, bool) {
 	switch {
-	case try == maxTries, req.Body != nil, req.Context().Err() != nil:
+	case try == maxTries, req.Body != nil && req.GetBody == nil, req.Context().Err() != nil:
 		return 0, false
 	case err != nil:
 		return gap(try), isPassing(err, try)

@@ -31,6 +31,8 @@ type SinkPlace struct {
 	Sink image.Sink
 	// Platform is the one that the place runs; zero: any.
 	Platform image.Platform
+	// Named says that the place holds no image without a name.
+	Named bool
 	// Find tells what a name points to, in the terms of State.ID; the zero
 	// Digest for nothing.
 	Find func(t *testing.T, name string) image.Digest
@@ -259,6 +261,12 @@ func (r *recorder) Fetch(ctx context.Context, d image.Descriptor) (io.ReadCloser
 func (s Sinks) untagged(t *testing.T) {
 	p := s.open(t)
 	f, g := s.single(t, "untagged")
+	if p.Named {
+		if _, err := p.Sink.Begin(t.Context(), image.Import{Graph: g}); !errors.Is(err, image.ErrUnnamed) {
+			t.Errorf("error %v, want ErrUnnamed", err)
+		}
+		return
+	}
 	txn := p.begin(t, g)
 	p.write(t, txn, f)
 	if tags := p.commit(t, txn); len(tags) > 0 {

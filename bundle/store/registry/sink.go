@@ -1,0 +1,288 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"airgap/bundle/image"
+)
+
+// Begin implements image.Sink. The names say which registry and repository
+// they are in; a registry takes images for any platform.
+func (r *Registry) Begin(ctx context.Context, img image.Import) (image.Txn, error) {
+	root := img.Graph.Root
+	if len(img.Names) == 0 {
+		return nil, fmt.Errorf("image %q: %w in a registry", root.Label(), image.ErrUnnamed)
+	}
+	t := &txn{from: r, img: img, all: append(img.Graph.Documents(), img.Graph.Layers()...)}
+	t.state.ID = root.Desc.Digest
+	for _, name := range img.Names {
+		if err := t.addName(ctx, name); err != nil {
+			return nil, err
+		}
+	}
+	for _, target := range t.targets {
+		if err := target.compare(ctx, t.all); err != nil {
+			return nil, err
+		}
+	}
+	for _, d := range t.all {
+		if slices.ContainsFunc(t.targets, func(g *target) bool { return g.lacks(d) }) {
+			t.state.Need = append(t.state.Need, d)
+			t.state.Size += d.Size
+		}
+	}
+	t.state.Present = len(t.state.Need) == 0
+	return t, nil
+}
+
+// Flush implements image.Sink.
+func (r *Registry) Flush(ctx context.Context) (durable bool, why string, err error) {
+	return false, "a registry does not tell when its disk has it", context.Cause(ctx)
+}
+
+// txn brings one image into the repositories of its names.
+type txn struct {
+	from    *Registry
+	img     image.Import
+	all     []image.Descriptor // documents from the root down, then layers
+	targets []*target
+	tags    []tagged
+	state   image.State
+
+	written   bool
+	committed bool
+}
+
+// target is a repository that the image goes to.
+type target struct {
+	*repository
+	lack []image.Descriptor // of txn.all, in that order
+	put  []image.Digest     // manifests that were not there before
+}
+
+// tagged is where one of the image's names is.
+type tagged struct {
+	repo *repository
+	tag  string
+}
+
+func (t *txn) State() image.State { return t.state }
+
+// addName finds the repository of a name and what the name points to.
+func (t *txn) addName(ctx context.Context, full string) error {
+	repo, ref, err := t.from.find(full)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(t.targets, func(g *target) bool { return g.repository == repo }) {
+		t.targets = append(t.targets, &target{repository: repo})
+	}
+	t.tags = append(t.tags, tagged{repo, ref.Identifier()})
+	tag := image.Tag{Name: full, New: t.state.ID}
+	old, _, err := repo.manifest(ctx, ref.Identifier())
+	switch {
+	case err == nil:
+		tag.Old = old.Digest
+	case !errors.Is(err, image.ErrNotFound):
+		return err
+	}
+	t.state.Tags = append(t.state.Tags, tag)
+	return nil
+}
+
+// compare finds out what of an image the repository lacks.
+func (g *target) compare(ctx context.Context, all []image.Descriptor) error {
+	there := make([]bool, len(all))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(g.from.jobs)
+	for i, d := range all {
+		group.Go(func() (err error) {
+			there[i], err = g.has(ctx, d)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	g.lack = nil
+	for i, d := range all {
+		if !there[i] {
+			g.lack = append(g.lack, d)
+		}
+	}
+	return nil
+}
+
+func (g *target) has(ctx context.Context, d image.Descriptor) (bool, error) {
+	if isManifest(d.MediaType) {
+		return g.hasManifest(ctx, d)
+	}
+	there, err := g.hasBlob(ctx, d)
+	if there {
+		g.from.learn(d.Digest, g.repository)
+	}
+	return there, err
+}
+
+func (g *target) lacks(d image.Descriptor) bool {
+	return slices.ContainsFunc(g.lack, func(l image.Descriptor) bool { return l.Digest == d.Digest })
+}
+
+// learn notes a repository that has a blob; holder finds one, for mounting.
+func (r *Registry) learn(d image.Digest, repo *repository) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !slices.Contains(r.known[d], repo) {
+		r.known[d] = append(r.known[d], repo)
+	}
+}
+
+func (r *Registry) holder(d image.Digest) *repository {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if repos := r.known[d]; len(repos) > 0 {
+		return repos[0]
+	}
+	return nil
+}
+
+// Write implements image.Txn: blobs side by side, then manifests from the
+// leaves to the root, all by digest, then a look at whether all of it is there.
+func (t *txn) Write(ctx context.Context, from image.Fetcher, done func(n int64)) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	settled := newProgress(t.state.Need, done)
+	for _, g := range t.targets {
+		if len(g.lack) == 0 {
+			continue
+		}
+		if err := t.writeBlobs(ctx, g, from, settled); err != nil {
+			return err
+		}
+		if err := t.writeManifests(ctx, g, settled); err != nil {
+			return err
+		}
+		if err := g.compare(ctx, t.all); err != nil {
+			return err
+		}
+		if len(g.lack) > 0 {
+			return &Error{g.host(), "checking what was pushed", Failed, fmt.Errorf("it took %s and does not have it", g.lack[0].Digest)}
+		}
+	}
+	t.written = true
+	return nil
+}
+
+func (t *txn) writeBlobs(ctx context.Context, g *target, from image.Fetcher, settled *progress) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(t.from.jobs)
+	for _, d := range slices.Backward(g.lack) {
+		if isManifest(d.MediaType) {
+			continue
+		}
+		group.Go(func() error {
+			if err := context.Cause(ctx); err != nil {
+				return err
+			}
+			if err := g.putBlob(ctx, settled.counted(from, d.Digest), d, t.from.holder(d.Digest)); err != nil {
+				return err
+			}
+			settled.finish(d)
+			t.from.learn(d.Digest, g.repository)
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+func (t *txn) writeManifests(ctx context.Context, g *target, settled *progress) error {
+	for _, d := range slices.Backward(g.lack) {
+		if !isManifest(d.MediaType) {
+			continue
+		}
+		err := g.putManifest(ctx, d.Digest.String(), d, t.img.Graph.Document(d.Digest))
+		var known *Error
+		if d.MediaType.IsIndex() && len(t.img.Graph.Left) > 0 && (errors.Is(err, image.ErrNotFound) || errors.As(err, &known) && known.Kind == Failed) {
+			return &SparseError{t.img.Graph.Root.Label(), t.img.Graph.Platforms(), err}
+		}
+		if err != nil {
+			return err
+		}
+		g.put = append(g.put, d.Digest)
+		settled.finish(d)
+	}
+	return nil
+}
+
+// Commit implements image.Txn.
+func (t *txn) Commit(ctx context.Context) ([]image.Tag, error) {
+	if !t.written && !t.state.Present {
+		return nil, fmt.Errorf("image %q was not written", t.img.Graph.Root.Label())
+	}
+	root := t.img.Graph.Root.Desc
+	for i, tag := range t.state.Tags {
+		if t.committed || tag.Old == tag.New {
+			continue
+		}
+		if err := t.tags[i].repo.putManifest(ctx, t.tags[i].tag, root, t.img.Graph.Document(root.Digest)); err != nil {
+			return nil, err
+		}
+	}
+	t.committed = true
+	return t.state.Tags, nil
+}
+
+// Abort implements image.Txn.
+func (t *txn) Abort(ctx context.Context) error {
+	if t.committed {
+		return nil
+	}
+	var errs []error
+	for _, g := range t.targets {
+		for _, d := range slices.Backward(g.put) {
+			errs = append(errs, g.removeManifest(ctx, d))
+		}
+		g.put = nil
+	}
+	t.written = false
+	return errors.Join(errs...)
+}
+
+// progress tells of each blob's bytes once, however many repositories it goes
+// to and however often its upload starts over.
+type progress struct {
+	done func(n int64)
+	mu   sync.Mutex
+	left map[image.Digest]int64 // bytes not told of yet
+}
+
+func newProgress(need []image.Descriptor, done func(n int64)) *progress {
+	p := &progress{done: done, left: map[image.Digest]int64{}}
+	for _, d := range need {
+		p.left[d.Digest] = d.Size
+	}
+	return p
+}
+
+func (p *progress) add(d image.Digest, n int64) {
+	p.mu.Lock()
+	n = min(n, p.left[d])
+	p.left[d] -= n
+	p.mu.Unlock()
+	p.done(n)
+}
+
+// finish tells of all that is left of a blob.
+func (p *progress) finish(d image.Descriptor) { p.add(d.Digest, d.Size) }
+
+// counted is a fetcher whose readers tell how far they are.
+func (p *progress) counted(from image.Fetcher, d image.Digest) image.Fetcher {
+	return image.Counting(from, func(n int64) { p.add(d, n) })
+}
