@@ -134,6 +134,21 @@ func (b *Bundle) Fetch(_ context.Context, d image.Descriptor) (io.ReadCloser, er
 	return &blobReader{r, b.slots[i].name}, nil
 }
 
+// Section opens a blob from byte off on, without reading what is before it.
+// The reader proves each frame by the frame's own checksum; only [Bundle.Fetch]
+// proves the digest.
+func (b *Bundle) Section(d image.Descriptor, off int64) (io.ReadCloser, error) {
+	i, ok := b.index[d.Digest]
+	if !ok {
+		return nil, fmt.Errorf("blob %s: %w in the bundle", d.Digest, image.ErrNotFound)
+	}
+	at := b.geometry.entries[i]
+	if off < 0 || off > at.size {
+		return nil, fmt.Errorf("blob %s has %d bytes: there is no byte %d", d.Digest, at.size, off)
+	}
+	return b.section(span{at.off + off, at.size - off}), nil
+}
+
 // blobReader names the entry in errors of verification.
 type blobReader struct {
 	io.ReadCloser

@@ -51,6 +51,18 @@ func IsUnder(place, name string) bool {
 	return strings.HasPrefix(name, strings.TrimSuffix(place, "/")+"/")
 }
 
+// SplitName takes a normalised name apart: docker.io, library/postgres, 15.
+func SplitName(name string) (host, path, tag string, err error) {
+	ref, err := reference.ParseNormalizedNamed(name)
+	if err != nil {
+		return "", "", "", fmt.Errorf("image name %q: %w", name, err)
+	}
+	if tagged, ok := ref.(reference.Tagged); ok {
+		tag = tagged.Tag()
+	}
+	return reference.Domain(ref), reference.Path(ref), tag, nil
+}
+
 // Familiar is the short form that people know: postgres:15-alpine for
 // docker.io/library/postgres:15-alpine. Other text is returned as it is.
 func Familiar(name string) string {

@@ -45,6 +45,22 @@ func (b *bundleFile) Close() error {
 	return err
 }
 
+// another opens the file once more, or answers nil where another file has its
+// name by now.
+func (b *bundleFile) another() *os.File {
+	f, err := os.Open(b.name)
+	if err != nil {
+		return nil
+	}
+	mine, err1 := b.file.Stat()
+	now, err2 := f.Stat()
+	if err1 != nil || err2 != nil || !os.SameFile(mine, now) {
+		f.Close()
+		return nil
+	}
+	return f
+}
+
 // openBundle opens a bundle. Errors about it bear its name.
 func openBundle(name string) (*bundleFile, error) {
 	f, err := os.Open(name)

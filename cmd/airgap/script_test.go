@@ -22,6 +22,9 @@ func TestMain(m *testing.M) {
 //	layout DIR NAME[@PLATFORM,…]…  make an OCI layout of small images
 //	registry [-tls|-login]         serve an empty registry at $REGISTRY
 //	push NAME DIR                  push an image of a layout to a registry
+//	serving ARG…                   run airgap serve at $SERVED
+//	login USER PASSWORD            log in to $SERVED as docker login does
+//	certificate                    write cert.pem and key.pem for 127.0.0.1
 //	sftpserver DIR [-password]     serve DIR over SFTP at $SFTP; see sftp_test.go
 //	otherkey KNOWN_HOSTS           let its hosts be known by another key
 //	plaintar BUNDLE TAR            decompress a bundle
@@ -39,18 +42,21 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup:               setupScript,
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"exits":      scriptExits,
-			"layout":     scriptLayout,
-			"registry":   scriptRegistry,
-			"push":       scriptPush,
-			"corrupt":    scriptCorrupt,
-			"truncate":   scriptTruncate,
-			"dockersave": scriptDockerSave,
-			"empty":      scriptEmpty,
-			"jsonlines":  scriptJSONLines,
-			"plaintar":   scriptPlainTar,
-			"sftpserver": scriptSFTPServer,
-			"otherkey":   scriptOtherKey,
+			"exits":       scriptExits,
+			"layout":      scriptLayout,
+			"registry":    scriptRegistry,
+			"push":        scriptPush,
+			"serving":     scriptServing,
+			"login":       scriptLogin,
+			"certificate": scriptCertificate,
+			"corrupt":     scriptCorrupt,
+			"truncate":    scriptTruncate,
+			"dockersave":  scriptDockerSave,
+			"empty":       scriptEmpty,
+			"jsonlines":   scriptJSONLines,
+			"plaintar":    scriptPlainTar,
+			"sftpserver":  scriptSFTPServer,
+			"otherkey":    scriptOtherKey,
 		},
 	})
 }

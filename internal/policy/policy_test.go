@@ -43,7 +43,7 @@ github.com/cespare/xxhash/v2: bundle
 github.com/containerd/errdefs: bundle/store/docker
 github.com/distribution/reference: bundle/image
 github.com/google/go-containerregistry/pkg/v1: bundle/image
-github.com/google/go-containerregistry/pkg/v1/types: bundle, bundle/image, bundle/image/*, bundle/store, bundle/store/*, verify, verify/load
+github.com/google/go-containerregistry/pkg/v1/types: bundle, bundle/image, bundle/image/*, bundle/serve, bundle/store, bundle/store/*, verify, verify/load
 github.com/google/go-containerregistry/pkg/v1/remote: bundle/store/registry
 github.com/google/go-containerregistry/pkg/v1/remote/transport: bundle/store/registry
 github.com/google/go-containerregistry/pkg/authn: bundle/store/registry
@@ -56,6 +56,7 @@ github.com/pkg/sftp: transfer/sftp
 github.com/schollz/progressbar/v3: cmd/airgap/internal/ui
 github.com/skeema/knownhosts: transfer/sftp
 github.com/spf13: cmd/airgap
+golang.org/x/crypto/bcrypt: bundle/serve
 golang.org/x/crypto/ssh: transfer/sftp, verify/sshsig
 golang.org/x/sync: *
 golang.org/x/sys: *

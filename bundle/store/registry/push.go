@@ -184,7 +184,7 @@ type SparseError struct {
 }
 
 func (e *SparseError) Error() string {
-	return fmt.Sprintf("image %q: the bundle holds only %v of its platforms, and the registry takes no index without all of them: %v", e.Image, e.Have, e.Err)
+	return fmt.Sprintf("the bundle holds only %v of its platforms, and the registry takes no index without all of them: %v", e.Have, e.Err)
 }
 
 func (e *SparseError) Unwrap() error { return e.Err }

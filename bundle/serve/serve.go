@@ -1,0 +1,213 @@
+// Package serve shows images as a read-only registry, straight from where they
+// are packed: nothing is unpacked, blobs are sought out in the file.
+//
+// It speaks the pull part of the OCI distribution specification, with HEAD,
+// ranges, tags, catalog and referrers. A repository goes by its path, such as
+// library/postgres, which is what mirrors of docker.io are asked for; images of
+// docker.io's library also by the short name, and every image by its full one,
+// such as quay.io/team/app. Everything that would write is refused.
+package serve
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"airgap/bundle"
+	"airgap/bundle/image"
+)
+
+// Content gives the bytes of blobs that have been verified.
+type Content interface {
+	image.Fetcher
+	// Section opens a blob from byte off on.
+	Section(d image.Descriptor, off int64) (io.ReadCloser, error)
+	// Extents says where a blob's bytes are in the file; nil if they are not
+	// there as they are.
+	Extents(ctx context.Context, d image.Descriptor) ([]bundle.Extent, error)
+}
+
+// Image is an image that is served.
+type Image struct {
+	Names []string // normalised
+	Graph *image.Graph
+	From  Content
+	// File gives another handle of the file that From reads; nil where it
+	// cannot. With it the system's kernel sends what lies in the file as it is.
+	File func() *os.File
+}
+
+// Registry is an http.Handler.
+type Registry struct {
+	repos   map[string]*repository
+	catalog []string
+	log     func(format string, args ...any)
+}
+
+// repository is what goes by one name, or several.
+type repository struct {
+	tags  map[string]image.Digest
+	blobs map[image.Digest]blob
+}
+
+// blob is a document or a layer, with where it is.
+type blob struct {
+	image.Descriptor
+	manifest bool   // it is asked for as a manifest
+	raw      []byte // of a document; else nil
+	image    *Image // that it is of
+	refers   *referrer
+}
+
+// referrer is a manifest that says of another that it belongs to it.
+type referrer struct {
+	subject image.Digest
+	entry   image.Descriptor
+}
+
+// Conflict is a tag that two images would have.
+type Conflict struct {
+	Name        string // as it is asked for: REPOSITORY:TAG
+	Served, Not image.Digest
+}
+
+// New makes a registry of images. An image that wants a tag that another has is
+// served by its full name and by digest only, and told of as a Conflict. Log
+// hears of every request; it may be nil.
+func New(images []Image, log func(format string, args ...any)) (*Registry, []Conflict, error) {
+	if log == nil {
+		log = func(string, ...any) {}
+	}
+	r := &Registry{repos: map[string]*repository{}, log: log}
+	var conflicts []Conflict
+	listed := map[string]bool{}
+	for _, img := range images {
+		blobs, err := blobsOf(img)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, full := range img.Names {
+			host, path, tag, err := image.SplitName(full)
+			if err != nil {
+				return nil, nil, err
+			}
+			listed[path] = true
+			c := r.add(path, tag, img.Graph.Root.Desc.Digest, blobs)
+			if c != nil {
+				conflicts = append(conflicts, *c)
+			}
+			r.add(host+"/"+path, tag, img.Graph.Root.Desc.Digest, blobs)
+			if short, ok := strings.CutPrefix(path, "library/"); ok && host == "docker.io" {
+				r.add(short, tag, img.Graph.Root.Desc.Digest, blobs)
+			}
+		}
+	}
+	r.catalog = slices.Sorted(maps.Keys(listed))
+	return r, conflicts, nil
+}
+
+// add puts an image into a repository.
+func (r *Registry) add(name, tag string, digest image.Digest, blobs []blob) *Conflict {
+	repo := r.repos[name]
+	if repo == nil {
+		repo = &repository{map[string]image.Digest{}, map[image.Digest]blob{}}
+		r.repos[name] = repo
+	}
+	for _, b := range blobs {
+		if _, ok := repo.blobs[b.Digest]; !ok || b.manifest {
+			repo.blobs[b.Digest] = b
+		}
+	}
+	if held, ok := repo.tags[tag]; ok && held != digest {
+		return &Conflict{name + ":" + tag, held, digest}
+	}
+	repo.tags[tag] = digest
+	return nil
+}
+
+// blobsOf lists everything of an image.
+func blobsOf(img Image) ([]blob, error) {
+	var list []blob
+	for _, d := range img.Graph.Documents() {
+		b := blob{Descriptor: d, raw: img.Graph.Document(d.Digest), image: &img}
+		b.manifest = d.MediaType.IsIndex() || d.MediaType.IsImage()
+		if b.manifest {
+			var err error
+			if b.refers, err = referrerOf(d, b.raw); err != nil {
+				return nil, err
+			}
+		}
+		list = append(list, b)
+	}
+	for _, d := range img.Graph.Layers() {
+		list = append(list, blob{Descriptor: d, image: &img})
+	}
+	return list, nil
+}
+
+// referrerOf reads what a manifest says that it belongs to, if anything.
+func referrerOf(d image.Descriptor, raw []byte) (*referrer, error) {
+	var doc struct {
+		ArtifactType string            `json:"artifactType"`
+		Annotations  map[string]string `json:"annotations"`
+		Config       struct {
+			MediaType string `json:"mediaType"`
+		} `json:"config"`
+		Subject *image.Descriptor `json:"subject"`
+	}
+	if err := json.Unmarshal(raw, &doc); err != nil {
+		return nil, fmt.Errorf("manifest %s: %w", d.Digest, err)
+	}
+	if doc.Subject == nil {
+		return nil, nil
+	}
+	if doc.ArtifactType == "" {
+		doc.ArtifactType = doc.Config.MediaType
+	}
+	return &referrer{doc.Subject.Digest, image.Descriptor{
+		MediaType: d.MediaType, Digest: d.Digest, Size: d.Size, ArtifactType: doc.ArtifactType, Annotations: doc.Annotations,
+	}}, nil
+}
+
+// manifest finds a manifest by tag or digest.
+func (r *repository) manifest(ref string) (blob, bool) {
+	d, ok := r.tags[ref]
+	if !ok {
+		d = parseDigest(ref)
+	}
+	b, ok := r.blobs[d]
+	return b, ok && b.manifest
+}
+
+// referrers lists the manifests that belong to another, as an index.
+func (r *repository) referrers(of image.Digest, artifactType string) any {
+	list := []image.Descriptor{}
+	for _, b := range r.blobs {
+		if b.refers != nil && b.refers.subject == of && (artifactType == "" || b.refers.entry.ArtifactType == artifactType) {
+			list = append(list, b.refers.entry)
+		}
+	}
+	slices.SortFunc(list, func(a, b image.Descriptor) int { return strings.Compare(a.Digest.Hex, b.Digest.Hex) })
+	return struct {
+		SchemaVersion int                `json:"schemaVersion"`
+		MediaType     types.MediaType    `json:"mediaType"`
+		Manifests     []image.Descriptor `json:"manifests"`
+	}{2, types.OCIImageIndex, list}
+}
+
+// parseDigest gives the zero Digest for what is none.
+func parseDigest(s string) image.Digest {
+	algorithm, hex, _ := strings.Cut(s, ":")
+	d := image.Digest{Algorithm: algorithm, Hex: hex}
+	if image.CheckDigest(d) != nil {
+		return image.Digest{}
+	}
+	return d
+}
