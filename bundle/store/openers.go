@@ -18,7 +18,7 @@ type both interface {
 
 // openers open the places; tests bring their own.
 type openers struct {
-	engine   func(ctx context.Context, o Options) (both, error)
+	engine   func(ctx context.Context, host string, o Options) (both, error)
 	registry func(o Options, push bool) (both, error)
 	layout   func(dir string) (image.Source, error)
 	archive  func(path string, t transport) (image.Source, error)
@@ -26,8 +26,8 @@ type openers struct {
 }
 
 var realOpeners = openers{
-	engine: func(ctx context.Context, o Options) (both, error) {
-		e, err := docker.Open(ctx, docker.Options{Jobs: o.Jobs})
+	engine: func(ctx context.Context, host string, o Options) (both, error) {
+		e, err := docker.Open(ctx, docker.Options{Host: host, Jobs: o.Jobs})
 		if err != nil {
 			return nil, err // not a nil engine in an interface
 		}
@@ -57,7 +57,9 @@ var realOpeners = openers{
 func (o openers) source(ctx context.Context, at place, options Options) (image.Source, error) {
 	switch at.transport {
 	case transportEngine:
-		return o.engine(ctx, options)
+		return o.engine(ctx, "", options)
+	case transportPodman:
+		return o.engine(ctx, docker.PodmanHost(), options)
 	case transportRegistry:
 		return o.registry(options, false)
 	case transportLayout:

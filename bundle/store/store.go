@@ -2,6 +2,7 @@
 // that users of skopeo and podman know:
 //
 //	docker-daemon:NAME          the Docker engine
+//	podman:NAME                 podman, on its socket
 //	docker://NAME               a registry
 //	oci:DIR[:NAME]              a folder in the OCI layout; without NAME, all its images
 //	oci-archive:FILE[:NAME]     an OCI layout in a tar
@@ -26,6 +27,7 @@ import (
 	"strings"
 
 	"airgap/bundle/image"
+	"airgap/bundle/store/docker"
 )
 
 // Options say how places are opened.
@@ -89,7 +91,7 @@ func OpenAll(ctx context.Context, specs []string, o Options) (Opened, error) {
 }
 
 // OpenSink opens the place that images go to: "docker" (or the empty string),
-// "docker://HOST[:PORT][/FOLDER]" or "oci:DIR". Images go to a registry under
+// "podman", "docker://HOST[:PORT][/FOLDER]" or "oci:DIR". Images go to a registry under
 // the names that they are given, which are below that one; see Under.
 func OpenSink(ctx context.Context, spec string, o Options) (image.Sink, error) {
 	if o.Note == nil {
@@ -106,9 +108,11 @@ func OpenSink(ctx context.Context, spec string, o Options) (image.Sink, error) {
 	case isDir && dir != "":
 		return realOpeners.create(dir)
 	case spec == "", spec == "docker", spec == string(transportEngine):
-		return realOpeners.engine(ctx, o)
+		return realOpeners.engine(ctx, "", o)
+	case spec == "podman", spec == string(transportPodman):
+		return realOpeners.engine(ctx, docker.PodmanHost(), o)
 	}
-	return nil, &SpecError{spec, "not a place that images go to: docker, docker://HOST[:PORT][/FOLDER] or oci:DIR"}
+	return nil, &SpecError{spec, "not a place that images go to: docker, podman, docker://HOST[:PORT][/FOLDER] or oci:DIR"}
 }
 
 // Under is the registry, or the folder of one, below which images have their
@@ -130,6 +134,7 @@ type transport string
 
 const (
 	transportEngine   transport = "docker-daemon:"
+	transportPodman   transport = "podman:"
 	transportRegistry transport = "docker://"
 	transportLayout   transport = "oci:"
 	transportOCI      transport = "oci-archive:"
@@ -137,7 +142,7 @@ const (
 	transportNone     transport = ""
 )
 
-var transports = []transport{transportEngine, transportRegistry, transportLayout, transportOCI, transportDocker}
+var transports = []transport{transportEngine, transportPodman, transportRegistry, transportLayout, transportOCI, transportDocker}
 
 // place is where images are: a transport and, for files, a path.
 type place struct {
@@ -161,7 +166,7 @@ func parse(spec string) (place, string, error) {
 		if rest == "" {
 			return place{}, "", &SpecError{spec, fmt.Sprintf("nothing follows %q", t)}
 		}
-		if t == transportEngine || t == transportRegistry {
+		if t == transportEngine || t == transportPodman || t == transportRegistry {
 			return place{transport: t}, rest, nil
 		}
 		path, name := splitPath(rest)

@@ -63,7 +63,7 @@ func (w *world) open(t *testing.T, o Options, specs ...string) (Opened, error) {
 	t.Helper()
 	o.Note = func(format string, args ...any) { w.notes = append(w.notes, fmt.Sprintf(format, args...)) }
 	p := &picker{Options: o, at: map[place]image.Source{}, openers: openers{
-		engine:   func(context.Context, Options) (both, error) { return w.engine, w.engineErr },
+		engine:   func(context.Context, string, Options) (both, error) { return w.engine, w.engineErr },
 		registry: func(Options, bool) (both, error) { return w.registry, nil },
 		layout: func(dir string) (image.Source, error) {
 			w.paths = append(w.paths, dir)
@@ -198,7 +198,7 @@ func TestCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	w := newWorld()
-	p := &picker{at: map[place]image.Source{}, openers: openers{engine: func(context.Context, Options) (both, error) { return w.engine, nil }}}
+	p := &picker{at: map[place]image.Source{}, openers: openers{engine: func(context.Context, string, Options) (both, error) { return w.engine, nil }}}
 	if err := p.pickAll(ctx, []string{"local:1"}); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want context.Canceled", err)
 	}

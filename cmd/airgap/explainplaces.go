@@ -69,19 +69,26 @@ func unreachableHint(e *registry.Error) string {
 }
 
 func ofEngine(path string, e *docker.Error) (ui.Status, []string, bool) {
+	isPodman := e.Engine() == "podman"
 	switch e.Kind {
 	case docker.NoSpace:
-		return ui.NoSpace, []string{"make room where the engine keeps its data: docker system df"}, true
+		return ui.NoSpace, []string{"make room where the engine keeps its data: " + e.Engine() + " system df"}, true
 	case docker.Unreachable:
 		hints := []string{"start the engine (systemctl start docker), or point DOCKER_HOST at the one that is meant"}
+		if isPodman {
+			hints = []string{"let podman listen (systemctl start podman.socket, with --user for your own), or point CONTAINER_HOST at it"}
+		}
 		if path != "airgap unpack" {
 			hints = append(hints, "or pack without an engine: docker://NAME takes an image from its registry")
 		}
 		return ui.Engine, hints, true
 	case docker.Permission:
+		if isPodman {
+			return ui.Engine, []string{"run it with sudo, or use your own: CONTAINER_HOST=unix://$XDG_RUNTIME_DIR/podman/podman.sock"}, true
+		}
 		return ui.Engine, []string{"run it with sudo, or as a member of the group docker"}, true
 	case docker.Mismatch:
-		return ui.Engine, []string{"look at the engine's disk and log before trying again: journalctl -u docker"}, true
+		return ui.Engine, []string{"look at the engine's disk and log before trying again: journalctl -u " + e.Engine()}, true
 	}
-	return ui.Engine, []string{"look into the engine's log: journalctl -u docker"}, true
+	return ui.Engine, []string{"look into the engine's log: journalctl -u " + e.Engine()}, true
 }

@@ -18,6 +18,7 @@ import (
 
 // sourcesHelp lists the places that images come from.
 const sourcesHelp = `  docker-daemon:NAME          the Docker engine of DOCKER_HOST or the current context
+  podman:NAME                 podman, on the socket of CONTAINER_HOST or its usual one
   docker://NAME               the registry, with the logins of docker and podman
   oci:DIR[:NAME]              an OCI image layout; without NAME all its images
   oci-archive:FILE[:NAME]     an OCI image layout in a tar
@@ -108,7 +109,7 @@ func checkSpec(spec string) error {
 			return nil
 		}
 	}
-	name := strings.TrimPrefix(spec, "docker-daemon:")
+	name := strings.TrimPrefix(strings.TrimPrefix(spec, "docker-daemon:"), "podman:")
 	if imageID.MatchString(name) {
 		return nil
 	}

@@ -30,8 +30,8 @@ func newUnpack() *cobra.Command {
 		Use:   "unpack [BUNDLE|-]",
 		Short: "verify a bundle and import its images",
 		Long: `Unpack proves a bundle and then imports its images into the Docker engine of
-DOCKER_HOST or of the current context, into a registry, or into an OCI image
-layout. Nothing gets a name before everything is proven and the place holds
+DOCKER_HOST or of the current context, into podman (CONTAINER_HOST, else its
+usual socket), into a registry, or into an OCI image layout. Nothing gets a name before everything is proven and the place holds
 exactly what the bundle says; names are set last. Names move as with docker
 load, each with what it pointed to before. An image that is there already is
 neither read nor written.
@@ -64,7 +64,7 @@ name is renamed by its digest.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&o.to, "to", "docker", "import into `docker|docker://HOST[/FOLDER]|oci:DIR`")
+	flags.StringVar(&o.to, "to", "docker", "import into `docker|podman|docker://HOST[/FOLDER]|oci:DIR`")
 	flags.StringArrayVar(&o.only, "only", nil, "import only images whose name matches `GLOB`; may be repeated")
 	flags.StringArrayVar(&o.rename, "rename", nil, "give images other names: `OLD=NEW`; may be repeated, the first that fits counts")
 	flags.StringVar(&o.platform, "platform", "", "import only the platforms of this `LIST` (default: what the engine runs; for a layout all)")
@@ -81,8 +81,8 @@ func (o *unpackOptions) parse(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return usage(cmd, "--to: %w", err)
 	}
-	if under == "" && o.to != "docker" && (!strings.HasPrefix(o.to, "oci:") || o.to == "oci:") {
-		return usage(cmd, "--to %q is neither docker nor docker://HOST[/FOLDER] nor oci:DIR", o.to)
+	if under == "" && o.to != "docker" && o.to != "podman" && (!strings.HasPrefix(o.to, "oci:") || o.to == "oci:") {
+		return usage(cmd, "--to %q is neither docker, podman, docker://HOST[/FOLDER] nor oci:DIR", o.to)
 	}
 	if o.wanted, err = image.ParsePlatforms(o.platform); err != nil {
 		return usage(cmd, "--platform: %w", err)

@@ -29,7 +29,7 @@ func (e *Engine) has(ctx context.Context, t *txn) (known, whole bool, err error)
 // inspect asks for an image by ID, with its manifests where the engine tells
 // of them.
 func (e *Engine) inspect(ctx context.Context, id image.Digest) (imagetypes.InspectResponse, error) {
-	if e.containerd {
+	if e.store == containerd {
 		if result, err := e.client.ImageInspect(ctx, id.String(), client.ImageInspectWithManifests(true)); err == nil {
 			return result.InspectResponse, nil
 		}

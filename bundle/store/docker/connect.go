@@ -45,6 +45,24 @@ func (e *Engine) connect(host string) error {
 	return err
 }
 
+// PodmanHost is where podman listens, as podman itself finds it: that of
+// $CONTAINER_HOST, else the system's for root, else the user's own.
+func PodmanHost() string { return podmanHost(os.Getenv, os.Getuid()) }
+
+func podmanHost(getenv func(string) string, uid int) string {
+	if host := getenv("CONTAINER_HOST"); host != "" {
+		return host
+	}
+	if uid == 0 {
+		return "unix:///run/podman/podman.sock"
+	}
+	dir := getenv("XDG_RUNTIME_DIR")
+	if dir == "" {
+		dir = fmt.Sprintf("/run/user/%d", uid)
+	}
+	return "unix://" + dir + "/podman/podman.sock"
+}
+
 // endpoint is where an engine listens.
 type endpoint struct {
 	host string

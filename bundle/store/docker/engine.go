@@ -1,5 +1,6 @@
 // Package docker is the Docker engine as a place of images: both of its image
-// stores, in both directions. It is the only door to Docker's client.
+// stores, in both directions, and podman where it speaks Docker's API. It is
+// the only door to Docker's client.
 //
 // As a source it streams: one export per image, side by side, never a whole
 // image in memory. As a sink it believes nothing that an engine says of its own
@@ -18,6 +19,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/moby/moby/api/types/system"
 	"github.com/moby/moby/client"
 
 	"airgap/bundle/image"
@@ -42,15 +44,24 @@ type Engine struct {
 	local  bool // its files are on this machine
 	jobs   int
 
-	platform   image.Platform
-	containerd bool // its image store is containerd's
-	zstd       bool // it reads zstd layers
-	rootDir    string
+	platform image.Platform
+	store    store
+	zstd     bool // it reads zstd layers
+	rootDir  string
 
 	mu       sync.Mutex
 	chains   map[image.Digest]bool     // of layers that it has; nil: not asked yet
 	promised map[image.Digest]*promise // by chain ID, of images that are planned or being brought
 }
+
+// store is which image store an engine has.
+type store int
+
+const (
+	classic    store = iota // Docker's own: an image is its config, compressed layers are not kept
+	containerd              // containerd's: an image is its index or manifest, everything is kept
+	podman                  // that of podman: an image is its config, the manifest is kept beside it
+)
 
 // Open connects to an engine and asks what it is.
 func Open(ctx context.Context, o Options) (*Engine, error) {
@@ -75,11 +86,20 @@ func (e *Engine) ask(ctx context.Context) error {
 	info := result.Info
 	e.platform = platform(info.OSType, info.Architecture)
 	e.rootDir = info.DockerRootDir
-	e.containerd = slices.ContainsFunc(info.DriverStatus, func(s [2]string) bool {
+	version, err := e.client.ServerVersion(ctx, client.ServerVersionOptions{})
+	if err != nil {
+		return e.explain("asking for its version", err)
+	}
+	switch {
+	case slices.ContainsFunc(version.Components, func(c system.ComponentVersion) bool { return c.Name == "Podman Engine" }):
+		e.store = podman
+	case slices.ContainsFunc(info.DriverStatus, func(s [2]string) bool {
 		return s[0] == "driver-type" && strings.HasPrefix(s[1], "io.containerd.snapshotter")
-	})
+	}):
+		e.store = containerd
+	}
 	major, _, _ := strings.Cut(info.ServerVersion, ".")
-	e.zstd = e.containerd || len(major) > 1 && major >= "23"
+	e.zstd = e.store != classic || len(major) > 1 && major >= "23"
 	return nil
 }
 
@@ -108,21 +128,31 @@ func (e *Engine) Close() error { return e.client.Close() }
 func (e *Engine) Platform() image.Platform { return e.platform }
 
 // Parallel is how many images an import should bring side by side: the classic
-// store unpacks layer after layer with one core, containerd's gains nothing.
+// store unpacks layer after layer with one core, the others gain nothing.
 func (e *Engine) Parallel() int {
-	if e.containerd {
-		return 1
+	if e.store == classic {
+		return 2
 	}
-	return 2
+	return 1
 }
 
-// ChecksDiffIDs says that the engine compares diffIDs while it unpacks.
-func (e *Engine) ChecksDiffIDs() bool { return true }
+// ChecksDiffIDs says that the engine compares diffIDs while it unpacks, which
+// podman does not.
+func (e *Engine) ChecksDiffIDs() bool { return e.store != podman }
 
-// dialect is the tar that the engine's store speaks.
-func (e *Engine) dialect() dockertar.Dialect {
-	if e.containerd {
+// exports is the tar that the engine makes of an image. Podman's own, in the
+// form of OCI, would have layers compressed anew.
+func (e *Engine) exports() dockertar.Dialect {
+	if e.store == containerd {
 		return dockertar.OCI
 	}
 	return dockertar.Docker
+}
+
+// imports is the tar that keeps the most of an image in the engine.
+func (e *Engine) imports() dockertar.Dialect {
+	if e.store == classic {
+		return dockertar.Docker
+	}
+	return dockertar.OCI
 }

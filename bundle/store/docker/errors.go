@@ -31,8 +31,18 @@ type Error struct {
 	Err  error
 }
 
-func (e *Error) Error() string { return fmt.Sprintf("docker at %s: %s: %v", e.Host, e.Op, e.Err) }
+func (e *Error) Error() string {
+	return fmt.Sprintf("%s at %s: %s: %v", e.Engine(), e.Host, e.Op, e.Err)
+}
 func (e *Error) Unwrap() error { return e.Err }
+
+// Engine is which engine listens there, as far as its address tells.
+func (e *Error) Engine() string {
+	if strings.Contains(e.Host, "podman") {
+		return "podman"
+	}
+	return "docker"
+}
 
 // explain sorts an error of the client. What is not there stays
 // image.ErrNotFound; errors of ours that come back through the client stay
@@ -43,7 +53,7 @@ func (e *Engine) explain(op string, err error) error {
 	case err == nil, errors.As(err, &known):
 		return err
 	case cerrdefs.IsNotFound(err):
-		return fmt.Errorf("docker at %s: %s: %w", e.host, op, image.ErrNotFound)
+		return fmt.Errorf("%s at %s: %s: %w", (&Error{Host: e.host}).Engine(), e.host, op, image.ErrNotFound)
 	}
 	return &Error{Host: e.host, Op: op, Kind: kindOf(err), Err: err}
 }

@@ -46,6 +46,8 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case path == "/_ping":
 		io.WriteString(w, "OK")
+	case path == "/version":
+		answer(200, map[string]any{"Version": "20.10.24", "Components": []map[string]string{{"Name": "Engine"}}})
 	case path == "/info":
 		info := map[string]any{"OSType": storetest.Host.OS, "Architecture": storetest.Host.Architecture, "ServerVersion": "20.10.24", "DockerRootDir": "/nonexistent"}
 		if f.store != "" {

@@ -30,7 +30,7 @@ func (p layerPlan) leavesOut() bool { return len(p.omit)+len(p.late) > 0 }
 // that are planned after it.
 func (e *Engine) planLayers(ctx context.Context, m image.Manifest) (layerPlan, error) {
 	p := layerPlan{bringing: newBringing(m.DiffIDs)}
-	if e.containerd {
+	if e.store != classic {
 		p.give(m.Layers, func(image.Digest) bool { return true })
 		return p, nil
 	}

@@ -42,11 +42,11 @@ func (e *Engine) find(ctx context.Context, name string, want image.Platforms) (f
 	// Which platforms are there whole is told by containerd's store alone, and
 	// not by its first versions.
 	var options []client.ImageInspectOption
-	if e.containerd {
+	if e.store == containerd {
 		options = append(options, client.ImageInspectWithManifests(true))
 	}
 	result, err := e.client.ImageInspect(ctx, name, options...)
-	if err != nil && e.containerd {
+	if err != nil && e.store == containerd {
 		result, err = e.client.ImageInspect(ctx, name)
 	}
 	if err != nil {
@@ -174,7 +174,7 @@ func (e *Engine) export(ctx context.Context, img found, put image.Put) (*dockert
 	}
 	defer body.Close()
 	reader := &exportReader{r: body}
-	archive, err := dockertar.Read(ctx, reader, e.dialect(), put)
+	archive, err := dockertar.Read(ctx, reader, e.exports(), put)
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			return nil, cause
@@ -193,7 +193,7 @@ func (e *Engine) export(ctx context.Context, img found, put image.Put) (*dockert
 // isExport compares the identity of what came with what was asked for.
 func (e *Engine) isExport(a *dockertar.Archive, img found) bool {
 	d := a.Images[0].Desc
-	if e.containerd {
+	if e.store == containerd {
 		return d.Digest == img.id
 	}
 	g, err := image.Read(context.Background(), a, image.Root{Desc: d}, image.Platforms{All: true}.Select)
@@ -227,7 +227,7 @@ func (s *set) Roots() []image.Root {
 	for i, img := range s.images {
 		if a := s.archives[i]; a != nil {
 			roots = append(roots, image.Root{
-				Name: img.name, Desc: a.Images[0].Desc, Origin: Origin, DigestLost: !s.engine.containerd,
+				Name: img.name, Desc: a.Images[0].Desc, Origin: Origin, DigestLost: s.engine.store != containerd,
 			})
 		}
 	}

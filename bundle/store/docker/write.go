@@ -21,7 +21,7 @@ func (e *Engine) Begin(ctx context.Context, img image.Import) (image.Txn, error)
 	t := &txn{engine: e, img: img, manifest: m}
 	t.state.Platform = m.Platform
 	t.state.ID = m.Config.Digest
-	if e.containerd {
+	if e.store == containerd {
 		t.state.ID = img.Graph.Root.Desc.Digest
 	}
 	known, whole, err := e.has(ctx, t)
@@ -97,13 +97,13 @@ func (t *txn) load(ctx context.Context, from image.Fetcher, layers layerPlan, do
 	defer cancel()
 	settled := &settled{total: t.state.Size, done: done, unpacking: layers.bringing.unpacking}
 	content := dockertar.Content{
-		Dialect: t.engine.dialect(), Graph: t.img.Graph, Manifest: t.manifest,
+		Dialect: t.engine.imports(), Graph: t.img.Graph, Manifest: t.manifest,
 		Omit: layers.omit, Late: layers.late,
 	}
 	if !t.engine.zstd {
 		content.Open = unzstd(from)
 	}
-	if t.engine.containerd {
+	if t.engine.store != classic {
 		from = image.Counting(from, settled.add)
 	}
 	r, w := io.Pipe()
