@@ -187,7 +187,7 @@ func TestBadSpecs(t *testing.T) {
 		}
 	}
 	var specErr *SpecError
-	for _, spec := range []string{"podman", "oci:", "docker://host/prefix"} {
+	for _, spec := range []string{"skopeo", "oci:", "docker://host/prefix"} {
 		if _, err := OpenSink(t.Context(), spec, Options{}); !errors.As(err, &specErr) {
 			t.Errorf("sink %q: error %v, want a SpecError", spec, err)
 		}
