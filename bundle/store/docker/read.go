@@ -115,8 +115,11 @@ func (e *Engine) estimate(ctx context.Context, f found, i imagetypes.InspectResp
 		est.Layers = append(est.Layers, image.EstimatedLayer{DiffID: id, Size: -1})
 	}
 	history, err := e.client.ImageHistory(ctx, i.ID)
+	if err = e.explain("reading the history of image "+i.ID, err); errors.Is(err, image.ErrNotFound) {
+		return est, nil // as on Docker 26 after an export was broken off: only the estimate is poorer
+	}
 	if err != nil {
-		return est, e.explain("reading the history of image "+i.ID, err)
+		return est, err
 	}
 	steps := history.Items
 	slices.Reverse(steps)

@@ -1,0 +1,58 @@
+//go:build linux
+
+package e2e_test
+
+import (
+	"os"
+	"path"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestEverywhere brings one bundle, with a single-platform image, one of
+// several platforms and two that share layers, into every engine that there
+// is: the isolated host's and those that AIRGAP_ENGINES lists.
+func TestEverywhere(t *testing.T) {
+	src := needSources(t)
+	names := []string{"e2e/app:v1", "e2e/app:v2", "e2e/db:15", "e2e/multi:v1"}
+	m := newMachine(t)
+	m.airgap(append([]string{"pack", "--platform", "all"}, src.registry.refs(names...)...)...).ok()
+	for _, host := range append([]string{there(t).host}, strings.Fields(os.Getenv("AIRGAP_ENGINES"))...) {
+		t.Run(path.Base(path.Dir(host))+" "+path.Base(host), func(t *testing.T) {
+			e := engine{host}
+			t.Cleanup(func() {
+				for _, n := range names {
+					e.try("rmi", "-f", "docker.io/"+n)
+				}
+			})
+			m := *m
+			m.t = t
+			here := m.with("DOCKER_HOST=" + host)
+			started := time.Now()
+			here.airgap("unpack", "--rename", src.registry.addr+"/=").ok("imported 4 images")
+			took := time.Since(started)
+			here.airgap("unpack", "--rename", src.registry.addr+"/=").ok("unchanged")
+			kept := 0
+			for _, n := range names {
+				digest := src.registry.digest(t, src.registry.addr+"/"+n)
+				if strings.Contains(e.docker(t, "image", "inspect", "--format", "{{json .RepoDigests}}", "docker.io/"+n), digest) {
+					kept++
+				}
+				if want, ok := made[n]; ok {
+					run := []string{"run", "--rm", "--network", "none", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024", "docker.io/" + n, "cat", "/srv/version"}
+					if got := e.docker(t, run...); got != want {
+						t.Errorf("%s answers %q", n, got)
+					}
+				}
+			}
+			// The classic store keeps no registry's digest; all others do.
+			info := e.docker(t, "info", "--format", "{{.ServerVersion}} {{.Driver}} {{.DriverStatus}}")
+			classic := strings.HasPrefix(e.docker(t, "version", "--format", "{{(index .Server.Components 0).Name}}"), "Engine") && !strings.Contains(info, "io.containerd.snapshotter")
+			if want := len(names); !classic && kept != want {
+				t.Errorf("%d of %d registry digests are kept", kept, want)
+			}
+			t.Logf("%s: %d of %d registry digests kept, %s", info, kept, len(names), took.Round(10*time.Millisecond))
+		})
+	}
+}
