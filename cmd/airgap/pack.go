@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -13,13 +16,15 @@ import (
 	"airgap/bundle"
 	"airgap/bundle/image"
 	"airgap/bundle/store"
+	"airgap/cmd/airgap/internal/list"
 	"airgap/cmd/airgap/internal/ui"
 	"airgap/verify"
 )
 
 // packOptions are pack's flags.
 type packOptions struct {
-	output, list     string
+	output           string
+	lists, profiles  []string
 	level, tempDir   string
 	dryRun, verify   bool
 	noClobber        bool
@@ -44,12 +49,18 @@ A prefix says where from:
 
 ` + sourcesHelp + `
 
+A FILE of images (-f) is a list with one per line, where # starts a comment, a
+compose file, read as docker compose reads it, or Kubernetes manifests, whose
+pods and templates are looked through; which of these it is, its content tells.
+
 From a registry or a layout the digests of the images are kept; from an engine
 with a classic store only the image ID is, since that engine has nothing else.
 Nothing has the bundle's name before it is whole and on the disk.`,
 		Example: `  airgap pack postgres:15-alpine my-app:v1
   airgap pack --platform linux/amd64,linux/arm64 docker://registry.example/app:v1
   airgap pack -f images.txt -o /media/usb/bundle.tar.zst --verify
+  airgap pack -f compose.yaml --profile debug
+  helm template chart | airgap pack -f -
   airgap pack --dry-run my-app:v1
   airgap pack -o - my-app:v1 | ssh server airgap unpack -`,
 		Annotations: statuses(ui.Damaged, ui.Refused, ui.NoSpace, ui.Engine),
@@ -68,7 +79,8 @@ Nothing has the bundle's name before it is whole and on the disk.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVarP(&o.output, "output", "o", defaultBundle, "write the bundle to `FILE`, or with - to standard output")
-	flags.StringVarP(&o.list, "file", "f", "", "take images from `FILE` too, one per line, # starts a comment; - for standard input")
+	flags.StringArrayVarP(&o.lists, "file", "f", nil, "take the images that `FILE` asks for too: a list, a compose file or Kubernetes manifests; - for standard input; may be repeated")
+	flags.StringSliceVar(&o.profiles, "profile", nil, "take the services of these `PROFILES` of a compose file too (default: those of COMPOSE_PROFILES)")
 	flags.StringVar(&o.level, "level", "default", "how hard to compress: `fast|default|better`")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "print what would be packed and write nothing")
 	flags.BoolVar(&o.verify, "verify", false, "read the bundle again afterwards and prove all of it, layers' contents too")
@@ -115,7 +127,7 @@ func (o *packOptions) checkOutput(cmd *cobra.Command, specs []string) error {
 		}
 		return nil
 	}
-	inputs := []string{o.list}
+	inputs := slices.Clone(o.lists)
 	for _, spec := range specs {
 		inputs = append(inputs, archivePaths(spec)...)
 	}
@@ -217,10 +229,10 @@ func proveWritten(ctx context.Context, env *ui.Env, path string) error {
 // specs are the images of the command line and of the list.
 func (o *packOptions) specs(cmd *cobra.Command, args []string) ([]string, error) {
 	specs := args
-	if o.list != "" {
-		listed, err := readList(o.list, ui.From(cmd.Context()))
+	for _, path := range o.lists {
+		listed, err := o.readList(cmd.Context(), ui.From(cmd.Context()), path)
 		if err != nil {
-			return nil, fmt.Errorf("reading the list of images: %w", err)
+			return nil, fmt.Errorf("reading the images that %s asks for: %w", listName(path), err)
 		}
 		specs = append(specs, listed...)
 	}
@@ -232,6 +244,38 @@ func (o *packOptions) specs(cmd *cobra.Command, args []string) ([]string, error)
 		return nil, usage(cmd, "%w", err)
 	}
 	return specs, nil
+}
+
+// readList reads the images that a file asks for.
+func (o *packOptions) readList(ctx context.Context, env *ui.Env, path string) ([]string, error) {
+	in, options := env.In, list.Options{Profiles: o.profiles}
+	if path != stdio {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		in, options.Path = f, path
+	}
+	l, err := list.Read(ctx, in, options)
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range l.Built {
+		env.Warn("service %s names no image, only how to build one: it is not packed; if it is built, pack %s too", b.Service, b.Image)
+	}
+	if l.Kind != "list" {
+		env.Note("%s: %s of a %s file", listName(path), ui.Plural(len(l.Images), "image"), l.Kind)
+	}
+	return l.Images, nil
+}
+
+// listName is what people call the place of a list.
+func listName(path string) string {
+	if path == stdio {
+		return "standard input"
+	}
+	return strconv.Quote(path)
 }
 
 // place is where a bundle is, for people.

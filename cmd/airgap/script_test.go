@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -32,6 +33,7 @@ func TestMain(m *testing.M) {
 //	truncate FILE SIZE             cut; a negative SIZE cuts so much off the end
 //	dockersave LAYOUT FILE         write a file as docker save does
 //	empty DIR                      demand that a folder holds nothing
+//	replace OLD NEW FILE           put NEW for OLD in a file
 //	jsonlines N                    demand that stdout is N lines of JSON
 //
 // There is no engine and no OpenSSH in their world: those are package e2e's.
@@ -53,6 +55,7 @@ func TestScripts(t *testing.T) {
 			"truncate":    scriptTruncate,
 			"dockersave":  scriptDockerSave,
 			"empty":       scriptEmpty,
+			"replace":     scriptReplace,
 			"jsonlines":   scriptJSONLines,
 			"plaintar":    scriptPlainTar,
 			"sftpserver":  scriptSFTPServer,
@@ -137,6 +140,15 @@ func scriptTruncate(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	defer f.Close()
 	ts.Check(f.Truncate(offset(ts, f, args[1])))
+}
+
+// scriptReplace edits a file.
+func scriptReplace(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: replace OLD NEW FILE")
+	}
+	text := strings.ReplaceAll(ts.ReadFile(args[2]), args[0], args[1])
+	ts.Check(os.WriteFile(ts.MkAbs(args[2]), []byte(text), 0o600))
 }
 
 // offset is a place in a file, counted from its end if it is negative.

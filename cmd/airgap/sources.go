@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
-	"io"
 	"os"
 	"regexp"
 	"strings"
@@ -72,28 +70,6 @@ func (o *sourceOptions) store(env *ui.Env, want image.Platforms, jobs int) store
 	to := o.registryOptions.store(env)
 	to.From, to.Want, to.Jobs = o.from, want, jobs
 	return to
-}
-
-// readList reads images from a file, one per line.
-func readList(path string, env *ui.Env) ([]string, error) {
-	var r io.Reader = env.In
-	if path != stdio {
-		f, err := os.Open(path)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		r = f
-	}
-	var specs []string
-	lines := bufio.NewScanner(r)
-	for lines.Scan() {
-		text, _, _ := strings.Cut(lines.Text(), "#")
-		if text = strings.TrimSpace(strings.TrimPrefix(text, "\ufeff")); text != "" {
-			specs = append(specs, text)
-		}
-	}
-	return specs, lines.Err()
 }
 
 // imageID is what engines accept as one.

@@ -40,6 +40,7 @@ verify/sshsig < verify
 const doors = `
 github.com/Microsoft/go-winio: bundle/store/docker, transfer/sftp
 github.com/cespare/xxhash/v2: bundle
+github.com/compose-spec/compose-go/v2: cmd/airgap/internal/list
 github.com/containerd/errdefs: bundle/store/docker
 github.com/distribution/reference: bundle/image
 github.com/google/go-containerregistry/pkg/v1: bundle/image
@@ -54,8 +55,10 @@ github.com/moby/moby: bundle/store/docker
 github.com/opencontainers/image-spec: bundle/image, bundle/store/*
 github.com/pkg/sftp: transfer/sftp
 github.com/schollz/progressbar/v3: cmd/airgap/internal/ui
+github.com/sirupsen/logrus: cmd/airgap/internal/list
 github.com/skeema/knownhosts: transfer/sftp
 github.com/spf13: cmd/airgap
+go.yaml.in/yaml/v4: cmd/airgap/internal/list
 golang.org/x/crypto/bcrypt: bundle/serve
 golang.org/x/crypto/ssh: transfer/sftp, verify/sshsig
 golang.org/x/sync: *
