@@ -5,6 +5,7 @@ import (
 
 	"airgap/bundle/image"
 	"airgap/bundle/store/archive"
+	"airgap/bundle/store/containerd"
 	"airgap/bundle/store/docker"
 	"airgap/bundle/store/layout"
 	"airgap/bundle/store/registry"
@@ -23,6 +24,7 @@ type openers struct {
 	layout   func(dir string) (image.Source, error)
 	archive  func(path string, t transport) (image.Source, error)
 	create   func(dir string) (image.Sink, error)
+	node     func(ctx context.Context, namespace string) (image.Sink, error)
 }
 
 var realOpeners = openers{
@@ -51,6 +53,13 @@ var realOpeners = openers{
 		return archive.Open(path, dialect)
 	},
 	create: func(dir string) (image.Sink, error) { return layout.Create(dir) },
+	node: func(ctx context.Context, namespace string) (image.Sink, error) {
+		c, err := containerd.Open(ctx, containerd.Options{Namespace: namespace})
+		if err != nil {
+			return nil, err
+		}
+		return c, nil
+	},
 }
 
 // source opens a place to read from.

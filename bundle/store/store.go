@@ -27,7 +27,6 @@ import (
 	"strings"
 
 	"airgap/bundle/image"
-	"airgap/bundle/store/docker"
 )
 
 // Options say how places are opened.
@@ -90,29 +89,59 @@ func OpenAll(ctx context.Context, specs []string, o Options) (Opened, error) {
 	return p.opened, nil
 }
 
-// OpenSink opens the place that images go to: "docker" (or the empty string),
-// "podman", "docker://HOST[:PORT][/FOLDER]" or "oci:DIR". Images go to a registry under
-// the names that they are given, which are below that one; see Under.
+// OpenSink opens the place that images go to:
+//
+//	docker (or nothing)                 the Docker engine
+//	podman                              podman, on its socket
+//	containerd[:NAMESPACE]              containerd
+//	docker://HOST[:PORT][/FOLDER]       a registry, under the names that images
+//	                                    are given, which are below it; see Under
+//	oci:DIR                             a folder in the OCI layout
 func OpenSink(ctx context.Context, spec string, o Options) (image.Sink, error) {
 	if o.Note == nil {
 		o.Note = func(string, ...any) {}
 	}
-	under, err := Under(spec)
+	t, arg, err := parseSink(spec)
+	switch {
+	case err != nil:
+		return nil, err
+	case t == transportRegistry:
+		return realOpeners.registry(o, true)
+	case t == transportLayout:
+		return realOpeners.create(arg)
+	case t == transportContainerd:
+		return realOpeners.node(ctx, arg)
+	}
+	source, err := realOpeners.source(ctx, place{transport: t}, o)
 	if err != nil {
 		return nil, err
 	}
-	dir, isDir := strings.CutPrefix(spec, string(transportLayout))
-	switch {
-	case under != "":
-		return realOpeners.registry(o, true)
-	case isDir && dir != "":
-		return realOpeners.create(dir)
-	case spec == "", spec == "docker", spec == string(transportEngine):
-		return realOpeners.engine(ctx, "", o)
-	case spec == "podman", spec == string(transportPodman):
-		return realOpeners.engine(ctx, docker.PodmanHost(), o)
+	return source.(image.Sink), nil // an engine is both
+}
+
+// CheckSink says whether OpenSink understands a spec.
+func CheckSink(spec string) error {
+	_, _, err := parseSink(spec)
+	return err
+}
+
+// parseSink takes the spec of a place that images go to apart.
+func parseSink(spec string) (t transport, arg string, err error) {
+	switch spec {
+	case "", "docker", string(transportEngine):
+		return transportEngine, "", nil
+	case "podman", string(transportPodman):
+		return transportPodman, "", nil
+	case "containerd":
+		return transportContainerd, "", nil
 	}
-	return nil, &SpecError{spec, "not a place that images go to: docker, podman, docker://HOST[:PORT][/FOLDER] or oci:DIR"}
+	for _, t := range []transport{transportRegistry, transportLayout, transportContainerd} {
+		if arg, ok := strings.CutPrefix(spec, string(t)); ok && arg != "" {
+			_, err := Under(spec)
+			return t, arg, err
+		}
+	}
+	return "", "", &SpecError{spec, "not a place that images go to: docker, podman, containerd[:NAMESPACE], docker://HOST[:PORT][/FOLDER] or oci:DIR"}
 }
 
 // Under is the registry, or the folder of one, below which images have their
@@ -140,6 +169,9 @@ const (
 	transportOCI      transport = "oci-archive:"
 	transportDocker   transport = "docker-archive:"
 	transportNone     transport = ""
+
+	// Only to.
+	transportContainerd transport = "containerd:"
 )
 
 var transports = []transport{transportEngine, transportPodman, transportRegistry, transportLayout, transportOCI, transportDocker}

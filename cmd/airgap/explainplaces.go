@@ -8,6 +8,7 @@ import (
 
 	"airgap/bundle/image"
 	"airgap/bundle/store"
+	"airgap/bundle/store/containerd"
 	"airgap/bundle/store/docker"
 	"airgap/bundle/store/registry"
 	"airgap/cmd/airgap/internal/ui"
@@ -19,6 +20,7 @@ func ofPlaces(path string, err error) (ui.Status, []string, bool) {
 	var d *docker.Error
 	var spec *store.SpecError
 	var sparse *registry.SparseError
+	var node *containerd.Error
 	switch {
 	case errors.As(err, &sparse):
 		return ui.Refused, []string{"where the images come from: airgap pack --platform all " + sparse.Image}, true
@@ -30,6 +32,8 @@ func ofPlaces(path string, err error) (ui.Status, []string, bool) {
 		return ui.Failed, append([]string{"check the name and the tag; docker://, docker-daemon: or oci: in front of it says where to look"}, besideEngine(err)...), true
 	case errors.As(err, &d):
 		return ofEngine(path, d)
+	case errors.As(err, &node):
+		return ofContainerd(node)
 	}
 	return 0, nil, false
 }
@@ -66,6 +70,18 @@ func unreachableHint(e *registry.Error) string {
 		return "it speaks HTTP without TLS; if that is meant: --plain-http " + e.Host
 	}
 	return fmt.Sprintf("check the network, HTTPS_PROXY, and whether %s is the right host", e.Host)
+}
+
+func ofContainerd(e *containerd.Error) (ui.Status, []string, bool) {
+	switch e.Kind {
+	case containerd.NoSpace:
+		return ui.NoSpace, []string{"make room where containerd keeps its data: df /var/lib/containerd"}, true
+	case containerd.Unreachable:
+		return ui.Engine, []string{"start it (systemctl start containerd, or k3s), or point CONTAINERD_ADDRESS at its socket"}, true
+	case containerd.Permission:
+		return ui.Engine, []string{"run it with sudo"}, true
+	}
+	return ui.Engine, []string{"look into its log: journalctl -u containerd (or k3s)"}, true
 }
 
 func ofEngine(path string, e *docker.Error) (ui.Status, []string, bool) {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -31,7 +30,9 @@ func newUnpack() *cobra.Command {
 		Short: "verify a bundle and import its images",
 		Long: `Unpack proves a bundle and then imports its images into the Docker engine of
 DOCKER_HOST or of the current context, into podman (CONTAINER_HOST, else its
-usual socket), into a registry, or into an OCI image layout. Nothing gets a name before everything is proven and the place holds
+usual socket), into containerd (CONTAINERD_ADDRESS, else its or k3s's socket;
+namespace k8s.io unless given), into a registry, or into an OCI image layout.
+Nothing gets a name before everything is proven and the place holds
 exactly what the bundle says; names are set last. Names move as with docker
 load, each with what it pointed to before. An image that is there already is
 neither read nor written.
@@ -64,7 +65,7 @@ name is renamed by its digest.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&o.to, "to", "docker", "import into `docker|podman|docker://HOST[/FOLDER]|oci:DIR`")
+	flags.StringVar(&o.to, "to", "docker", "import into `docker|podman|containerd[:NAMESPACE]|docker://HOST[/FOLDER]|oci:DIR`")
 	flags.StringArrayVar(&o.only, "only", nil, "import only images whose name matches `GLOB`; may be repeated")
 	flags.StringArrayVar(&o.rename, "rename", nil, "give images other names: `OLD=NEW`; may be repeated, the first that fits counts")
 	flags.StringVar(&o.platform, "platform", "", "import only the platforms of this `LIST` (default: what the engine runs; for a layout all)")
@@ -77,12 +78,12 @@ name is renamed by its digest.`,
 
 // parse checks the flags.
 func (o *unpackOptions) parse(cmd *cobra.Command) (err error) {
+	if err := store.CheckSink(o.to); err != nil {
+		return usage(cmd, "--to: %w", err)
+	}
 	under, err := store.Under(o.to)
 	if err != nil {
 		return usage(cmd, "--to: %w", err)
-	}
-	if under == "" && o.to != "docker" && o.to != "podman" && (!strings.HasPrefix(o.to, "oci:") || o.to == "oci:") {
-		return usage(cmd, "--to %q is neither docker, podman, docker://HOST[/FOLDER] nor oci:DIR", o.to)
 	}
 	if o.wanted, err = image.ParsePlatforms(o.platform); err != nil {
 		return usage(cmd, "--platform: %w", err)

@@ -13,7 +13,7 @@
 // folder to keep them in.
 //
 // A part that is missing skips its tests and says so. AIRGAP_REQUIRE, a list
-// such as "docker,docker-registry,sshd,zstd,skopeo,podman", makes that a failure.
+// such as "docker,docker-registry,sshd,zstd,skopeo,podman,containerd", makes that a failure.
 // AIRGAP_CORPUS, when set, says that the images postgres:15-alpine and
 // my-app:v1 are in the machine's engine: they are carried too.
 package e2e

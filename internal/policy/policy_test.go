@@ -41,7 +41,9 @@ const doors = `
 github.com/Microsoft/go-winio: bundle/store/docker, transfer/sftp
 github.com/cespare/xxhash/v2: bundle
 github.com/compose-spec/compose-go/v2: cmd/airgap/internal/list
-github.com/containerd/errdefs: bundle/store/docker
+github.com/containerd/containerd/api: bundle/store/containerd
+github.com/containerd/containerd/v2: bundle/store/containerd
+github.com/containerd/errdefs: bundle/store/containerd, bundle/store/docker
 github.com/distribution/reference: bundle/image
 github.com/google/go-containerregistry/pkg/v1: bundle/image
 github.com/google/go-containerregistry/pkg/v1/types: bundle, bundle/image, bundle/image/*, bundle/serve, bundle/store, bundle/store/*, verify, verify/load
@@ -52,6 +54,7 @@ github.com/google/go-containerregistry/pkg/name: bundle/store/registry
 github.com/klauspost/compress: bundle, bundle/image/layer, bundle/delta
 github.com/klauspost/compress/gzip: bundle/image/layer
 github.com/moby/moby: bundle/store/docker
+github.com/opencontainers/go-digest: bundle/store/containerd
 github.com/opencontainers/image-spec: bundle/image, bundle/store/*
 github.com/pkg/sftp: transfer/sftp
 github.com/schollz/progressbar/v3: cmd/airgap/internal/ui
@@ -64,6 +67,8 @@ golang.org/x/crypto/ssh: transfer/sftp, verify/sshsig
 golang.org/x/sync: *
 golang.org/x/sys: *
 golang.org/x/term: cmd/airgap/internal/ui
+google.golang.org/grpc: bundle/store/containerd
+google.golang.org/protobuf: bundle/store/containerd
 `
 
 // outside are packages that the order does not speak of: the command, which

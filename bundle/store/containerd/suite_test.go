@@ -1,0 +1,115 @@
+//go:build linux
+
+package containerd_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+
+	"airgap/bundle/image"
+	"airgap/bundle/store/containerd"
+	"airgap/bundle/store/storetest"
+)
+
+// start runs a containerd with a folder of its own until the test ends.
+func start(t *testing.T) (address string) {
+	t.Helper()
+	program, err := exec.LookPath("containerd")
+	if err == nil && os.Getuid() != 0 {
+		err = errors.New("only root can run it")
+	}
+	storetest.Require(t, "containerd", err == nil, fmt.Sprint(err))
+	dir := t.TempDir()
+	address = filepath.Join(dir, "c.sock")
+	config := filepath.Join(dir, "config.toml")
+	if err := os.WriteFile(config, []byte("version = 2\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program, "--config", config, "--root", filepath.Join(dir, "root"), "--state", filepath.Join(dir, "state"), "--address", address)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { cmd.Wait(); close(ended) }()
+	t.Cleanup(func() { cmd.Process.Signal(os.Interrupt); <-ended })
+	for {
+		if conn, err := net.Dial("unix", address); err == nil {
+			conn.Close()
+			return address
+		}
+		select {
+		case <-ended:
+			t.Fatalf("containerd ended: %s", &out)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// behind is a look at containerd that does not use the code under test.
+func behind(t *testing.T, address string) *client.Client {
+	t.Helper()
+	c, err := client.New(address, client.WithDefaultNamespace("airgap-test"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// TestSinks runs the suite of destinations.
+func TestSinks(t *testing.T) {
+	address := start(t)
+	c := behind(t, address)
+	storetest.Sinks{
+		Salt: "containerd",
+		New: func(t *testing.T) storetest.SinkPlace {
+			sink, err := containerd.Open(t.Context(), containerd.Options{Address: address, Namespace: "airgap-test"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return storetest.SinkPlace{
+				Sink: sink, Platform: sink.Platform(), Named: true,
+				Find: func(t *testing.T, name string) image.Digest {
+					img, err := c.ImageService().Get(context.Background(), name)
+					if errdefs.IsNotFound(err) {
+						return image.Digest{}
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+					return image.Digest{Algorithm: "sha256", Hex: img.Target.Digest.Encoded()}
+				},
+				Check: func(t *testing.T, f storetest.Fixture, g *image.Graph) {
+					for _, d := range append(g.Documents(), g.Layers()...) {
+						info, err := c.ContentStore().Info(t.Context(), digest.Digest(d.Digest.String()))
+						if err != nil || info.Size != d.Size {
+							t.Errorf("content %s: %v, %v", d.Digest, info, err)
+						}
+					}
+				},
+				Left: func(t *testing.T, g *image.Graph) (left []string) {
+					for _, d := range append(g.Documents(), g.Layers()...) {
+						if _, err := c.ContentStore().Info(context.Background(), digest.Digest(d.Digest.String())); err == nil {
+							left = append(left, d.Digest.String())
+						}
+					}
+					return left
+				},
+			}
+		},
+	}.Run(t)
+}
