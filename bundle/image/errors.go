@@ -14,6 +14,9 @@ var ErrNotFound = errors.New("not found")
 // that has no name.
 var ErrUnnamed = errors.New("it has no name, and there is no place for that")
 
+// ErrInUse is wrapped by errors that say that an image is needed yet.
+var ErrInUse = errors.New("in use")
+
 // DigestError says that bytes are not those that their descriptor names.
 type DigestError struct {
 	Want    Descriptor

@@ -120,6 +120,24 @@ type Sink interface {
 	Close() error
 }
 
+// Tidier is a Sink in which names can be moved to images that it has, and
+// images be removed.
+type Tidier interface {
+	Sink
+	// Address says which place of its kind it is.
+	Address() string
+	// Tagged is what a name points to; the zero Digest for nothing.
+	Tagged(ctx context.Context, name string) (Digest, error)
+	// Retag makes a name point to an image that the place has, else to
+	// nothing: with its last name an image goes too.
+	Retag(ctx context.Context, name string, to Digest) error
+	// RemoveUnused removes an image. One that has a name or that a container
+	// uses stays: the error wraps ErrInUse.
+	RemoveUnused(ctx context.Context, id Digest) error
+	// Usage is how many bytes of disk all images take.
+	Usage(ctx context.Context) (int64, error)
+}
+
 // Import is one image on its way into a Sink.
 type Import struct {
 	Graph *Graph

@@ -19,6 +19,7 @@ type unpackOptions struct {
 	to, platform      string
 	only, rename      []string
 	noReplace, dryRun bool
+	pruneReplaced     bool
 	wanted            image.Platforms
 	load              load.Options
 }
@@ -70,6 +71,7 @@ name is renamed by its digest.`,
 	flags.StringArrayVar(&o.rename, "rename", nil, "give images other names: `OLD=NEW`; may be repeated, the first that fits counts")
 	flags.StringVar(&o.platform, "platform", "", "import only the platforms of this `LIST` (default: what the engine runs; for a layout all)")
 	flags.BoolVar(&o.noReplace, "no-replace", false, "refuse to move a name that points to another image")
+	flags.BoolVar(&o.pruneReplaced, "prune-replaced", false, "remove images afterwards whose names were moved and that nothing uses (Docker, podman)")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "print what would change and change nothing")
 	o.flags(flags)
 	environment(flags, "to", "AIRGAP_TO")
@@ -84,6 +86,9 @@ func (o *unpackOptions) parse(cmd *cobra.Command) (err error) {
 	under, err := store.Under(o.to)
 	if err != nil {
 		return usage(cmd, "--to: %w", err)
+	}
+	if o.pruneReplaced && o.to != "docker" && o.to != "podman" {
+		return usage(cmd, "--prune-replaced is for docker and podman")
 	}
 	if o.wanted, err = image.ParsePlatforms(o.platform); err != nil {
 		return usage(cmd, "--platform: %w", err)
@@ -126,11 +131,25 @@ func runUnpack(ctx context.Context, env *ui.Env, o unpackOptions, name string) e
 	if err != nil {
 		return inState(untouched, named(b.name, err))
 	}
-	summary, err := o.carryOut(ctx, env, plan, verified, sideBySide(sink))
+	summary, err := o.carryOut(ctx, env, plan, verified, sink)
 	if err != nil {
 		return err
 	}
-	return env.Report(o.kind(), newUnpackAnswer(o, b, plan, summary))
+	answer := newUnpackAnswer(o, b, plan, summary)
+	if answer.Pruned, err = o.prune(ctx, sink, summary.Tags); err != nil {
+		return inState("all images are there and named", err)
+	}
+	return env.Report(o.kind(), answer)
+}
+
+// prune removes replaced images, if that is wanted.
+func (o unpackOptions) prune(ctx context.Context, sink image.Sink, tags []image.Tag) (*prunedImages, error) {
+	place, ok := sink.(image.Tidier)
+	if !o.pruneReplaced || !ok {
+		return nil, nil
+	}
+	p, err := load.PruneReplaced(ctx, place, tags)
+	return &prunedImages{len(p.Removed), len(p.Kept), p.Freed}, err
 }
 
 // undone is the state of things after an import that failed.
@@ -177,10 +196,13 @@ func (o unpackOptions) kind() string {
 }
 
 // carryOut imports what has been planned, showing how far the place is.
-func (o unpackOptions) carryOut(ctx context.Context, env *ui.Env, plan *load.Plan, v *verify.Verified, parallel int) (load.Summary, error) {
+func (o unpackOptions) carryOut(ctx context.Context, env *ui.Env, plan *load.Plan, v *verify.Verified, sink image.Sink) (load.Summary, error) {
 	progress := env.Progress("importing", plan.Need())
 	defer progress.Stop()
-	summary, err := plan.Run(ctx, v, load.RunOptions{Parallel: parallel, Settled: progress.Add})
+	summary, err := plan.Run(ctx, v, load.RunOptions{
+		Parallel: sideBySide(sink), Settled: progress.Add,
+		Naming: func(tags []image.Tag) error { note(env, o.to, sink, tags); return nil },
+	})
 	var half *load.CommitError
 	switch {
 	case errors.As(err, &half):

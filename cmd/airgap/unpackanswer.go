@@ -15,7 +15,15 @@ type unpackAnswer struct {
 	Images  []unpackedImage `json:"images"`
 	Durable bool            `json:"durable"` // flushed to the place's disk
 	Why     string          `json:"notDurableBecause,omitempty"`
+	Pruned  *prunedImages   `json:"pruned,omitempty"`
 	dryRun  bool
+}
+
+// prunedImages are those whose names were moved.
+type prunedImages struct {
+	Removed int   `json:"removed"`
+	Kept    int   `json:"kept"`  // because they are used
+	Freed   int64 `json:"freed"` // bytes of disk
 }
 
 // unpackedImage is one image in the place.
@@ -76,12 +84,21 @@ func (a unpackAnswer) Text(p *ui.Printer) {
 		}
 	}
 	p.Table([]string{"IMAGE", "PLATFORM", "ID", "RESULT"}, rows)
+	moved := 0
 	for _, img := range a.Images {
 		for _, t := range img.Tags {
 			if t.Moved {
+				moved++
 				p.Line("%s: the name pointed to %s before", t.Name, t.Old)
 			}
 		}
+	}
+	switch tidy := a.To == "docker" || a.To == "podman"; {
+	case a.Pruned != nil:
+		p.Line("replaced images: %s removed, %s kept because they are used, %s freed",
+			ui.Count(a.Pruned.Removed), ui.Count(a.Pruned.Kept), ui.Size(a.Pruned.Freed))
+	case moved > 0 && !a.dryRun && tidy:
+		p.Line("what was replaced is still there: airgap rollback names it again, %s image prune removes it", a.To)
 	}
 	switch {
 	case a.dryRun:

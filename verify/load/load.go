@@ -267,6 +267,9 @@ type RunOptions struct {
 	// has dealt with them; each adds up to Plan.Need. Both may be called from
 	// several goroutines.
 	Fed, Settled func(n int64)
+	// Naming is told of all names just before the first is set; its error is
+	// that of the import. May be nil.
+	Naming func(tags []image.Tag) error
 }
 
 // Summary is what an import has done.
@@ -284,6 +287,9 @@ func (p *Plan) Run(ctx context.Context, v *verify.Verified, o RunOptions) (Summa
 	if _, _, err := p.sink.Flush(ctx); err != nil {
 		return Summary{}, errors.Join(err, p.abort(context.WithoutCancel(ctx)))
 	}
+	if err := p.announce(o.Naming); err != nil {
+		return Summary{}, errors.Join(err, p.abort(context.WithoutCancel(ctx)))
+	}
 	var s Summary
 	for _, item := range p.Items {
 		// Names are moved to the end once the first has been: an interruption
@@ -297,6 +303,17 @@ func (p *Plan) Run(ctx context.Context, v *verify.Verified, o RunOptions) (Summa
 	var err error
 	s.Durable, s.Why, err = p.sink.Flush(context.WithoutCancel(ctx))
 	return s, err
+}
+
+func (p *Plan) announce(naming func([]image.Tag) error) error {
+	if naming == nil {
+		return nil
+	}
+	var tags []image.Tag
+	for _, item := range p.Items {
+		tags = append(tags, item.State.Tags...)
+	}
+	return naming(tags)
 }
 
 func (p *Plan) write(ctx context.Context, v *verify.Verified, o RunOptions) error {

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 
 	"airgap/bundle/image"
@@ -309,4 +310,63 @@ func sharedLayers(t *testing.T, e engine) {
 		t.Errorf("%d of %d layers needed", got, len(layers))
 	}
 	bring(t, e.Engine, f, f.Names[1])
+}
+
+// TestTidy moves names, and removes images that nothing uses.
+func TestTidy(t *testing.T) { engines(t, tidy) }
+
+func tidy(t *testing.T, e engine) {
+	f1, f2 := storetest.NewFixture(t, "single manifest", salt()), storetest.NewFixture(t, "raw layers", salt())
+	name, other := f1.Names[0], f2.Names[0]
+	bring(t, e.Engine, f1, name)
+	bring(t, e.Engine, f2, other)
+	forget(t, e.behind, name, other)
+	first, second := find(t, e.behind, name), find(t, e.behind, other)
+	var place image.Tidier = e.Engine
+	tagged := func(name string, want image.Digest) {
+		t.Helper()
+		if got, err := place.Tagged(t.Context(), name); err != nil || got != want {
+			t.Errorf("%s is %s, expected %s: %v", name, got, want, err)
+		}
+	}
+	tagged(name, first)
+	tagged(name+"-none", image.Digest{})
+	if err := place.RemoveUnused(t.Context(), first); !errors.Is(err, image.ErrInUse) {
+		t.Errorf("removing an image that has a name: %v", err)
+	}
+	if err := place.Retag(t.Context(), name, second); err != nil {
+		t.Fatal(err)
+	}
+	tagged(name, second)
+	if err := place.Retag(t.Context(), name, image.SHA256([]byte("none"))); !errors.Is(err, image.ErrNotFound) {
+		t.Errorf("naming an image that is not there: %v", err)
+	}
+	created, err := e.behind.ContainerCreate(t.Context(), client.ContainerCreateOptions{
+		Config: &container.Config{Image: first.String(), Cmd: []string{"/none"}}, HostConfig: &container.HostConfig{NetworkMode: "none"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := place.RemoveUnused(t.Context(), first); !errors.Is(err, image.ErrInUse) {
+		t.Errorf("removing an image that a container uses: %v", err)
+	}
+	if _, err := e.behind.ContainerRemove(t.Context(), created.ID, client.ContainerRemoveOptions{Force: true}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // it may be gone already
+		if err := place.RemoveUnused(t.Context(), first); err != nil {
+			t.Errorf("removing an image that nothing uses: %v", err)
+		}
+	}
+	if _, err := e.behind.ImageInspect(t.Context(), first.String()); err == nil {
+		t.Error("it is still there")
+	}
+	if err := place.Retag(t.Context(), name, image.Digest{}); err != nil {
+		t.Error(err)
+	}
+	tagged(name, image.Digest{})
+	tagged(other, second)
+	if n, err := place.Usage(t.Context()); err != nil || n < 0 {
+		t.Errorf("usage %d, %v", n, err)
+	}
 }

@@ -1,0 +1,69 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/moby/moby/client"
+
+	"airgap/bundle/image"
+)
+
+// Address implements image.Tidier.
+func (e *Engine) Address() string { return e.host }
+
+// Tagged implements image.Tidier.
+func (e *Engine) Tagged(ctx context.Context, name string) (image.Digest, error) {
+	result, err := e.client.ImageInspect(ctx, name)
+	err = e.explain(fmt.Sprintf("looking up image %q", image.Familiar(name)), err)
+	if errors.Is(err, image.ErrNotFound) {
+		return image.Digest{}, nil
+	}
+	if err != nil {
+		return image.Digest{}, err
+	}
+	return parseID(result.ID)
+}
+
+// Retag implements image.Tidier.
+func (e *Engine) Retag(ctx context.Context, name string, to image.Digest) error {
+	var err error
+	if to == (image.Digest{}) {
+		_, err = e.client.ImageRemove(ctx, name, client.ImageRemoveOptions{PruneChildren: true})
+	} else {
+		_, err = e.client.ImageTag(ctx, client.ImageTagOptions{Source: to.String(), Target: name})
+	}
+	return e.explainUse(fmt.Sprintf("tagging %q", image.Familiar(name)), err)
+}
+
+// RemoveUnused implements image.Tidier. The engine itself refuses to remove
+// what is used, unless it is forced to.
+func (e *Engine) RemoveUnused(ctx context.Context, id image.Digest) error {
+	held, err := e.inspect(ctx, id)
+	if errors.Is(err, image.ErrNotFound) {
+		return nil // some engines drop it as soon as it has no name
+	}
+	if err != nil {
+		return err
+	}
+	if len(held.RepoTags) > 0 {
+		return fmt.Errorf("image %s is %s too: %w", id, held.RepoTags[0], image.ErrInUse)
+	}
+	_, err = e.client.ImageRemove(ctx, id.String(), client.ImageRemoveOptions{PruneChildren: true})
+	return e.explainUse("removing image "+id.String(), err)
+}
+
+func (e *Engine) explainUse(op string, err error) error {
+	if cerrdefs.IsConflict(err) {
+		return fmt.Errorf("%s: %w: %w", op, image.ErrInUse, err)
+	}
+	return e.explain(op, err)
+}
+
+// Usage implements image.Tidier.
+func (e *Engine) Usage(ctx context.Context) (int64, error) {
+	result, err := e.client.DiskUsage(ctx, client.DiskUsageOptions{Images: true})
+	return result.Images.TotalSize, e.explain("asking for its disk usage", err)
+}
