@@ -58,10 +58,11 @@ func runRollback(ctx context.Context, env *ui.Env, dryRun bool) error {
 	defer sink.Close()
 	place, ok := sink.(image.Tidier)
 	if !ok || place.Address() != journal.Address {
-		return inState(untouched, &ui.Error{
-			Err: fmt.Errorf("the last unpack went to %s, which is not what answers now", journal.Address), Code: ui.Refused,
+		return &ui.Error{
+			Err:  fmt.Errorf("the last unpack went to %s, which is not what answers now", journal.Address),
+			Code: ui.Refused, State: untouched,
 			Hints: []string{"set DOCKER_HOST, or CONTAINER_HOST for podman, as it was then"},
-		})
+		}
 	}
 	plan, err := journal.PlanUndo(ctx, place)
 	if err != nil {
@@ -80,7 +81,7 @@ func runRollback(ctx context.Context, env *ui.Env, dryRun bool) error {
 		return err
 	}
 	if left := a.left(); left > 0 && !dryRun {
-		return &ui.Error{Err: fmt.Errorf("%s left as they are", ui.Plural(left, "name")), Code: ui.Failed, Hints: []string{"look at them with docker images, and name them by hand: docker tag ID NAME"}}
+		return &ui.Error{Err: fmt.Errorf("names left as they are: %d", left), Code: ui.Failed, Hints: []string{"look at them with docker images, and name them by hand: docker tag ID NAME"}}
 	}
 	return nil
 }

@@ -49,7 +49,7 @@ func TestReplaced(t *testing.T) {
 			t.Errorf("%s is still there", name)
 		}
 	}
-	m.airgap("rollback").fails(exitFailed, "what it pointed to is gone", "1 name left as they are")
+	m.airgap("rollback").fails(exitFailed, "what it pointed to is gone", "names left as they are: 1")
 	if _, err := os.Stat(filepath.Join(state, "airgap", "last-unpack.json")); err == nil {
 		t.Error("the journal of an undone import is still there")
 	}
