@@ -51,7 +51,7 @@ type Engine struct {
 
 	mu       sync.Mutex
 	chains   map[image.Digest]bool     // of layers that it has; nil: not asked yet
-	promised map[image.Digest]*promise // by chain ID, of images that are planned or being brought
+	promised map[image.Digest]*promise // by chain ID, or blob; of images that are planned or being brought
 }
 
 // store is which image store an engine has.
@@ -127,10 +127,11 @@ func (e *Engine) Close() error { return e.client.Close() }
 // Platform is what the engine runs.
 func (e *Engine) Platform() image.Platform { return e.platform }
 
-// Parallel is how many images an import should bring side by side: the classic
-// store unpacks layer after layer with one core, the others gain nothing.
+// Parallel is how many images an import should bring side by side: Docker's
+// stores take in one while they unpack another, layer after layer with one
+// core; podman gains nothing.
 func (e *Engine) Parallel() int {
-	if e.store == classic {
+	if e.store != podman {
 		return 2
 	}
 	return 1

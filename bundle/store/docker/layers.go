@@ -15,7 +15,7 @@ import (
 
 // layerPlan says how the engine comes by each layer of an image. The classic
 // store looks a layer up by its chain ID before it opens the file; containerd's
-// wants all blobs, or it makes images that cannot be exported.
+// has to have all blobs, or it makes images that cannot be exported.
 type layerPlan struct {
 	need     []image.Descriptor // given by this image
 	omit     map[image.Digest]bool
@@ -30,11 +30,11 @@ func (p layerPlan) leavesOut() bool { return len(p.omit)+len(p.late) > 0 }
 // that are planned after it.
 func (e *Engine) planLayers(ctx context.Context, m image.Manifest) (layerPlan, error) {
 	p := layerPlan{bringing: newBringing(m.DiffIDs)}
-	if e.store != classic {
+	if e.store == podman { // which wants all layers with each image
 		p.give(m.Layers, func(image.Digest) bool { return true })
 		return p, nil
 	}
-	held, err := e.layerChains(ctx)
+	held, keys, err := e.layerKeys(ctx, m)
 	if err != nil {
 		return layerPlan{}, err
 	}
@@ -42,20 +42,37 @@ func (e *Engine) planLayers(ctx context.Context, m image.Manifest) (layerPlan, e
 	defer e.mu.Unlock()
 	p.omit, p.late = map[image.Digest]bool{}, map[image.Digest]func(context.Context) bool{}
 	need := map[image.Digest]bool{}
-	for i, chain := range chainIDs(m.DiffIDs) {
+	for i, key := range keys {
 		l := m.Layers[i].Digest
-		switch before := e.promised[chain]; {
-		case held[chain]:
+		switch before := e.promised[key]; {
+		case held[key]:
 			p.omit[l] = true
+		case before != nil && before.bringing == p.bringing:
+			// The same layer twice.
 		case before != nil && before.bringing.pending():
 			p.late[l] = before.wait
 		default:
 			need[l] = true
-			e.promised[chain] = &promise{p.bringing, i}
+			e.promised[key] = &promise{p.bringing, i}
 		}
 	}
 	p.give(m.Layers, func(d image.Digest) bool { return need[d] })
 	return p, nil
+}
+
+// layerKeys are by what the engine's store finds the layers of an image, and
+// which of these it has.
+func (e *Engine) layerKeys(ctx context.Context, m image.Manifest) (held map[image.Digest]bool, keys []image.Digest, err error) {
+	if e.store == classic {
+		held, err = e.layerChains(ctx)
+		return held, chainIDs(m.DiffIDs), err
+	}
+	// Containerd's store does not tell which blobs it has; what another image
+	// brings just before this one, it has.
+	for _, l := range m.Layers {
+		keys = append(keys, l.Digest)
+	}
+	return nil, keys, nil
 }
 
 // give chooses the layers that the image itself brings.
