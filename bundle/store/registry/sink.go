@@ -212,6 +212,9 @@ func (t *txn) writeManifests(ctx context.Context, g *target, settled *progress) 
 		if d.MediaType.IsIndex() && len(t.img.Graph.Left) > 0 && (errors.Is(err, image.ErrNotFound) || errors.As(err, &known) && known.Kind == Failed) {
 			return &SparseError{t.img.Graph.Root.Label(), t.img.Graph.Platforms(), err}
 		}
+		if errors.As(err, &known) && known.Kind == Failed && t.hasAddresses(d) {
+			known.Err = fmt.Errorf("%w; perhaps it does not allow layers with addresses of their vendor (docker-registry: validation.manifests.urls.allow)", known.Err)
+		}
 		if err != nil {
 			return err
 		}
@@ -219,6 +222,17 @@ func (t *txn) writeManifests(ctx context.Context, g *target, settled *progress) 
 		settled.finish(d)
 	}
 	return nil
+}
+
+// hasAddresses says whether a manifest has layers that their vendor offers too,
+// as images for Windows have.
+func (t *txn) hasAddresses(d image.Descriptor) bool {
+	for _, m := range t.img.Graph.Manifests {
+		if m.Desc.Digest == d.Digest {
+			return slices.ContainsFunc(m.Layers, func(l image.Descriptor) bool { return len(l.URLs) > 0 })
+		}
+	}
+	return false
 }
 
 // Commit implements image.Txn.

@@ -214,6 +214,26 @@ func TestSparseIndex(t *testing.T) {
 	}
 }
 
+// TestAddresses: a registry may refuse layers that their vendor offers too;
+// docker-registry's own words for it help nobody.
+func TestAddresses(t *testing.T) {
+	f := storetest.NewFixture(t, "Windows beside Linux", "addresses")
+	m, host := start(t, storetest.Fixture{})
+	m.hook(func(w http.ResponseWriter, req *http.Request) bool {
+		body, _ := io.ReadAll(req.Body)
+		req.Body = io.NopCloser(bytes.NewReader(body))
+		if !bytes.Contains(body, []byte("vendor.example")) {
+			return false
+		}
+		w.WriteHeader(http.StatusBadRequest)
+		return true
+	})
+	err := pushing(t, host, f, f.Graph(t, f.Names[0])).Write(t.Context(), f.Images, func(int64) {})
+	if err == nil || !strings.Contains(err.Error(), "validation.manifests.urls.allow") {
+		t.Errorf("error %v", err)
+	}
+}
+
 // TestPushFaults: what passes is tried again, what does not is an error.
 func TestPushFaults(t *testing.T) {
 	isUpload := func(req *http.Request) bool {

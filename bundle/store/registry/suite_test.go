@@ -239,7 +239,7 @@ func serve(t *testing.T, program, dir string, more ...string) (host string) {
 		host = l.Addr().String()
 		l.Close()
 		config := filepath.Join(dir, "config.yml")
-		text := fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %q}, delete: {enabled: true}}\nhttp: {addr: %q}\n", dir, host)
+		text := fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %q}, delete: {enabled: true}}\nvalidation: {manifests: {urls: {allow: [vendor.example]}}}\nhttp: {addr: %q}\n", dir, host)
 		if err := os.WriteFile(config, []byte(text+strings.Join(more, "\n")), 0o600); err != nil {
 			t.Fatal(err)
 		}

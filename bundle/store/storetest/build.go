@@ -142,12 +142,16 @@ func (m *Memory) Manifest(c Config, layers ...Layer) image.Descriptor {
 		ids, descs = append(ids, l.DiffID), append(descs, dialect(l.Desc, c.Docker))
 		history = append(history, image.History{Created: epoch, CreatedBy: "COPY " + l.DiffID.Hex[:8] + " /"})
 	}
-	config := m.PutJSON(types.OCIConfigJSON, map[string]any{
+	says := map[string]any{
 		"created": epoch, "os": c.Platform.OS, "architecture": c.Platform.Architecture, "variant": c.Platform.Variant,
 		"config":  map[string]any{"Cmd": []string{"/srv/start"}, "Labels": map[string]string{"note": c.Note}},
 		"rootfs":  map[string]any{"type": "layers", "diff_ids": ids},
 		"history": history,
-	})
+	}
+	if c.Platform.OSVersion != "" {
+		says["os.version"] = c.Platform.OSVersion
+	}
+	config := m.PutJSON(types.OCIConfigJSON, says)
 	mediaType := types.OCIManifestSchema1
 	if c.Docker {
 		mediaType = types.DockerManifestSchema2

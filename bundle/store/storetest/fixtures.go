@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
 	"airgap/bundle/image"
 )
 
@@ -22,6 +24,8 @@ type Fixture struct {
 var (
 	Host  = image.HostPlatform()
 	Other = image.Platform{OS: "linux", Architecture: other()}
+
+	Windows = image.Platform{OS: "windows", Architecture: "amd64", OSVersion: "10.0.20348.2322"}
 )
 
 func other() string {
@@ -114,6 +118,13 @@ var kinds = []kind{
 		host := b.image("", b.layer(Gzip, "host"))
 		other := b.Manifest(Config{Platform: Other, Note: b.salt}, b.layer(Gzip, "other"))
 		b.name("index", b.Index(host, other, b.Attestation(host), b.Attestation(other)))
+	}},
+	{"Windows beside Linux", func(b *builder) {
+		// What its vendor also has to offer is carried where the place has it.
+		base := b.layer(Gzip, "windows")
+		base.Desc.MediaType, base.Desc.URLs = types.DockerForeignLayer, []string{"https://vendor.example/base"}
+		windows := b.Manifest(Config{Platform: Windows, Note: b.salt, Docker: true}, base, b.layer(Gzip, "windows app"))
+		b.name("windows", b.Index(b.image("", b.layer(Gzip, "linux")), windows))
 	}},
 	{"shared layers", func(b *builder) {
 		base := b.layer(Gzip, "base")
