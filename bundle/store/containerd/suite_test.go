@@ -3,7 +3,6 @@
 package containerd_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/errdefs"
@@ -37,26 +35,19 @@ func start(t *testing.T) (address string) {
 	if err := os.WriteFile(config, []byte("version = 2\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(program, "--config", config, "--root", filepath.Join(dir, "root"), "--state", filepath.Join(dir, "state"), "--address", address)
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() { cmd.Wait(); close(ended) }()
-	t.Cleanup(func() { cmd.Process.Signal(os.Interrupt); <-ended })
-	for {
-		if conn, err := net.Dial("unix", address); err == nil {
+	answers := func() bool {
+		conn, err := net.Dial("unix", address)
+		if err == nil {
 			conn.Close()
-			return address
 		}
-		select {
-		case <-ended:
-			t.Fatalf("containerd ended: %s", &out)
-		case <-time.After(20 * time.Millisecond):
-		}
+		return err == nil
 	}
+	out, up := storetest.Serve(t, answers, program,
+		"--config", config, "--root", filepath.Join(dir, "root"), "--state", filepath.Join(dir, "state"), "--address", address)
+	if !up {
+		t.Fatalf("containerd ended: %s", out)
+	}
+	return address
 }
 
 // behind is a look at containerd that does not use the code under test.

@@ -107,32 +107,28 @@ func startPodman(t *testing.T) (host string) {
 		t.Fatal(err)
 	}
 	socket := filepath.Join(dir, "podman.sock")
-	cmd := exec.Command(program, "--root", filepath.Join(dir, "root"), "--runroot", filepath.Join(dir, "run"), "system", "service", "--time=0", "unix://"+socket)
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() { cmd.Wait(); close(ended) }()
 	t.Cleanup(func() {
-		cmd.Process.Kill()
-		<-ended
 		unmount(t, filepath.Join(dir, "root", "overlay"))
 		if err := os.RemoveAll(dir); err != nil {
 			t.Error(err)
 		}
 	})
-	for {
-		if conn, err := net.Dial("unix", socket); err == nil {
+	out, up := storetest.Serve(t, listens(socket), program,
+		"--root", filepath.Join(dir, "root"), "--runroot", filepath.Join(dir, "run"), "system", "service", "--time=0", "unix://"+socket)
+	if !up {
+		t.Fatalf("podman ended: %s", out)
+	}
+	return "unix://" + socket
+}
+
+// listens says whether somebody does at a socket.
+func listens(socket string) func() bool {
+	return func() bool {
+		conn, err := net.Dial("unix", socket)
+		if err == nil {
 			conn.Close()
-			return "unix://" + socket
 		}
-		select {
-		case <-ended:
-			t.Fatalf("podman ended: %s", &out)
-		case <-time.After(20 * time.Millisecond):
-		}
+		return err == nil
 	}
 }
 

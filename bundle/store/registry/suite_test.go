@@ -244,38 +244,17 @@ func serve(t *testing.T, program, dir string, more ...string) (host string) {
 			t.Fatal(err)
 		}
 		var up bool
-		if out, up = run(t, host, program, "serve", config); up {
+		answers := func() bool {
+			resp, err := http.Get("http://" + host + "/v2/")
+			if err == nil {
+				resp.Body.Close()
+			}
+			return err == nil
+		}
+		if out, up = storetest.Serve(t, answers, program, "serve", config); up {
 			return host
 		}
 	}
 	t.Fatalf("%s ended: %s", program, out)
 	return ""
-}
-
-// run starts a server, which ends with the test, and waits until it answers or
-// has ended.
-func run(t *testing.T, host, program string, args ...string) (output string, up bool) {
-	t.Helper()
-	cmd := exec.Command(program, args...)
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() { cmd.Wait(); close(ended) }()
-	t.Cleanup(func() { cmd.Process.Kill(); <-ended })
-	for {
-		select {
-		case <-ended:
-			return out.String(), false
-		case <-t.Context().Done():
-			t.Fatal("it did not start")
-		case <-time.After(10 * time.Millisecond):
-		}
-		if resp, err := http.Get("http://" + host + "/v2/"); err == nil {
-			resp.Body.Close()
-			return "", true
-		}
-	}
 }
