@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -21,6 +22,7 @@ import (
 
 	"airgap/bundle"
 	"airgap/bundle/image"
+	"airgap/bundle/store/storetest"
 	"airgap/verify"
 )
 
@@ -397,5 +399,52 @@ func TestLevels(t *testing.T) {
 	}
 	if _, report, err := verify.Check(t.Context(), docs, verify.Policy{Level: verify.Digests}); err != nil || report.DiffIDs {
 		t.Errorf("%+v %v", report, err)
+	}
+}
+
+// TestReferrers carries what belongs to an image, and to that in turn, once;
+// what is not complete is left out by name.
+func TestReferrers(t *testing.T) {
+	s := storetest.NewSigned("bundle")
+	open := func(names ...string) image.Set {
+		set, err := s.Images.Open(t.Context(), names, all)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return set
+	}
+	plan, err := bundle.NewPlan(t.Context(), []image.Set{open(s.Names[0], s.Names[1], s.Names[0])}, all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(plan.Images) != 4 || len(plan.Images[0].Of) != 0 {
+		t.Fatalf("the plan holds %+v", plan.Images)
+	}
+	for _, img := range plan.Images[1:] {
+		if !slices.Equal(img.Of, []string{image.Familiar(s.Names[0])}) || img.Type == "" {
+			t.Errorf("%s %s belongs to %q", img.Type, img.Digest, img.Of)
+		}
+	}
+	file := packed(t, open(s.Names[0]), all, bundle.WriteOptions{})
+	if err := checked(t.Context(), file); err != nil {
+		t.Error(err)
+	}
+	if tar := unpacked(t, file); !bytes.Contains(tar, []byte(`"RepoTags":["airgap-test/signed:bundle"]`)) || bytes.Contains(tar, []byte(`.sig"]`)) {
+		t.Error("manifest.json is not that of the image alone")
+	}
+
+	// For one platform, the other's are not asked for.
+	narrow := image.Platforms{List: []image.Platform{storetest.Other}}
+	if plan, err = bundle.NewPlan(t.Context(), []image.Set{open(s.Names[0])}, narrow); err != nil || len(plan.Images) != 2 {
+		t.Errorf("%d images, error %v", len(plan.Images), err)
+	}
+
+	g := s.Graphs(t)[2]
+	s.Images.Lose(g.Layers()[1].Digest) // the first is a config that others have too
+	if plan, err = bundle.NewPlan(t.Context(), []image.Set{open(s.Names[0])}, all); err != nil {
+		t.Fatal(err)
+	}
+	if left := plan.Images[0].Left; len(plan.Images) != 2 || len(left) != 1 || left[0].Desc.Digest != s.SBOM.Desc.Digest {
+		t.Errorf("%d images, left out: %+v", len(plan.Images), left)
 	}
 }

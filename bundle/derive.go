@@ -149,10 +149,14 @@ func ociIndex(graphs []*image.Graph) ([]byte, error) {
 }
 
 // dockerPlatform is the platform that manifest.json speaks of: one that every
-// image has, linux/amd64 before the first by name.
+// image has, linux/amd64 before the first by name. Artifacts do not count.
 func dockerPlatform(graphs []*image.Graph) (string, bool) {
-	count := map[string]int{}
+	count, images := map[string]int{}, 0
 	for _, g := range graphs {
+		if g.IsArtifact() {
+			continue
+		}
+		images++
 		var names []string
 		for _, p := range g.Platforms() {
 			names = append(names, p.String())
@@ -164,7 +168,7 @@ func dockerPlatform(graphs []*image.Graph) (string, bool) {
 	}
 	var common []string
 	for name, n := range count {
-		if n == len(graphs) {
+		if n == images {
 			common = append(common, name)
 		}
 	}
@@ -188,6 +192,9 @@ func dockerManifest(graphs []*image.Graph, platform string) ([]byte, error) {
 	}
 	var list []*item
 	for _, g := range graphs {
+		if g.IsArtifact() {
+			continue
+		}
 		i := slices.IndexFunc(g.Manifests, func(m image.Manifest) bool { return m.Image && m.Platform.String() == platform })
 		if i < 0 {
 			return nil, fmt.Errorf("image %q has no %s", g.Root.Label(), platform)

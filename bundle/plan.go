@@ -40,6 +40,8 @@ type PlannedImage struct {
 	Platforms  []string
 	Size       int64 // bytes of its blobs
 	Left       []image.Left
+	Type       string   // of an artifact
+	Of         []string // the images that it is a referrer of, in their familiar names
 }
 
 // source is where a blob comes from, and for whom.
@@ -69,7 +71,7 @@ func NewPlan(ctx context.Context, sets []image.Set, want image.Platforms) (*Plan
 	if len(p.Images) == 0 {
 		return nil, errors.New("no images to pack")
 	}
-	return p, p.checkNames()
+	return p, p.settle()
 }
 
 func (p *Plan) estimate(s image.Streamer) {
@@ -93,6 +95,9 @@ func (p *Plan) read(ctx context.Context, set image.Set, s *spool) error {
 		want = image.Platforms{All: true} // what the engine has
 	}
 	for _, root := range set.Roots() {
+		if p.has(root) {
+			continue // asked for twice, or a referrer of another
+		}
 		g, err := image.Read(ctx, set, root, want.Select)
 		if err != nil {
 			return err
@@ -103,8 +108,80 @@ func (p *Plan) read(ctx context.Context, set image.Set, s *spool) error {
 		if err := p.add(ctx, set, g, s); err != nil {
 			return fmt.Errorf("image %q: %w", root.Label(), err)
 		}
+		if err := p.addReferrers(ctx, set, g, len(p.Images)-1, 0); err != nil {
+			return &image.ReferrersError{Image: root.Label(), Err: err}
+		}
 	}
 	return nil
+}
+
+// maxReferring bounds how far referrers of referrers are followed: a signature
+// of an SBOM's attestation is two.
+const maxReferring = 8
+
+// addReferrers takes in what refers to an image, and to that in turn, where the
+// place can tell. What is not complete is left out by name.
+func (p *Plan) addReferrers(ctx context.Context, set image.Set, g *image.Graph, owner, depth int) error {
+	place, ok := set.(image.Referring)
+	if !ok || depth > maxReferring {
+		return nil
+	}
+	roots, err := place.Referrers(ctx, g)
+	if err != nil {
+		return err
+	}
+	for _, root := range roots {
+		if p.has(root) {
+			continue
+		}
+		referrer, why, err := readReferrer(ctx, set, g, root)
+		if err != nil {
+			return err
+		}
+		if why != "" {
+			p.Images[owner].Left = append(p.Images[owner].Left, image.Left{Desc: root.Desc, Reason: why})
+			continue
+		}
+		if err := p.add(ctx, set, referrer, nil); err != nil {
+			return err
+		}
+		if err := p.addReferrers(ctx, set, referrer, owner, depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readReferrer reads the documents of a referrer, or says why it cannot be
+// carried.
+func readReferrer(ctx context.Context, set image.Set, of *image.Graph, root image.Root) (g *image.Graph, why string, err error) {
+	const incomplete = "referrer that is not complete"
+	if !root.Desc.MediaType.IsIndex() && !root.Desc.MediaType.IsImage() {
+		return nil, fmt.Sprintf("referrer of the kind %q, which is not carried", root.Desc.MediaType), nil
+	}
+	g, err = image.Read(ctx, set, root, image.Platforms{All: true}.Select)
+	switch {
+	case errors.Is(err, image.ErrNotFound):
+		return nil, incomplete, nil
+	case err != nil:
+		return nil, "", err
+	}
+	if r, ok := g.Referrer(); !ok || !slices.Contains(of.Subjects(), r.Subject) {
+		return nil, "it is listed as a referrer, and says otherwise", nil
+	}
+	for _, d := range append(g.Documents(), g.Layers()...) {
+		if g.Document(d.Digest) == nil && !exists(ctx, set, d) {
+			return nil, incomplete, nil
+		}
+	}
+	return g, "", nil
+}
+
+// has says whether the plan has an image by that name already.
+func (p *Plan) has(root image.Root) bool {
+	return slices.ContainsFunc(p.graphs, func(g *image.Graph) bool {
+		return g.Root.Name == root.Name && g.Root.Desc.Digest == root.Desc.Digest
+	})
 }
 
 // checkPlatforms refuses an image that lacks a platform that is wanted.
@@ -137,6 +214,10 @@ func (p *Plan) add(ctx context.Context, set image.Set, g *image.Graph, s *spool)
 	}
 	for _, platform := range g.Platforms() {
 		img.Platforms = append(img.Platforms, platform.String())
+	}
+	if g.IsArtifact() {
+		r, _ := g.Referrer()
+		img.Type = r.Entry.ArtifactType
 	}
 	for _, d := range append(g.Documents(), g.Layers()...) {
 		switch isLayer := g.Document(d.Digest) == nil; {
@@ -171,8 +252,14 @@ func exists(ctx context.Context, set image.Set, d image.Descriptor) bool {
 	return err == nil || err == io.EOF
 }
 
-// checkNames refuses one name for two images.
-func (p *Plan) checkNames() error {
+// settle refuses one name for two images, and notes which images refer to others.
+func (p *Plan) settle() error {
+	for i, owners := range image.Owners(p.graphs) {
+		p.Images[i].Of = nil
+		for _, o := range owners {
+			p.Images[i].Of = append(p.Images[i].Of, p.graphs[o].Root.Label())
+		}
+	}
 	roots := map[string]image.Digest{}
 	for _, g := range p.graphs {
 		name, digest := g.Root.Name, g.Root.Desc.Digest
@@ -199,7 +286,7 @@ func (p *Plan) contents(ctx context.Context, s *spool, progress func(int64)) (*c
 			return nil, err
 		}
 	}
-	if err := p.checkNames(); err != nil {
+	if err := p.settle(); err != nil {
 		return nil, err
 	}
 	return newContents(p.graphs)

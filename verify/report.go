@@ -26,7 +26,9 @@ type ReportedImage struct {
 	Digest    image.Digest `json:"digest"`
 	Platforms []string     `json:"platforms"`
 	Layers    int          `json:"layers"`
-	Size      int64        `json:"size"` // of its blobs, in bytes
+	Size      int64        `json:"size"`                   // of its blobs, in bytes
+	Of        []string     `json:"referrerOf,omitempty"`   // images, if it is no image of its own
+	Type      string       `json:"artifactType,omitempty"` // of an artifact
 }
 
 // Finding is something that is wrong.
@@ -55,13 +57,21 @@ func newReport(d *Documents, level Level) *Report {
 		DiffIDs: level == Full, Findings: []Finding{},
 	}
 	for _, img := range d.images {
-		r.Images = append(r.Images, reportImage(img))
+		out := reportImage(img)
+		for _, owner := range img.Of {
+			out.Of = append(out.Of, d.images[owner].Label())
+		}
+		r.Images = append(r.Images, out)
 	}
 	return r
 }
 
 func reportImage(img Image) ReportedImage {
 	r := ReportedImage{Names: img.Names, Digest: img.Graph.Root.Desc.Digest, Layers: len(img.Graph.Layers())}
+	if img.Graph.IsArtifact() {
+		what, _ := img.Graph.Referrer()
+		r.Type = what.Entry.ArtifactType
+	}
 	for _, p := range img.Graph.Platforms() {
 		r.Platforms = append(r.Platforms, p.String())
 	}

@@ -38,6 +38,9 @@ type Documents struct {
 type Image struct {
 	Names []string // normalised; none for an untagged image
 	Graph *image.Graph
+	// Of lists the images that it is a referrer of, as indices in Images; empty
+	// for an image of its own. See image.Owners.
+	Of []int
 }
 
 // Label names the image in messages.
@@ -62,6 +65,7 @@ func Read(ctx context.Context, b *bundle.Bundle) (*Documents, error) {
 		graphs = append(graphs, g)
 		d.add(g)
 	}
+	d.findOwners()
 	return d, b.CheckContents(graphs)
 }
 
@@ -83,6 +87,16 @@ func (d *Documents) add(g *image.Graph) {
 	}
 	if g.Root.Name != "" {
 		d.images[i].Names = append(d.images[i].Names, g.Root.Name)
+	}
+}
+
+func (d *Documents) findOwners() {
+	graphs := make([]*image.Graph, len(d.images))
+	for i, img := range d.images {
+		graphs[i] = img.Graph
+	}
+	for i, owners := range image.Owners(graphs) {
+		d.images[i].Of = owners
 	}
 }
 

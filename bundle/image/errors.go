@@ -58,6 +58,18 @@ func platformList(list []Platform) string {
 	return strings.Join(slices.Compact(names), ", ")
 }
 
+// ReferrersError says that a place could not tell what belongs to an image, or
+// not give it.
+type ReferrersError struct {
+	Image string
+	Err   error
+}
+
+func (e *ReferrersError) Error() string {
+	return fmt.Sprintf("referrers of image %q: %v", e.Image, e.Err)
+}
+func (e *ReferrersError) Unwrap() error { return e.Err }
+
 // UnsupportedError says that an image is of a kind that cannot be carried.
 type UnsupportedError struct {
 	Image string

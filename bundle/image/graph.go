@@ -300,6 +300,7 @@ type document struct {
 	Config        *Descriptor     `json:"config"`
 	Layers        []Descriptor    `json:"layers"`
 	FSLayers      json.RawMessage `json:"fsLayers"`
+	Subject       *Descriptor     `json:"subject"`
 }
 
 func parseDocument(raw []byte, d Descriptor) (*document, error) {

@@ -10,7 +10,7 @@
 // with the descriptor (see [NewReader]). No caller has to remember to check.
 //
 // The errors that callers branch on are [ErrNotFound], [ErrUnnamed],
-// [*DigestError], [*PlatformError] and [*UnsupportedError].
+// [*DigestError], [*PlatformError], [*ReferrersError] and [*UnsupportedError].
 package image
 
 import (
@@ -144,6 +144,10 @@ type Import struct {
 	// Names are the normalised references that shall point to it; none for an
 	// untagged image.
 	Names []string
+	// Repositories are the normalised repositories that hold it by its digest
+	// although it has no name: those of the images that it is a referrer of.
+	// Places without repositories take no notice.
+	Repositories []string
 }
 
 // Txn brings one image into a Sink: Begin decided, Write does, Commit shows.

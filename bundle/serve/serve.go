@@ -10,8 +10,6 @@ package serve
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"io"
 	"maps"
 	"os"
@@ -37,8 +35,10 @@ type Content interface {
 // Image is an image that is served.
 type Image struct {
 	Names []string // normalised
-	Graph *image.Graph
-	From  Content
+	// Repositories hold it by its digest only; normalised.
+	Repositories []string
+	Graph        *image.Graph
+	From         Content
 	// File gives another handle of the file that From reads; nil where it
 	// cannot. With it the system's kernel sends what lies in the file as it is.
 	File func() *os.File
@@ -63,13 +63,7 @@ type blob struct {
 	manifest bool   // it is asked for as a manifest
 	raw      []byte // of a document; else nil
 	image    *Image // that it is of
-	refers   *referrer
-}
-
-// referrer is a manifest that says of another that it belongs to it.
-type referrer struct {
-	subject image.Digest
-	entry   image.Descriptor
+	refers   *image.Referrer
 }
 
 // Conflict is a tag that two images would have.
@@ -93,7 +87,7 @@ func New(images []Image, log func(format string, args ...any)) (*Registry, []Con
 		if err != nil {
 			return nil, nil, err
 		}
-		for _, full := range img.Names {
+		for _, full := range append(slices.Clone(img.Names), img.Repositories...) {
 			host, path, tag, err := image.SplitName(full)
 			if err != nil {
 				return nil, nil, err
@@ -125,6 +119,9 @@ func (r *Registry) add(name, tag string, digest image.Digest, blobs []blob) *Con
 			repo.blobs[b.Digest] = b
 		}
 	}
+	if tag == "" {
+		return nil
+	}
 	if held, ok := repo.tags[tag]; ok && held != digest {
 		return &Conflict{name + ":" + tag, held, digest}
 	}
@@ -139,9 +136,12 @@ func blobsOf(img Image) ([]blob, error) {
 		b := blob{Descriptor: d, raw: img.Graph.Document(d.Digest), image: &img}
 		b.manifest = d.MediaType.IsIndex() || d.MediaType.IsImage()
 		if b.manifest {
-			var err error
-			if b.refers, err = referrerOf(d, b.raw); err != nil {
+			r, ok, err := image.ReferrerOf(d, b.raw)
+			if err != nil {
 				return nil, err
+			}
+			if ok {
+				b.refers = &r
 			}
 		}
 		list = append(list, b)
@@ -150,30 +150,6 @@ func blobsOf(img Image) ([]blob, error) {
 		list = append(list, blob{Descriptor: d, image: &img})
 	}
 	return list, nil
-}
-
-// referrerOf reads what a manifest says that it belongs to, if anything.
-func referrerOf(d image.Descriptor, raw []byte) (*referrer, error) {
-	var doc struct {
-		ArtifactType string            `json:"artifactType"`
-		Annotations  map[string]string `json:"annotations"`
-		Config       struct {
-			MediaType string `json:"mediaType"`
-		} `json:"config"`
-		Subject *image.Descriptor `json:"subject"`
-	}
-	if err := json.Unmarshal(raw, &doc); err != nil {
-		return nil, fmt.Errorf("manifest %s: %w", d.Digest, err)
-	}
-	if doc.Subject == nil {
-		return nil, nil
-	}
-	if doc.ArtifactType == "" {
-		doc.ArtifactType = doc.Config.MediaType
-	}
-	return &referrer{doc.Subject.Digest, image.Descriptor{
-		MediaType: d.MediaType, Digest: d.Digest, Size: d.Size, ArtifactType: doc.ArtifactType, Annotations: doc.Annotations,
-	}}, nil
 }
 
 // manifest finds a manifest by tag or digest.
@@ -190,8 +166,8 @@ func (r *repository) manifest(ref string) (blob, bool) {
 func (r *repository) referrers(of image.Digest, artifactType string) any {
 	list := []image.Descriptor{}
 	for _, b := range r.blobs {
-		if b.refers != nil && b.refers.subject == of && (artifactType == "" || b.refers.entry.ArtifactType == artifactType) {
-			list = append(list, b.refers.entry)
+		if b.refers != nil && b.refers.Subject == of && (artifactType == "" || b.refers.Entry.ArtifactType == artifactType) {
+			list = append(list, b.refers.Entry)
 		}
 	}
 	slices.SortFunc(list, func(a, b image.Descriptor) int { return strings.Compare(a.Digest.Hex, b.Digest.Hex) })

@@ -135,6 +135,9 @@ func (p *picker) openSets(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if _, ok := set.(image.Referring); ok && p.NoReferrers {
+			set = withoutReferrers{set}
+		}
 		p.opened.Sets = append(p.opened.Sets, set)
 	}
 	return nil

@@ -39,7 +39,10 @@ type Options struct {
 	CAFile    string   // certificates trusted for registries beside the system's
 	PlainHTTP []string // registries (host or host:port) that may be reached without TLS
 	Jobs      int      // requests side by side; 0 for what suits the place
-	UserAgent string
+	// NoReferrers leaves out the signatures, attestations and SBOMs that places
+	// keep beside their images.
+	NoReferrers bool
+	UserAgent   string
 
 	// Note hears what a user should know, such as which place was used.
 	Note func(format string, args ...any)
@@ -118,6 +121,9 @@ func OpenSink(ctx context.Context, spec string, o Options) (image.Sink, error) {
 	}
 	return source.(image.Sink), nil // an engine is both
 }
+
+// withoutReferrers is a set that does not tell what refers to its images.
+type withoutReferrers struct{ image.Set }
 
 // CheckSink says whether OpenSink understands a spec.
 func CheckSink(spec string) error {

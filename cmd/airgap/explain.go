@@ -59,6 +59,10 @@ func explain(ctx context.Context, path string, err error) error {
 			break
 		}
 	}
+	var referrers *image.ReferrersError
+	if errors.As(err, &referrers) {
+		out.Hints = append(out.Hints, "or leave them out: --no-referrers")
+	}
 	return out
 }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/klauspost/compress/zstd"
@@ -191,6 +192,30 @@ func scriptPush(ts *testscript.TestScript, _ bool, args []string) {
 		return
 	}
 	ts.Check(remote.Write(ref, add.(v1.Image), insecure))
+}
+
+// scriptAttach puts two artifacts beside an image in a registry: one with the
+// image as its subject, and one under the tag of a cosign signature.
+func scriptAttach(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: attach NAME")
+	}
+	ref, err := name.ParseReference(args[0])
+	ts.Check(err)
+	subject, err := remote.Head(ref)
+	ts.Check(err)
+	artifact := func(mediaType types.MediaType) v1.Image {
+		img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), "application/vnd.oci.empty.v1+json")
+		img, err := mutate.AppendLayers(img, static.NewLayer([]byte(mediaType), mediaType))
+		ts.Check(err)
+		return img
+	}
+	sbom := mutate.Subject(artifact("application/spdx+json"), *subject).(v1.Image)
+	digest, err := sbom.Digest()
+	ts.Check(err)
+	ts.Check(remote.Write(ref.Context().Digest(digest.String()), sbom))
+	signature := ref.Context().Tag("sha256-" + subject.Digest.Hex + ".sig")
+	ts.Check(remote.Write(signature, artifact("application/vnd.dev.cosign.simplesigning.v1+json")))
 }
 
 // trusting takes every certificate, that of scriptRegistry too.

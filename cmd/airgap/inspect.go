@@ -85,7 +85,16 @@ func inspectBundle(ctx context.Context, _ *ui.Env, _ inspectOptions, name string
 		Command: "inspect", Path: name, File: b.size, Bundle: b.ID().String(), Format: b.Manifest().Format,
 		Blobs: len(b.Manifest().Blobs), Size: docs.Total(),
 	}
-	for _, img := range docs.Images() {
+	images := docs.Images()
+	for _, img := range images {
+		if len(img.Of) > 0 {
+			var of []string
+			for _, owner := range img.Of {
+				of = append(of, images[owner].Label())
+			}
+			a.Referrers = append(a.Referrers, describeReferrer(of, img.Graph))
+			continue
+		}
 		a.Images = append(a.Images, describeGraph(label(img.Names, img.Graph.Root.Desc.Digest), img.Graph))
 	}
 	return a, nil
@@ -103,33 +112,56 @@ func inspectImage(ctx context.Context, env *ui.Env, o inspectOptions, spec strin
 	defer opened.Close()
 	a := &inspectAnswer{Command: "inspect"}
 	for _, set := range opened.Sets {
-		images, err := describeSet(ctx, set, o.wanted)
-		if err != nil {
+		if err := a.addSet(ctx, set, o.wanted); err != nil {
 			return nil, err
 		}
-		a.Images = append(a.Images, images...)
 	}
 	return a, nil
 }
 
-// describeSet describes the images of a set: from their documents, or from
-// what is known of those whose documents come only with their bytes.
-func describeSet(ctx context.Context, set image.Set, want image.Platforms) ([]inspectedImage, error) {
-	var list []inspectedImage
+// addSet describes the images of a set: from their documents, or from what is
+// known of those whose documents come only with their bytes.
+func (a *inspectAnswer) addSet(ctx context.Context, set image.Set, want image.Platforms) error {
 	if s, ok := set.(image.Streamer); ok {
 		for _, e := range s.Estimate() {
-			list = append(list, describeEstimate(e))
+			a.Images = append(a.Images, describeEstimate(e))
 		}
-		return list, nil
+		return nil
 	}
 	for _, root := range set.Roots() {
 		g, err := readGraph(ctx, set, root, want)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		list = append(list, describeGraph(root.Label(), g))
+		a.Images = append(a.Images, describeGraph(root.Label(), g))
+		if err := a.addReferrers(ctx, set, g); err != nil {
+			return &image.ReferrersError{Image: root.Label(), Err: err}
+		}
 	}
-	return list, nil
+	return nil
+}
+
+// addReferrers describes what belongs to an image, where the place can tell.
+func (a *inspectAnswer) addReferrers(ctx context.Context, set image.Set, g *image.Graph) error {
+	place, ok := set.(image.Referring)
+	if !ok {
+		return nil
+	}
+	roots, err := place.Referrers(ctx, g)
+	if err != nil {
+		return err
+	}
+	for _, root := range roots {
+		r, err := image.Read(ctx, set, root, image.Platforms{All: true}.Select)
+		if errors.Is(err, image.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		a.Referrers = append(a.Referrers, describeReferrer([]string{g.Root.Label()}, r))
+	}
+	return nil
 }
 
 // readGraph reads an image for the wanted platforms; unless told otherwise for

@@ -18,6 +18,8 @@ type inspectAnswer struct {
 	Blobs   int              `json:"blobs,omitempty"`
 	Size    int64            `json:"size,omitempty"` // of the blobs, each once, in bytes
 	Images  []inspectedImage `json:"images"`
+	// What belongs to the images.
+	Referrers []referrer `json:"referrers,omitempty"`
 }
 
 // inspectedImage is an image with its platforms.
@@ -63,6 +65,15 @@ func describeGraph(name string, g *image.Graph) inspectedImage {
 		img.Left = append(img.Left, out)
 	}
 	return img
+}
+
+func describeReferrer(of []string, g *image.Graph) referrer {
+	what, _ := g.Referrer()
+	r := referrer{Of: of, Name: image.Familiar(g.Root.Name), Type: what.Entry.ArtifactType, Digest: g.Root.Desc.Digest}
+	for _, d := range append(g.Documents(), g.Layers()...) {
+		r.Size += d.Size
+	}
+	return r
 }
 
 func describeManifest(m image.Manifest) inspectedPlatform {
@@ -181,6 +192,7 @@ func (a *inspectAnswer) Text(p *ui.Printer) {
 		}
 	}
 	p.Table([]string{"IMAGE", "PLATFORM", "LAYERS", "SIZE", "DIGEST", "ID"}, rows)
+	printReferrers(p, a.Referrers)
 	for _, img := range a.Images {
 		for _, pl := range img.Platforms {
 			printLayers(p, img.Name, pl)
@@ -190,7 +202,7 @@ func (a *inspectAnswer) Text(p *ui.Printer) {
 		}
 	}
 	if a.Bundle != "" {
-		p.Line("%s: %s in %s of %s, file of %s, bundle id %s", a.Path, ui.Plural(len(a.Images), "image"), ui.Plural(a.Blobs, "blob"), ui.Size(a.Size), ui.Size(a.File), a.Bundle)
+		p.Line("%s: %s in %s of %s, file of %s, bundle id %s", a.Path, andReferrers(len(a.Images), len(a.Referrers)), ui.Plural(a.Blobs, "blob"), ui.Size(a.Size), ui.Size(a.File), a.Bundle)
 	}
 }
 

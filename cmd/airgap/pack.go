@@ -55,6 +55,8 @@ pods and templates are looked through; which of these it is, its content tells.
 
 From a registry or a layout the digests of the images are kept; from an engine
 with a classic store only the image ID is, since that engine has nothing else.
+Signatures, attestations and SBOMs that a registry or layout keeps beside an
+image travel along.
 Nothing has the bundle's name before it is whole and on the disk.`,
 		Example: `  airgap pack postgres:15-alpine my-app:v1
   airgap pack --platform linux/amd64,linux/arm64 docker://registry.example/app:v1

@@ -26,9 +26,12 @@ type left struct {
 	Reason   string       `json:"reason"`
 }
 
-func newPackedImages(t bundle.Totals) []packedImage {
-	var list []packedImage
+func newPackedImages(t bundle.Totals) (list []packedImage, referrers []referrer) {
 	for _, img := range t.Images {
+		if len(img.Of) > 0 {
+			referrers = append(referrers, referrer{img.Of, img.Name, img.Type, img.Digest, img.Size})
+			continue
+		}
 		p := packedImage{
 			Name: img.Name, Origin: img.Origin, Kept: !img.DigestLost, Platforms: img.Platforms, Size: img.Size, Left: []left{},
 		}
@@ -44,7 +47,7 @@ func newPackedImages(t bundle.Totals) []packedImage {
 		}
 		list = append(list, p)
 	}
-	return list
+	return list, referrers
 }
 
 func printPackedImages(p *ui.Printer, images []packedImage) {
@@ -79,49 +82,55 @@ func originName(transport string) string {
 
 // planAnswer is what --dry-run prints.
 type planAnswer struct {
-	Command  string        `json:"command"`
-	Path     string        `json:"path"`
-	Images   []packedImage `json:"images"`
-	Blobs    int           `json:"blobs"`
-	Size     int64         `json:"size"` // of the blobs, each once, in bytes
-	Estimate bool          `json:"estimate"`
+	Command   string        `json:"command"`
+	Path      string        `json:"path"`
+	Images    []packedImage `json:"images"`
+	Referrers []referrer    `json:"referrers,omitempty"`
+	Blobs     int           `json:"blobs"`
+	Size      int64         `json:"size"` // of the blobs, each once, in bytes
+	Estimate  bool          `json:"estimate"`
 }
 
 func newPlanAnswer(p *bundle.Plan, path string) planAnswer {
-	return planAnswer{"pack", path, newPackedImages(p.Totals), p.Blobs, p.Size, p.Estimate}
+	images, referrers := newPackedImages(p.Totals)
+	return planAnswer{"pack", path, images, referrers, p.Blobs, p.Size, p.Estimate}
 }
 
 func (a planAnswer) Text(p *ui.Printer) {
 	printPackedImages(p, a.Images)
+	printReferrers(p, a.Referrers)
 	size := "at most " + ui.Size(a.Size)
 	if a.Estimate {
 		size = "about " + ui.Size(a.Size) + " before compression, as the engine tells it"
 	}
-	p.Line("would write %s: %s, %s, %s; nothing has been written", a.Path, ui.Plural(len(a.Images), "image"), ui.Plural(a.Blobs, "blob"), size)
+	p.Line("would write %s: %s, %s, %s; nothing has been written", a.Path, andReferrers(len(a.Images), len(a.Referrers)), ui.Plural(a.Blobs, "blob"), size)
 }
 
 // packAnswer is what pack has done.
 type packAnswer struct {
-	Command  string        `json:"command"`
-	Path     string        `json:"path"` // empty for standard output
-	Bundle   image.Digest  `json:"bundle"`
-	SHA256   string        `json:"sha256"`   // of the file
-	File     int64         `json:"fileSize"` // in bytes
-	Images   []packedImage `json:"images"`
-	Blobs    int           `json:"blobs"`
-	Size     int64         `json:"size"` // of the blobs, each once, in bytes
-	Replaced bool          `json:"replaced"`
-	Verified bool          `json:"verified"`
+	Command   string        `json:"command"`
+	Path      string        `json:"path"` // empty for standard output
+	Bundle    image.Digest  `json:"bundle"`
+	SHA256    string        `json:"sha256"`   // of the file
+	File      int64         `json:"fileSize"` // in bytes
+	Images    []packedImage `json:"images"`
+	Referrers []referrer    `json:"referrers,omitempty"`
+	Blobs     int           `json:"blobs"`
+	Size      int64         `json:"size"` // of the blobs, each once, in bytes
+	Replaced  bool          `json:"replaced"`
+	Verified  bool          `json:"verified"`
 }
 
 func newPackAnswer(s bundle.Summary, verified bool) packAnswer {
+	images, referrers := newPackedImages(s.Totals)
 	return packAnswer{
-		"pack", s.Path, s.ID, s.SHA256, s.Size, newPackedImages(s.Totals), s.Blobs, s.Totals.Size, s.Replaced, verified,
+		"pack", s.Path, s.ID, s.SHA256, s.Size, images, referrers, s.Blobs, s.Totals.Size, s.Replaced, verified,
 	}
 }
 
 func (a packAnswer) Text(p *ui.Printer) {
 	printPackedImages(p, a.Images)
+	printReferrers(p, a.Referrers)
 	did := "packed"
 	if a.Verified {
 		did = "packed and verified"
@@ -129,5 +138,5 @@ func (a packAnswer) Text(p *ui.Printer) {
 	if a.Replaced {
 		did += ", replacing an older file"
 	}
-	p.Line("%s: %s: %s, %s, bundle id %s", place(a.Path), did, ui.Plural(len(a.Images), "image"), ui.Size(a.File), a.Bundle)
+	p.Line("%s: %s: %s, %s, bundle id %s", place(a.Path), did, andReferrers(len(a.Images), len(a.Referrers)), ui.Size(a.File), a.Bundle)
 }

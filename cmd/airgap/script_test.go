@@ -48,6 +48,7 @@ func TestScripts(t *testing.T) {
 			"layout":      scriptLayout,
 			"registry":    scriptRegistry,
 			"push":        scriptPush,
+			"attach":      scriptAttach,
 			"serving":     scriptServing,
 			"login":       scriptLogin,
 			"certificate": scriptCertificate,

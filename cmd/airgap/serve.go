@@ -113,14 +113,33 @@ func openServed(ctx context.Context, env *ui.Env, names []string) (images []serv
 			return nil, closeAll, named(name, err)
 		}
 		for _, img := range verified.Images() {
-			if len(img.Names) == 0 {
+			repositories, err := repositoriesOf(img, verified.Images())
+			if err != nil {
+				return nil, closeAll, err
+			}
+			if len(img.Names)+len(repositories) == 0 {
 				env.Warn("%s has no name and is not served", img.Label())
 				continue
 			}
-			images = append(images, serve.Image{Names: img.Names, Graph: img.Graph, From: verified, File: b.another})
+			images = append(images, serve.Image{Names: img.Names, Repositories: repositories, Graph: img.Graph, From: verified, File: b.another})
 		}
 	}
 	return images, closeAll, nil
+}
+
+// repositoriesOf are those of the images that one is a referrer of.
+func repositoriesOf(img verify.Image, all []verify.Image) ([]string, error) {
+	var list []string
+	for _, owner := range img.Of {
+		for _, name := range all[owner].Names {
+			repository, err := image.Beside(name, "")
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, repository)
+		}
+	}
+	return list, nil
 }
 
 // server is the HTTP server around a registry.

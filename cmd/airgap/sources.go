@@ -26,6 +26,7 @@ const sourcesHelp = `  docker-daemon:NAME          the Docker engine of DOCKER_H
 type sourceOptions struct {
 	registryOptions
 	platform, from string
+	noReferrers    bool
 }
 
 // registryOptions are the flags of all commands that speak to registries.
@@ -49,6 +50,7 @@ func (o *registryOptions) store(env *ui.Env) store.Options {
 func (o *sourceOptions) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.platform, "platform", "", "take the platforms of a `LIST` such as linux/amd64,linux/arm64, or all (default: what an engine has, else linux on this architecture)")
 	flags.StringVar(&o.from, "from", "", "take names without a prefix only from here: `engine|registry`")
+	flags.BoolVar(&o.noReferrers, "no-referrers", false, "leave out signatures, attestations and SBOMs that a registry or layout keeps beside the images")
 	environment(flags, "platform", "AIRGAP_PLATFORM")
 	o.registryOptions.flags(flags)
 }
@@ -68,7 +70,7 @@ func (o *sourceOptions) parse(cmd *cobra.Command) (image.Platforms, error) {
 // store is what package store wants to know.
 func (o *sourceOptions) store(env *ui.Env, want image.Platforms, jobs int) store.Options {
 	to := o.registryOptions.store(env)
-	to.From, to.Want, to.Jobs = o.from, want, jobs
+	to.From, to.Want, to.Jobs, to.NoReferrers = o.from, want, jobs, o.noReferrers
 	return to
 }
 

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"strings"
+
 	"airgap/bundle/image"
 	"airgap/cmd/airgap/internal/ui"
 	"airgap/verify/load"
@@ -13,7 +15,8 @@ type unpackAnswer struct {
 	Bundle  image.Digest    `json:"bundle"`
 	To      string          `json:"to"`
 	Images  []unpackedImage `json:"images"`
-	Durable bool            `json:"durable"` // flushed to the place's disk
+	Left    []string        `json:"leftOut,omitempty"` // artifacts that the place has no use for
+	Durable bool            `json:"durable"`           // flushed to the place's disk
 	Why     string          `json:"notDurableBecause,omitempty"`
 	Pruned  *prunedImages   `json:"pruned,omitempty"`
 	dryRun  bool
@@ -35,6 +38,7 @@ type unpackedImage struct {
 	Unchanged bool          `json:"unchanged"` // and so were its names
 	Size      int64         `json:"size"`      // of blobs that were brought, in bytes
 	Tags      []unpackedTag `json:"tags"`
+	Of        []string      `json:"referrerOf,omitempty"` // images, if it is no image of its own
 }
 
 // unpackedTag is a name in the place.
@@ -47,11 +51,11 @@ type unpackedTag struct {
 
 func newUnpackAnswer(o unpackOptions, b *bundleFile, plan *load.Plan, s load.Summary) unpackAnswer {
 	a := unpackAnswer{
-		Command: "unpack", Path: b.name, Bundle: b.ID(), To: o.to, Durable: s.Durable, Why: s.Why, dryRun: o.dryRun,
+		Command: "unpack", Path: b.name, Bundle: b.ID(), To: o.to, Left: plan.Left, Durable: s.Durable, Why: s.Why, dryRun: o.dryRun,
 	}
 	for _, item := range plan.Items {
 		img := unpackedImage{
-			Image: item.Label, ID: item.State.ID, Present: item.State.Present, Unchanged: item.Unchanged(), Tags: []unpackedTag{},
+			Image: item.Label, ID: item.State.ID, Present: item.State.Present, Unchanged: item.Unchanged(), Tags: []unpackedTag{}, Of: item.Of,
 		}
 		if item.State.Platform.OS != "" {
 			img.Platform = item.State.Platform.String()
@@ -73,9 +77,15 @@ func newUnpackAnswer(o unpackOptions, b *bundleFile, plan *load.Plan, s load.Sum
 
 // Text prints a table of the images, then the names that moved.
 func (a unpackAnswer) Text(p *ui.Printer) {
-	var rows [][]string
-	unchanged := 0
+	var rows, referrers [][]string
+	images, unchanged, changed := 0, 0, false
 	for _, img := range a.Images {
+		changed = changed || !img.Unchanged
+		if len(img.Of) > 0 {
+			referrers = append(referrers, []string{strings.Join(img.Of, " "), img.ID.String(), img.did(a.dryRun)})
+			continue
+		}
+		images++
 		if img.Unchanged {
 			unchanged++
 		}
@@ -84,6 +94,10 @@ func (a unpackAnswer) Text(p *ui.Printer) {
 		}
 	}
 	p.Table([]string{"IMAGE", "PLATFORM", "ID", "RESULT"}, rows)
+	if len(referrers) > 0 {
+		p.Line("")
+		p.Table([]string{"BELONGS TO", "DIGEST", "RESULT"}, referrers)
+	}
 	moved := 0
 	for _, img := range a.Images {
 		for _, t := range img.Tags {
@@ -103,10 +117,13 @@ func (a unpackAnswer) Text(p *ui.Printer) {
 	switch {
 	case a.dryRun:
 		p.Line("%s: nothing has been changed", sinkName(a.To))
-	case unchanged == len(a.Images):
+	case !changed:
 		p.Line("%s: unchanged, all images of %s were there already", sinkName(a.To), a.Path)
 	default:
-		p.Line("%s: verified and imported %s, %s", a.Path, ui.Plural(len(a.Images), "image"), a.unchangedText(unchanged))
+		p.Line("%s: verified and imported %s, %s", a.Path, andReferrers(images, len(referrers)), a.unchangedText(unchanged))
+	}
+	if len(a.Left) > 0 {
+		p.Line("left out %s, which are no images: a registry or a layout takes them", ui.Plural(len(a.Left), "artifact"))
 	}
 }
 

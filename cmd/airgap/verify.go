@@ -83,14 +83,20 @@ type verifyAnswer struct {
 
 func (a verifyAnswer) Text(p *ui.Printer) {
 	var rows [][]string
+	var referrers []referrer
 	for _, img := range a.Images {
+		if len(img.Of) > 0 {
+			referrers = append(referrers, referrer{Of: img.Of, Type: img.Type, Digest: img.Digest, Size: img.Size})
+			continue
+		}
 		rows = append(rows, []string{
 			label(img.Names, img.Digest), strings.Join(img.Platforms, " "), ui.Count(img.Layers), ui.Size(img.Size), img.Digest.String(),
 		})
 	}
 	p.Table([]string{"IMAGE", "PLATFORMS", "LAYERS", "SIZE", "DIGEST"}, rows)
+	printReferrers(p, referrers)
 	p.Line("%s: verified, every digest and the content of every layer: %s, %s, bundle id %s",
-		a.Path, ui.Plural(len(a.Images), "image"), ui.Plural(a.Blobs, "blob"), a.Bundle)
+		a.Path, andReferrers(len(rows), len(referrers)), ui.Plural(a.Blobs, "blob"), a.Bundle)
 }
 
 // label is what people call an image.

@@ -12,8 +12,10 @@
 // Debian packages are downloaded for every run, unless AIRGAP_E2E_CACHE names a
 // folder to keep them in.
 //
+// cosign and oras are those of the next Debian, which testdata/e2e/newer-engines has.
+//
 // A part that is missing skips its tests and says so. AIRGAP_REQUIRE, a list
-// such as "docker,docker-registry,sshd,zstd,skopeo,podman,containerd", makes that a failure.
+// such as "docker,docker-registry,sshd,zstd,skopeo,podman,containerd,cosign", makes that a failure.
 // AIRGAP_CORPUS, when set, says that the images postgres:15-alpine and
 // my-app:v1 are in the machine's engine: they are carried too.
 package e2e

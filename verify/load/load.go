@@ -81,6 +81,9 @@ func (e *CommitError) Unwrap() error { return e.Err }
 // Plan is what an import will do.
 type Plan struct {
 	Items []Item
+	// Left are artifacts (signatures, charts) that the place has no use for,
+	// by their labels.
+	Left []string
 
 	sink image.Sink
 }
@@ -90,6 +93,7 @@ type Item struct {
 	Label string // the image's name in the bundle, or its digest
 	State image.State
 	Was   map[string]string // each name in the place as the bundle has it
+	Of    []string          // labels of the images that it is a referrer of
 
 	txn image.Txn
 }
@@ -107,14 +111,22 @@ func NewPlan(ctx context.Context, sink image.Sink, docs *verify.Documents, o Opt
 	}
 	p := &Plan{sink: sink}
 	var moved []image.Tag
+	var none *image.PlatformError
 	for _, img := range chosen {
-		txn, err := sink.Begin(ctx, image.Import{Graph: img.Graph, Names: img.Names})
+		txn, err := sink.Begin(ctx, image.Import{Graph: img.Graph, Names: img.Names, Repositories: img.repositories})
+		if errors.As(err, &none) && img.Graph.IsArtifact() {
+			p.Left = append(p.Left, img.Label())
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
 		state := txn.State()
-		p.Items = append(p.Items, Item{Label: img.Label(), State: state, Was: img.was, txn: txn})
+		p.Items = append(p.Items, Item{Label: img.Label(), State: state, Was: img.was, Of: img.of, txn: txn})
 		moved = append(moved, slices.DeleteFunc(slices.Clone(state.Tags), func(t image.Tag) bool { return !t.Moved() })...)
+	}
+	if len(p.Items) == 0 {
+		return nil, none
 	}
 	if o.NoReplace && len(moved) > 0 {
 		return nil, &ReplaceError{moved}
@@ -125,14 +137,79 @@ func NewPlan(ctx context.Context, sink image.Sink, docs *verify.Documents, o Opt
 // choice is an image that is wanted, under its names in the place.
 type choice struct {
 	verify.Image
-	was map[string]string // its names in the bundle, by those
+	was          map[string]string // its names in the bundle, by those
+	repositories []string          // that hold it although it has no name
+	of           []string          // labels of the images that it is a referrer of
 }
 
-// choose applies Only, Rename and Under.
+// choose applies Only, Rename and Under. Referrers come before the images that
+// they belong to: who asks for a signature as soon as an image has its name
+// shall find it.
 func choose(images []verify.Image, o Options) ([]choice, error) {
-	used := make([]bool, len(o.Only))
+	own, err := chooseOwn(images, o)
+	if err != nil {
+		return nil, err
+	}
 	var chosen []choice
 	for _, img := range images {
+		if len(img.Of) == 0 {
+			continue
+		}
+		c, err := followOwners(img, own)
+		if err != nil {
+			return nil, err
+		}
+		if c != nil {
+			chosen = append(chosen, *c)
+		}
+	}
+	for i := range images {
+		if c, ok := own[i]; ok {
+			chosen = append(chosen, c)
+		}
+	}
+	return chosen, checkUnique(chosen)
+}
+
+// followOwners chooses a referrer if an image that it belongs to is chosen, and
+// puts it into that one's repositories, under its own tag.
+func followOwners(img verify.Image, chosen map[int]choice) (*choice, error) {
+	c := &choice{Image: verify.Image{Graph: img.Graph, Of: img.Of}, was: map[string]string{}}
+	_, _, tag, _ := image.SplitName(img.Graph.Root.Name) // none without a name
+	for _, owner := range img.Of {
+		o, ok := chosen[owner]
+		if !ok {
+			continue
+		}
+		c.of = append(c.of, o.Label())
+		for _, name := range o.Names {
+			beside, err := image.Beside(name, tag)
+			if err != nil {
+				return nil, err
+			}
+			switch {
+			case tag == "" && !slices.Contains(c.repositories, beside):
+				c.repositories = append(c.repositories, beside)
+			case tag != "" && c.was[beside] == "":
+				c.Names = append(c.Names, beside)
+				c.was[beside] = img.Graph.Root.Name
+			}
+		}
+	}
+	if len(c.of) == 0 {
+		return nil, nil
+	}
+	return c, nil
+}
+
+// chooseOwn chooses among images of their own, by their place in images.
+func chooseOwn(images []verify.Image, o Options) (map[int]choice, error) {
+	used := make([]bool, len(o.Only))
+	chosen := map[int]choice{}
+	for i, img := range images {
+		if len(img.Of) > 0 {
+			continue
+		}
 		var names []string
 		for _, name := range img.Names {
 			if matches(o.Only, name, used) {
@@ -145,7 +222,7 @@ func choose(images []verify.Image, o Options) ([]choice, error) {
 		if len(names) == 0 {
 			continue
 		}
-		c := choice{verify.Image{Graph: img.Graph}, map[string]string{}}
+		c := choice{Image: verify.Image{Graph: img.Graph}, was: map[string]string{}}
 		for _, name := range names {
 			renamed, err := o.rename(name)
 			if err != nil {
@@ -156,12 +233,12 @@ func choose(images []verify.Image, o Options) ([]choice, error) {
 				c.was[renamed] = name
 			}
 		}
-		chosen = append(chosen, c)
+		chosen[i] = c
 	}
 	if i := slices.Index(used, false); i >= 0 {
 		return nil, &NoMatchError{o.Only[i], labels(images)}
 	}
-	return chosen, checkUnique(chosen)
+	return chosen, nil
 }
 
 // matches says whether a glob chooses the name, and notes which do.
@@ -180,6 +257,9 @@ func matches(globs []string, name string, used []bool) bool {
 func labels(images []verify.Image) []string {
 	var list []string
 	for _, img := range images {
+		if len(img.Of) > 0 {
+			continue
+		}
 		if len(img.Names) == 0 {
 			list = append(list, img.Label())
 		}

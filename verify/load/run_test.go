@@ -2,6 +2,7 @@ package load_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -241,3 +242,75 @@ func (m *medium) ReadAt(p []byte, off int64) (int, error) {
 }
 
 var _ io.ReaderAt = (*medium)(nil)
+
+// registrar is a place that notes where it is asked to put what has no name.
+type registrar struct {
+	*storetest.Memory
+	order        []image.Digest
+	repositories map[image.Digest][]string
+}
+
+func (r *registrar) Begin(ctx context.Context, img image.Import) (image.Txn, error) {
+	r.order = append(r.order, img.Graph.Root.Desc.Digest)
+	r.repositories[img.Graph.Root.Desc.Digest] = img.Repositories
+	return r.Memory.Begin(ctx, img)
+}
+
+// TestReferrers: what belongs to an image goes where the image goes, before it.
+func TestReferrers(t *testing.T) {
+	s := storetest.NewSigned("load")
+	docs := documents(t, s.Fixture)
+	sink := &registrar{storetest.NewMemory(), nil, map[image.Digest][]string{}}
+	renamed := []load.Rename{{Old: s.Names[0], New: "registry.internal/safe/app:1"}}
+	plan, err := load.NewPlan(t.Context(), sink, docs, load.Options{Rename: renamed, Only: s.Names[:1]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := plan.Run(t.Context(), verified(t, docs), load.RunOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	root := s.Graphs(t)[0].Root.Desc.Digest
+	want := []string{"registry.internal/safe/app:1", "registry.internal/safe/app:" + image.CosignTags(root)[0]}
+	if got := sink.Names(); !slices.Equal(slices.Sorted(slices.Values(want)), got) {
+		t.Errorf("names %q, want %q", got, want)
+	}
+	for _, d := range []image.Digest{s.SBOM.Desc.Digest, s.Report.Desc.Digest} {
+		if got := sink.repositories[d]; !slices.Equal(got, []string{"registry.internal/safe/app"}) {
+			t.Errorf("%s goes into %q", d, got)
+		}
+	}
+	if len(sink.order) != 4 || sink.order[3] != root {
+		t.Errorf("the image is not the last of %v", sink.order)
+	}
+	for _, item := range plan.Items {
+		if (len(item.Of) == 0) != (item.State.ID == root) {
+			t.Errorf("%s belongs to %q", item.Label, item.Of)
+		}
+	}
+
+	// What is not wanted takes its referrers with it.
+	var none *load.NoMatchError
+	if _, err := load.NewPlan(t.Context(), sink, docs, load.Options{Only: []string{"*.sig"}}); !errors.As(err, &none) || len(none.Have) != 1 {
+		t.Errorf("error %v", err)
+	}
+
+	// An engine has no use for them.
+	engine := storetest.NewMemory()
+	engine.Platform = storetest.Host
+	plan, err = load.NewPlan(t.Context(), engine, docs, load.Options{})
+	if err != nil || len(plan.Items) != 1 || len(plan.Left) != 3 {
+		t.Errorf("%d items, left out %q, error %v", len(plan.Items), plan.Left, err)
+	}
+}
+
+// TestArtifactAlone: an engine that can use nothing of a bundle says so.
+func TestArtifactAlone(t *testing.T) {
+	s := storetest.NewSigned("alone")
+	s.Names = s.Names[1:]
+	engine := storetest.NewMemory()
+	engine.Platform = storetest.Host
+	var platform *image.PlatformError
+	if _, err := load.NewPlan(t.Context(), engine, documents(t, s.Fixture), load.Options{}); !errors.As(err, &platform) {
+		t.Errorf("error %v", err)
+	}
+}

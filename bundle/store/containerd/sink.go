@@ -28,10 +28,10 @@ func (c *Containerd) Begin(ctx context.Context, img image.Import) (image.Txn, er
 	root := img.Graph.Root
 	m, ok := img.Graph.For(c.platform)
 	switch {
-	case len(img.Names) == 0:
-		return nil, fmt.Errorf("image %q: %w in containerd", root.Label(), image.ErrUnnamed)
 	case !ok:
 		return nil, &image.PlatformError{Image: root.Label(), Want: []image.Platform{c.platform}, Have: img.Graph.Platforms()}
+	case len(img.Names) == 0:
+		return nil, fmt.Errorf("image %q: %w in containerd", root.Label(), image.ErrUnnamed)
 	}
 	t := &txn{c: c, img: img, manifest: m, all: append(img.Graph.Documents(), img.Graph.Layers()...)}
 	t.state.ID, t.state.Platform = root.Desc.Digest, m.Platform

@@ -410,3 +410,51 @@ func TestNotALayout(t *testing.T) {
 		t.Errorf("no folder: error %v", err)
 	}
 }
+
+// TestReferrers finds what belongs to an image in index.json, whoever wrote it.
+func TestReferrers(t *testing.T) {
+	s := storetest.NewSigned("layout")
+	dir := t.TempDir()
+	write(t, dir, s.Fixture)
+	l := mustOpen(t, dir)
+	x, err := l.readIndex()
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.manifests = append(x.manifests, newEntry(s.SBOM.Desc, ""), newEntry(s.Report.Desc, ""))
+	writeIndex(t, dir, x)
+	set, err := l.Open(t.Context(), s.Names[:1], image.Platforms{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.CheckReferrers(t, set)
+}
+
+// TestUnlisted: an image without a name is not there before index.json lists it,
+// even if all of its blobs are.
+func TestUnlisted(t *testing.T) {
+	f := storetest.NewFixture(t, "single manifest", "unlisted")
+	dir := t.TempDir()
+	write(t, dir, f)
+	writeIndex(t, dir, newIndex())
+	g := f.Graph(t, f.Names[0])
+	l := mustOpen(t, dir)
+	for _, want := range []bool{false, true} {
+		txn, err := l.Begin(t.Context(), image.Import{Graph: g})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := txn.State(); s.Present != want || len(s.Need) > 0 {
+			t.Errorf("state %+v, want present: %v", s, want)
+		}
+		if err := txn.Write(t.Context(), f.Images, func(int64) {}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := txn.Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(listed(t, dir)); n != 1 {
+		t.Errorf("%d entries", n)
+	}
+}

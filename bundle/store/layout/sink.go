@@ -54,7 +54,8 @@ func (l *Layout) Begin(ctx context.Context, img image.Import) (image.Txn, error)
 		return nil, err
 	}
 	t.state.Tags = t.tags(x)
-	t.state.Present = len(t.state.Need) == 0
+	// Without a name, only its entry shows an image.
+	t.state.Present = len(t.state.Need) == 0 && (len(img.Names) > 0 || !t.show(x))
 	return t, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 
 	"airgap/bundle/image"
 )
@@ -66,6 +67,31 @@ func (l *Layout) find(x *index, name string, want image.Platforms) (entry, error
 		return fitting[0], nil
 	}
 	return entry{}, fmt.Errorf("image %q in %q: %d entries of index.json have this name", name, l.dir, len(all))
+}
+
+// Referrers implements image.Referring: what index.json lists that belongs to
+// the image.
+func (s *set) Referrers(ctx context.Context, g *image.Graph) ([]image.Root, error) {
+	x, err := s.readIndex()
+	if err != nil {
+		return nil, err
+	}
+	subjects := g.Subjects()
+	var list []image.Root
+	for _, e := range x.manifests {
+		root := e.root()
+		if root.Desc.Digest == g.Root.Desc.Digest {
+			continue
+		}
+		candidate, err := image.Read(ctx, s, root, image.SelectPresent(func(image.Digest) bool { return false }))
+		if err != nil {
+			continue // what is wrong with other images is not for here
+		}
+		if r, ok := candidate.Referrer(); ok && slices.Contains(subjects, r.Subject) {
+			list = append(list, root)
+		}
+	}
+	return list, context.Cause(ctx)
 }
 
 // set is some images of a layout.

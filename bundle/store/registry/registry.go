@@ -65,6 +65,8 @@ type Registry struct {
 	pause pause
 	idle  time.Duration // without a byte, after which a transfer counts as cut
 
+	listing sync.Mutex // held while a list of referrers is changed
+
 	mu    sync.Mutex
 	repos map[string]*repository
 	known map[image.Digest][]*repository // that have a blob, as far as pushing has shown
@@ -112,7 +114,7 @@ func (r *Registry) Open(ctx context.Context, names []string, _ image.Platforms) 
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	return newSet(roots), nil
+	return newSet(roots, r.jobs), nil
 }
 
 // root is a resolved name: where it is and the document that it names.

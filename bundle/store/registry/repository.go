@@ -35,6 +35,9 @@ func (r *repository) host() string {
 	return r.RegistryStr()
 }
 
+// fullName is the repository as normalised image names have it.
+func (r *repository) fullName() string { return r.host() + "/" + r.RepositoryStr() }
+
 // connect logs in, once. A login that failed is tried again by the next caller.
 func (r *repository) connect(ctx context.Context) (*http.Client, error) {
 	r.mu.Lock()

@@ -19,17 +19,20 @@ type set struct {
 	roots []image.Root
 	repos []*repository
 	docs  map[image.Digest][]byte // those of the roots
+	jobs  int                     // lookups side by side
 
-	mu sync.Mutex
-	at map[image.Digest]*repository
+	mu    sync.Mutex
+	at    map[image.Digest]*repository
+	homes map[image.Digest][]*repository // all that gave a root
 }
 
-func newSet(roots []root) *set {
-	s := &set{docs: map[image.Digest][]byte{}, at: map[image.Digest]*repository{}}
+func newSet(roots []root, jobs int) *set {
+	s := &set{jobs: jobs, docs: map[image.Digest][]byte{}, at: map[image.Digest]*repository{}, homes: map[image.Digest][]*repository{}}
 	for _, r := range roots {
 		s.roots = append(s.roots, r.Root)
 		s.docs[r.Desc.Digest] = r.raw
 		s.learn(r.repo, r.raw)
+		s.settle(r.Desc.Digest, r.repo)
 		if !slices.Contains(s.repos, r.repo) {
 			s.repos = append(s.repos, r.repo)
 		}
@@ -55,6 +58,18 @@ func (s *set) learn(repo *repository, raw []byte) {
 		if s.at[d.Digest] == nil {
 			s.at[d.Digest] = repo
 		}
+	}
+}
+
+// settle notes that a repository has a root.
+func (s *set) settle(d image.Digest, repo *repository) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.at[d] == nil {
+		s.at[d] = repo
+	}
+	if !slices.Contains(s.homes[d], repo) {
+		s.homes[d] = append(s.homes[d], repo)
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 // they are in; a registry takes images for any platform.
 func (r *Registry) Begin(ctx context.Context, img image.Import) (image.Txn, error) {
 	root := img.Graph.Root
-	if len(img.Names) == 0 {
+	if len(img.Names)+len(img.Repositories) == 0 {
 		return nil, fmt.Errorf("image %q: %w in a registry", root.Label(), image.ErrUnnamed)
 	}
 	t := &txn{from: r, img: img, all: append(img.Graph.Documents(), img.Graph.Layers()...)}
@@ -26,10 +26,20 @@ func (r *Registry) Begin(ctx context.Context, img image.Import) (image.Txn, erro
 			return nil, err
 		}
 	}
+	for _, name := range img.Repositories {
+		repo, _, err := t.from.find(name)
+		if err != nil {
+			return nil, err
+		}
+		t.addTarget(repo)
+	}
 	for _, target := range t.targets {
 		if err := target.compare(ctx, t.all); err != nil {
 			return nil, err
 		}
+	}
+	if err := t.findUnlisted(ctx); err != nil {
+		return nil, err
 	}
 	for _, d := range t.all {
 		if slices.ContainsFunc(t.targets, func(g *target) bool { return g.lacks(d) }) {
@@ -37,7 +47,7 @@ func (r *Registry) Begin(ctx context.Context, img image.Import) (image.Txn, erro
 			t.state.Size += d.Size
 		}
 	}
-	t.state.Present = len(t.state.Need) == 0
+	t.state.Present = len(t.state.Need)+len(t.unlisted) == 0
 	return t, nil
 }
 
@@ -54,6 +64,8 @@ type txn struct {
 	targets []*target
 	tags    []tagged
 	state   image.State
+
+	unlisted []unlisted
 
 	written   bool
 	committed bool
@@ -74,15 +86,19 @@ type tagged struct {
 
 func (t *txn) State() image.State { return t.state }
 
+func (t *txn) addTarget(repo *repository) {
+	if !slices.ContainsFunc(t.targets, func(g *target) bool { return g.repository == repo }) {
+		t.targets = append(t.targets, &target{repository: repo})
+	}
+}
+
 // addName finds the repository of a name and what the name points to.
 func (t *txn) addName(ctx context.Context, full string) error {
 	repo, ref, err := t.from.find(full)
 	if err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(t.targets, func(g *target) bool { return g.repository == repo }) {
-		t.targets = append(t.targets, &target{repository: repo})
-	}
+	t.addTarget(repo)
 	t.tags = append(t.tags, tagged{repo, ref.Identifier()})
 	tag := image.Tag{Name: full, New: t.state.ID}
 	old, _, err := repo.manifest(ctx, ref.Identifier())
@@ -239,6 +255,11 @@ func (t *txn) hasAddresses(d image.Descriptor) bool {
 func (t *txn) Commit(ctx context.Context) ([]image.Tag, error) {
 	if !t.written && !t.state.Present {
 		return nil, fmt.Errorf("image %q was not written", t.img.Graph.Root.Label())
+	}
+	for _, u := range t.unlisted {
+		if err := u.list(ctx); err != nil {
+			return nil, err
+		}
 	}
 	root := t.img.Graph.Root.Desc
 	for i, tag := range t.state.Tags {

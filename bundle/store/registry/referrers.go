@@ -1,0 +1,265 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"golang.org/x/sync/errgroup"
+
+	"airgap/bundle/image"
+)
+
+// maxReferrers bounds what is taken for one subject, against registries that
+// list ever more.
+const maxReferrers = 1000
+
+// Referrers implements image.Referring: for every index and manifest of the
+// image, in every repository that gave it, what the referrers API lists, or the
+// index that stands for it, and the tags that cosign gives.
+func (s *set) Referrers(ctx context.Context, g *image.Graph) ([]image.Root, error) {
+	s.mu.Lock()
+	repos := slices.Clone(s.homes[g.Root.Desc.Digest])
+	s.mu.Unlock()
+	type place struct {
+		repo  *repository
+		roots []image.Root
+	}
+	var places []*place
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(s.jobs)
+	for _, repo := range repos {
+		for _, subject := range g.Subjects() {
+			p := &place{repo: repo}
+			places = append(places, p)
+			group.Go(func() (err error) {
+				p.roots, err = repo.rootsFor(ctx, subject)
+				return err
+			})
+		}
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	var list []image.Root
+	for _, p := range places {
+		for _, root := range p.roots {
+			s.settle(root.Desc.Digest, p.repo)
+			list = append(list, root)
+		}
+	}
+	return list, nil
+}
+
+// rootsFor lists what refers to a digest.
+func (r *repository) rootsFor(ctx context.Context, subject image.Digest) ([]image.Root, error) {
+	var roots []image.Root
+	listed, _, err := r.referrers(ctx, subject)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range listed {
+		d = image.Descriptor{MediaType: d.MediaType, Digest: d.Digest, Size: d.Size}
+		roots = append(roots, image.Root{Desc: d, Origin: Origin})
+	}
+	for _, tag := range image.CosignTags(subject) {
+		there, err := r.hasTag(ctx, tag)
+		if err != nil {
+			return nil, err
+		}
+		if !there {
+			continue
+		}
+		d, _, err := r.manifest(ctx, tag)
+		if err != nil {
+			return nil, err
+		}
+		name, err := image.Beside(r.fullName(), tag)
+		if err != nil {
+			return nil, err
+		}
+		roots = append(roots, image.Root{Name: name, Desc: d, Origin: Origin})
+	}
+	return roots, nil
+}
+
+// unknowing are the answers of registries that do not know what is asked for,
+// of whom some say that it is forbidden.
+var unknowing = []int{
+	http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound,
+	http.StatusMethodNotAllowed, http.StatusNotAcceptable, http.StatusNotImplemented,
+}
+
+// hasTag says whether a tag is there, without pulling what counts as a pull.
+func (r *repository) hasTag(ctx context.Context, tag string) (bool, error) {
+	at := "manifests/" + tag
+	resp, err := r.send(ctx, request{
+		method: http.MethodHead, at: at, op: "looking for " + at, header: http.Header{"Accept": {accepted}},
+	}, append(unknowing, http.StatusOK)...)
+	if err != nil {
+		return false, err
+	}
+	resp.Body.Close()
+	return resp.StatusCode == http.StatusOK, nil
+}
+
+// referrers lists what has a digest as its subject, sorted by digest; api says
+// whether the registry keeps that list by itself.
+func (r *repository) referrers(ctx context.Context, subject image.Digest) (list []image.Descriptor, api bool, err error) {
+	for at := "referrers/" + subject.String(); at != ""; {
+		page, next, known, err := r.referrersPage(ctx, at)
+		if err != nil {
+			return nil, false, err
+		}
+		if !known {
+			list, _, err := r.taggedReferrers(ctx, subject)
+			return list, false, err
+		}
+		if list, at = append(list, page...), next; len(list) > maxReferrers {
+			return nil, true, &Error{r.host(), "listing referrers", Failed, fmt.Errorf("more than %d of %s", maxReferrers, subject)}
+		}
+	}
+	return sorted(list), true, nil
+}
+
+// referrersPage gets a part of the list, and where the next one is.
+func (r *repository) referrersPage(ctx context.Context, at string) (list []image.Descriptor, next string, known bool, err error) {
+	resp, err := r.get(ctx, at, http.Header{"Accept": {string(types.OCIImageIndex)}}, append(unknowing, http.StatusOK)...)
+	if err != nil {
+		return nil, "", false, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, "", false, nil
+	}
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, image.MaxDocument))
+	if err != nil {
+		return nil, "", false, explain(ctx, r.host(), "listing referrers", err)
+	}
+	if list, err = parseReferrers(raw); err != nil {
+		return nil, "", false, nil // some answer everything with a page for people
+	}
+	return list, nextPage(resp), true, nil
+}
+
+// nextPage is where a Link header points; empty at the end of a list.
+func nextPage(resp *http.Response) string {
+	where, rest, ok := strings.Cut(strings.TrimPrefix(resp.Header.Get("Link"), "<"), ">")
+	if !ok || !strings.Contains(rest, `rel="next"`) && !strings.Contains(rest, "rel=next") {
+		return ""
+	}
+	next, err := resp.Request.URL.Parse(where)
+	if err != nil || next.Host != resp.Request.URL.Host {
+		return ""
+	}
+	return (&url.URL{Scheme: "https", Host: next.Host, Path: next.Path, RawPath: next.RawPath, RawQuery: next.RawQuery}).String()
+}
+
+// taggedReferrers reads the index that stands for the list in registries that
+// keep none. If its tag is taken by something else, list is nil.
+func (r *repository) taggedReferrers(ctx context.Context, subject image.Digest) (list []image.Descriptor, taken bool, err error) {
+	tag := image.ReferrersTag(subject)
+	if taken, err = r.hasTag(ctx, tag); err != nil || !taken {
+		return nil, false, err
+	}
+	_, raw, err := r.manifest(ctx, tag)
+	if err != nil {
+		return nil, false, err
+	}
+	if list, err = parseReferrers(raw); err != nil {
+		return nil, true, nil
+	}
+	return sorted(list), true, nil
+}
+
+func parseReferrers(raw []byte) ([]image.Descriptor, error) {
+	var index struct {
+		Manifests *[]image.Descriptor `json:"manifests"`
+	}
+	if err := json.Unmarshal(raw, &index); err != nil {
+		return nil, err
+	}
+	if index.Manifests == nil {
+		return nil, errors.New("not an index")
+	}
+	for _, d := range *index.Manifests {
+		if err := image.CheckDigest(d.Digest); err != nil {
+			return nil, err
+		}
+	}
+	return *index.Manifests, nil
+}
+
+func sorted(list []image.Descriptor) []image.Descriptor {
+	slices.SortFunc(list, func(a, b image.Descriptor) int { return strings.Compare(a.Digest.Hex, b.Digest.Hex) })
+	return slices.CompactFunc(list, func(a, b image.Descriptor) bool { return a.Digest == b.Digest })
+}
+
+// unlisted is a manifest that its subject's list lacks in a registry that keeps
+// no such lists by itself.
+type unlisted struct {
+	repo *repository
+	image.Referrer
+}
+
+// findUnlisted notes which manifests have to be listed.
+func (t *txn) findUnlisted(ctx context.Context) error {
+	for _, d := range t.img.Graph.Documents() {
+		if !isManifest(d.MediaType) {
+			continue
+		}
+		referrer, ok, err := image.ReferrerOf(d, t.img.Graph.Document(d.Digest))
+		if err != nil {
+			return err
+		}
+		if !ok {
+			continue
+		}
+		for _, g := range t.targets {
+			list, api, err := g.referrers(ctx, referrer.Subject)
+			if err != nil {
+				return err
+			}
+			if !api && !contains(list, d.Digest) {
+				t.unlisted = append(t.unlisted, unlisted{g.repository, referrer})
+			}
+		}
+	}
+	return nil
+}
+
+func contains(list []image.Descriptor, d image.Digest) bool {
+	return slices.ContainsFunc(list, func(l image.Descriptor) bool { return l.Digest == d })
+}
+
+// list adds a manifest to its subject's list, as the specification wants it of
+// clients.
+func (u unlisted) list(ctx context.Context) error {
+	u.repo.from.listing.Lock()
+	defer u.repo.from.listing.Unlock()
+	list, taken, err := u.repo.taggedReferrers(ctx, u.Subject)
+	if err != nil || contains(list, u.Entry.Digest) {
+		return err
+	}
+	tag := image.ReferrersTag(u.Subject)
+	if taken && list == nil {
+		return &Error{u.repo.host(), "listing a referrer", Failed, fmt.Errorf("the tag %s is something else", tag)}
+	}
+	raw, err := json.Marshal(struct {
+		SchemaVersion int                `json:"schemaVersion"`
+		MediaType     types.MediaType    `json:"mediaType"`
+		Manifests     []image.Descriptor `json:"manifests"`
+	}{2, types.OCIImageIndex, append(list, u.Entry)})
+	if err != nil {
+		return err
+	}
+	d := image.Descriptor{MediaType: types.OCIImageIndex, Digest: image.SHA256(raw), Size: int64(len(raw))}
+	return u.repo.putManifest(ctx, tag, d, raw)
+}
