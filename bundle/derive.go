@@ -25,18 +25,20 @@ type contents struct {
 
 // newContents derives manifest and documents. The order of graphs does not
 // matter; graphs of one root under several names are several graphs.
-func newContents(graphs []*image.Graph) (*contents, error) {
+// The content of files is told of by size.
+func newContents(graphs []*image.Graph, files []File, size func(image.Digest) int64) (*contents, error) {
 	graphs = slices.Clone(graphs)
 	slices.SortStableFunc(graphs, compareGraphs)
 	graphs = slices.CompactFunc(graphs, func(a, b *image.Graph) bool { return compareGraphs(a, b) == 0 })
-	c := &contents{manifest: &Manifest{Format: Format, Requires: []string{}, Blobs: []Blob{}}, graphs: graphs}
+	c := &contents{manifest: &Manifest{Format: Format, Requires: []string{}, Files: []File{}, Blobs: []Blob{}}, graphs: graphs}
+	c.manifest.Files = append(c.manifest.Files, files...)
 	for _, g := range graphs {
 		c.manifest.Images = append(c.manifest.Images, newImage(g))
 	}
 	if err := c.addDerived(); err != nil {
 		return nil, err
 	}
-	c.addBlobs()
+	c.addBlobs(size)
 	for _, e := range c.manifest.Entries {
 		c.manifest.Size += e.Size
 	}
@@ -69,9 +71,9 @@ func newImage(g *image.Graph) Image {
 
 func newRef(d image.Descriptor) Ref { return Ref{d.MediaType, d.Digest, d.Size} }
 
-// addBlobs lists manifests and configs of all images, then their layers, each
-// once, in order of first use.
-func (c *contents) addBlobs() {
+// addBlobs lists manifests and configs of all images, then their layers, then
+// the files, each once, in order of first use.
+func (c *contents) addBlobs(size func(image.Digest) int64) {
 	seen := map[image.Digest]bool{}
 	add := func(list []image.Descriptor) {
 		for _, d := range list {
@@ -90,6 +92,9 @@ func (c *contents) addBlobs() {
 	}
 	for _, g := range c.graphs {
 		add(g.Layers())
+	}
+	for _, f := range c.manifest.Files {
+		add([]image.Descriptor{{Digest: f.Digest, Size: size(f.Digest)}})
 	}
 }
 

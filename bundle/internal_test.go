@@ -126,6 +126,7 @@ const soundManifest = `{
    ]
   }
  ],
+ "files": [],
  "blobs": [
   {
    "digest": "sha256:` + hex64 + `",

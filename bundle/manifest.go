@@ -19,6 +19,7 @@ type Manifest struct {
 	Format   int      `json:"format"`
 	Requires []string `json:"requires"`
 	Images   []Image  `json:"images"`
+	Files    []File   `json:"files"`
 	Blobs    []Blob   `json:"blobs"`
 	Entries  []Entry  `json:"entries"`
 	// Size is the sum of the sizes of Entries, in bytes.
@@ -145,7 +146,7 @@ func (m *Manifest) check() error {
 			return fmt.Errorf("image %q: %w", img.Name, err)
 		}
 	}
-	return nil
+	return m.checkFiles(blobs)
 }
 
 func compareImages(a, b Image) int {

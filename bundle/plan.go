@@ -21,12 +21,14 @@ type Plan struct {
 	known   Totals // without estimates
 	streams []image.Streamer
 	graphs  []*image.Graph
+	files   []localFile
 	from    map[image.Digest]source
 }
 
 // Totals is what a plan adds up to.
 type Totals struct {
 	Images []PlannedImage
+	Files  int // that travel along
 	Blobs  int
 	Size   int64 // bytes of the blobs, each once
 }
@@ -289,7 +291,11 @@ func (p *Plan) contents(ctx context.Context, s *spool, progress func(int64)) (*c
 	if err := p.settle(); err != nil {
 		return nil, err
 	}
-	return newContents(p.graphs)
+	files, err := p.spoolFiles(ctx, s, progress)
+	if err != nil {
+		return nil, err
+	}
+	return newContents(p.graphs, files, func(d image.Digest) int64 { return s.get(d).size })
 }
 
 // document is the bytes of an index, a manifest or a config of the plan's

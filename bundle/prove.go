@@ -13,7 +13,7 @@ import (
 // graphs are its own images, as image.Read read them from it. Then every
 // document for other tools says what the images say.
 func (b *Bundle) CheckContents(graphs []*image.Graph) error {
-	c, err := newContents(graphs)
+	c, err := newContents(graphs, b.manifest.Files, b.blobSize)
 	if err != nil {
 		return damaged(manifestName, "%w", err)
 	}
@@ -22,6 +22,10 @@ func (b *Bundle) CheckContents(graphs []*image.Graph) error {
 	}
 	return b.checkTar(c)
 }
+
+// blobSize is what the manifest says of a blob; it has been checked that it
+// lists those of all files.
+func (b *Bundle) blobSize(d image.Digest) int64 { return b.geometry.entries[b.index[d]].size }
 
 // checkTar compares every byte of the tar that is not of a blob: headers,
 // padding, derived documents, the end.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"airgap/bundle/image"
+	"airgap/internal/durable"
 )
 
 // WriteOptions say how a plan is carried out. None of them changes the tar or
@@ -54,7 +55,7 @@ func (p *Plan) WriteFile(ctx context.Context, path string, o WriteOptions) (Summ
 		o.TempDir = filepath.Dir(path)
 	}
 	var summary Summary
-	err = createFile(path, o.NoClobber, func(f *os.File) error {
+	err = durable.CreateFile(path, o.NoClobber, func(f *os.File) error {
 		summary, err = p.write(ctx, o, func(a *assembly) (written, error) { return a.file(ctx, f, o) })
 		if err != nil {
 			return err
@@ -67,7 +68,7 @@ func (p *Plan) WriteFile(ctx context.Context, path string, o WriteOptions) (Summ
 		return Summary{}, err
 	}
 	summary.Path, summary.Replaced = path, replaced
-	return summary, createFile(sumsPath(path), false, func(f *os.File) error {
+	return summary, durable.CreateFile(sumsPath(path), false, func(f *os.File) error {
 		_, err := fmt.Fprintf(f, "%s  %s\n", summary.SHA256, filepath.Base(path))
 		return err
 	})
@@ -134,49 +135,6 @@ func checkOutput(path string, noClobber bool) (replaced bool, err error) {
 		return false, &fs.PathError{Op: "create", Path: path, Err: fs.ErrExist}
 	}
 	return true, nil
-}
-
-// createFile makes path appear whole or not at all: a temporary file beside
-// it, filled by fill, synced, renamed, and the folder synced.
-func createFile(path string, noClobber bool, fill func(*os.File) error) (err error) {
-	dir, base := filepath.Split(path)
-	if dir == "" {
-		dir = "."
-	}
-	f, err := os.CreateTemp(dir, "."+base+".*.partial")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		f.Close()
-		if err != nil {
-			os.Remove(f.Name())
-		}
-	}()
-	if err := errors.Join(f.Chmod(0o644), fill(f)); err != nil {
-		return err
-	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := rename(f.Name(), path, noClobber); err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
-// rename moves a finished file to its name. Without clobbering it takes a
-// link, which unlike a rename fails when the name has come into being.
-func rename(from, to string, noClobber bool) error {
-	if noClobber {
-		switch err := os.Link(from, to); {
-		case err == nil:
-			return os.Remove(from)
-		case errors.Is(err, fs.ErrExist):
-			return err
-		}
-	}
-	return os.Rename(from, to)
 }
 
 func ignoreMissing(err error) error {

@@ -14,6 +14,7 @@ type Report struct {
 	Bundle   image.Digest    `json:"bundle"` // its id
 	Format   int             `json:"format"`
 	Images   []ReportedImage `json:"images"`
+	Files    []string        `json:"files,omitempty"` // their names
 	Blobs    int             `json:"blobs"`
 	Size     int64           `json:"size"`    // of the blobs, in bytes
 	DiffIDs  bool            `json:"diffIDs"` // whether layers were opened and their diffIDs proven
@@ -55,6 +56,9 @@ func newReport(d *Documents, level Level) *Report {
 	r := &Report{
 		Bundle: d.bundle.ID(), Format: m.Format, Blobs: len(m.Blobs), Size: d.Total(),
 		DiffIDs: level == Full, Findings: []Finding{},
+	}
+	for _, f := range m.Files {
+		r.Files = append(r.Files, f.Name)
 	}
 	for _, img := range d.images {
 		out := reportImage(img)

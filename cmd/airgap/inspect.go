@@ -85,6 +85,7 @@ func inspectBundle(ctx context.Context, _ *ui.Env, _ inspectOptions, name string
 		Command: "inspect", Path: name, File: b.size, Bundle: b.ID().String(), Format: b.Manifest().Format,
 		Blobs: len(b.Manifest().Blobs), Size: docs.Total(),
 	}
+	a.addFiles(b.Manifest())
 	images := docs.Images()
 	for _, img := range images {
 		if len(img.Of) > 0 {

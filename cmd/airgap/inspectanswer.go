@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"airgap/bundle"
 	"airgap/bundle/image"
 	"airgap/cmd/airgap/internal/ui"
 )
@@ -19,7 +20,40 @@ type inspectAnswer struct {
 	Size    int64            `json:"size,omitempty"` // of the blobs, each once, in bytes
 	Images  []inspectedImage `json:"images"`
 	// What belongs to the images.
-	Referrers []referrer `json:"referrers,omitempty"`
+	Referrers []referrer      `json:"referrers,omitempty"`
+	Files     []inspectedFile `json:"files,omitempty"`
+}
+
+// inspectedFile is a file that travels with the images.
+type inspectedFile struct {
+	Name       string       `json:"name"`
+	Executable bool         `json:"executable"`
+	Digest     image.Digest `json:"digest"`
+	Size       int64        `json:"size"` // in bytes
+}
+
+// addFiles lists the files of a bundle.
+func (a *inspectAnswer) addFiles(m *bundle.Manifest) {
+	sizes := map[image.Digest]int64{}
+	for _, b := range m.Blobs {
+		sizes[b.Digest] = b.Size
+	}
+	for _, f := range m.Files {
+		a.Files = append(a.Files, inspectedFile{f.Name, f.Executable, f.Digest, sizes[f.Digest]})
+	}
+}
+
+// printFiles prints a table, if there are any.
+func (a *inspectAnswer) printFiles(p *ui.Printer) {
+	if len(a.Files) == 0 {
+		return
+	}
+	p.Line("")
+	var rows [][]string
+	for _, f := range a.Files {
+		rows = append(rows, []string{f.Name, ui.Size(f.Size), f.Digest.String()})
+	}
+	p.Table([]string{"FILE", "SIZE", "DIGEST"}, rows)
 }
 
 // inspectedImage is an image with its platforms.
@@ -193,6 +227,7 @@ func (a *inspectAnswer) Text(p *ui.Printer) {
 	}
 	p.Table([]string{"IMAGE", "PLATFORM", "LAYERS", "SIZE", "DIGEST", "ID"}, rows)
 	printReferrers(p, a.Referrers)
+	a.printFiles(p)
 	for _, img := range a.Images {
 		for _, pl := range img.Platforms {
 			printLayers(p, img.Name, pl)
@@ -202,7 +237,7 @@ func (a *inspectAnswer) Text(p *ui.Printer) {
 		}
 	}
 	if a.Bundle != "" {
-		p.Line("%s: %s in %s of %s, file of %s, bundle id %s", a.Path, andReferrers(len(a.Images), len(a.Referrers)), ui.Plural(a.Blobs, "blob"), ui.Size(a.Size), ui.Size(a.File), a.Bundle)
+		p.Line("%s: %s in %s of %s, file of %s, bundle id %s", a.Path, cargo(len(a.Images), len(a.Referrers), len(a.Files)), ui.Plural(a.Blobs, "blob"), ui.Size(a.Size), ui.Size(a.File), a.Bundle)
 	}
 }
 

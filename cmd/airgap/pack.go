@@ -25,6 +25,7 @@ import (
 type packOptions struct {
 	output           string
 	lists, profiles  []string
+	include          []string
 	level, tempDir   string
 	dryRun, verify   bool
 	noClobber        bool
@@ -56,13 +57,15 @@ pods and templates are looked through; which of these it is, its content tells.
 From a registry or a layout the digests of the images are kept; from an engine
 with a classic store only the image ID is, since that engine has nothing else.
 Signatures, attestations and SBOMs that a registry or layout keeps beside an
-image travel along.
+image travel along, and with --include-files what else is needed behind the gap,
+such as a compose file: airgap unpack --files writes it out.
 Nothing has the bundle's name before it is whole and on the disk.`,
 		Example: `  airgap pack postgres:15-alpine my-app:v1
   airgap pack --platform linux/amd64,linux/arm64 docker://registry.example/app:v1
   airgap pack -f images.txt -o /media/usb/bundle.tar.zst --verify
   airgap pack -f compose.yaml --profile debug
   helm template chart | airgap pack -f -
+  airgap pack -f compose.yaml --include-files compose.yaml --include-files config/
   airgap pack --dry-run my-app:v1
   airgap pack -o - my-app:v1 | ssh server airgap unpack -`,
 		Annotations: statuses(ui.Damaged, ui.Refused, ui.NoSpace, ui.Engine),
@@ -83,6 +86,7 @@ Nothing has the bundle's name before it is whole and on the disk.`,
 	flags.StringVarP(&o.output, "output", "o", defaultBundle, "write the bundle to `FILE`, or with - to standard output")
 	flags.StringArrayVarP(&o.lists, "file", "f", nil, "take the images that `FILE` asks for too: a list, a compose file or Kubernetes manifests; - for standard input; may be repeated")
 	flags.StringSliceVar(&o.profiles, "profile", nil, "take the services of these `PROFILES` of a compose file too (default: those of COMPOSE_PROFILES)")
+	flags.StringArrayVar(&o.include, "include-files", nil, "carry a `FILE`, or a folder with all that is in it, along with the images; may be repeated")
 	flags.StringVar(&o.level, "level", "default", "how hard to compress: `fast|default|better`")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "print what would be packed and write nothing")
 	flags.BoolVar(&o.verify, "verify", false, "read the bundle again afterwards and prove all of it, layers' contents too")
@@ -129,7 +133,7 @@ func (o *packOptions) checkOutput(cmd *cobra.Command, specs []string) error {
 		}
 		return nil
 	}
-	inputs := slices.Clone(o.lists)
+	inputs := append(slices.Clone(o.lists), o.include...)
 	for _, spec := range specs {
 		inputs = append(inputs, archivePaths(spec)...)
 	}
@@ -152,6 +156,9 @@ func runPack(ctx context.Context, env *ui.Env, o packOptions, specs []string) er
 	defer opened.Close()
 	plan, err := bundle.NewPlan(ctx, opened.Sets, o.wanted)
 	if err != nil {
+		return inState("nothing has been written", err)
+	}
+	if err := plan.Include(o.include); err != nil {
 		return inState("nothing has been written", err)
 	}
 	if o.dryRun {

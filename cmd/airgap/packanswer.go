@@ -86,6 +86,7 @@ type planAnswer struct {
 	Path      string        `json:"path"`
 	Images    []packedImage `json:"images"`
 	Referrers []referrer    `json:"referrers,omitempty"`
+	Files     int           `json:"files,omitempty"` // that travel along
 	Blobs     int           `json:"blobs"`
 	Size      int64         `json:"size"` // of the blobs, each once, in bytes
 	Estimate  bool          `json:"estimate"`
@@ -93,7 +94,7 @@ type planAnswer struct {
 
 func newPlanAnswer(p *bundle.Plan, path string) planAnswer {
 	images, referrers := newPackedImages(p.Totals)
-	return planAnswer{"pack", path, images, referrers, p.Blobs, p.Size, p.Estimate}
+	return planAnswer{"pack", path, images, referrers, p.Files, p.Blobs, p.Size, p.Estimate}
 }
 
 func (a planAnswer) Text(p *ui.Printer) {
@@ -103,7 +104,7 @@ func (a planAnswer) Text(p *ui.Printer) {
 	if a.Estimate {
 		size = "about " + ui.Size(a.Size) + " before compression, as the engine tells it"
 	}
-	p.Line("would write %s: %s, %s, %s; nothing has been written", a.Path, andReferrers(len(a.Images), len(a.Referrers)), ui.Plural(a.Blobs, "blob"), size)
+	p.Line("would write %s: %s, %s, %s; nothing has been written", a.Path, cargo(len(a.Images), len(a.Referrers), a.Files), ui.Plural(a.Blobs, "blob"), size)
 }
 
 // packAnswer is what pack has done.
@@ -115,6 +116,7 @@ type packAnswer struct {
 	File      int64         `json:"fileSize"` // in bytes
 	Images    []packedImage `json:"images"`
 	Referrers []referrer    `json:"referrers,omitempty"`
+	Files     int           `json:"files,omitempty"` // that travel along
 	Blobs     int           `json:"blobs"`
 	Size      int64         `json:"size"` // of the blobs, each once, in bytes
 	Replaced  bool          `json:"replaced"`
@@ -124,7 +126,7 @@ type packAnswer struct {
 func newPackAnswer(s bundle.Summary, verified bool) packAnswer {
 	images, referrers := newPackedImages(s.Totals)
 	return packAnswer{
-		"pack", s.Path, s.ID, s.SHA256, s.Size, images, referrers, s.Blobs, s.Totals.Size, s.Replaced, verified,
+		"pack", s.Path, s.ID, s.SHA256, s.Size, images, referrers, s.Files, s.Blobs, s.Totals.Size, s.Replaced, verified,
 	}
 }
 
@@ -138,5 +140,5 @@ func (a packAnswer) Text(p *ui.Printer) {
 	if a.Replaced {
 		did += ", replacing an older file"
 	}
-	p.Line("%s: %s: %s, %s, bundle id %s", place(a.Path), did, andReferrers(len(a.Images), len(a.Referrers)), ui.Size(a.File), a.Bundle)
+	p.Line("%s: %s: %s, %s, bundle id %s", place(a.Path), did, cargo(len(a.Images), len(a.Referrers), a.Files), ui.Size(a.File), a.Bundle)
 }

@@ -29,10 +29,14 @@ func printReferrers(p *ui.Printer, list []referrer) {
 	p.Table([]string{"BELONGS TO", "TYPE", "SIZE", "DIGEST"}, rows)
 }
 
-// andReferrers adds their number to a count of images.
-func andReferrers(images, referrers int) string {
-	if referrers == 0 {
-		return ui.Plural(images, "image")
+// cargo counts what travels.
+func cargo(images, referrers, files int) string {
+	text := ui.Plural(images, "image")
+	if referrers > 0 {
+		text += " with " + ui.Plural(referrers, "referrer")
 	}
-	return ui.Plural(images, "image") + " with " + ui.Plural(referrers, "referrer")
+	if files > 0 {
+		text += " and " + ui.Plural(files, "file")
+	}
+	return text
 }

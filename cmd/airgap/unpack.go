@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -20,6 +21,7 @@ type unpackOptions struct {
 	only, rename      []string
 	noReplace, dryRun bool
 	pruneReplaced     bool
+	files             string
 	wanted            image.Platforms
 	load              load.Options
 }
@@ -55,6 +57,7 @@ name is renamed by its digest.`,
   airgap unpack --only 'my-app:*' --rename my-app:v1=registry.internal/my-app:v1
   airgap unpack --to docker://registry.internal:5000
   airgap unpack --to oci:layout
+  airgap unpack --files /srv/app && docker compose -f /srv/app/compose.yaml up --pull never
   DOCKER_HOST=ssh://user@server airgap unpack`,
 		Args:        wantArgs(0, 1, "at most one bundle"),
 		Annotations: statuses(ui.Damaged, ui.Refused, ui.NoSpace, ui.Medium, ui.Engine),
@@ -72,6 +75,7 @@ name is renamed by its digest.`,
 	flags.StringVar(&o.platform, "platform", "", "import only the platforms of this `LIST` (default: what the engine runs; for a layout all)")
 	flags.BoolVar(&o.noReplace, "no-replace", false, "refuse to move a name that points to another image")
 	flags.BoolVar(&o.pruneReplaced, "prune-replaced", false, "remove images afterwards whose names were moved and that nothing uses (Docker, podman)")
+	flags.StringVar(&o.files, "files", "", "write the files that travel along into `DIR`; what is replaced there is kept as NAME.bak")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "print what would change and change nothing")
 	o.flags(flags)
 	environment(flags, "to", "AIRGAP_TO")
@@ -124,8 +128,12 @@ func runUnpack(ctx context.Context, env *ui.Env, o unpackOptions, name string) e
 	if err != nil {
 		return inState(untouched, err)
 	}
-	if o.dryRun || plan.Unchanged() {
-		return env.Report(o.kind(), newUnpackAnswer(o, b, plan, load.Summary{Durable: true}))
+	files, err := o.planFiles(env, docs)
+	if err != nil {
+		return inState(untouched, err)
+	}
+	if o.dryRun || plan.Unchanged() && files.Unchanged() {
+		return env.Report(o.kind(), newUnpackAnswer(o, b, plan, files, load.Summary{Durable: true}))
 	}
 	verified, _, err := check(ctx, env, docs, level(sink))
 	if err != nil {
@@ -135,11 +143,42 @@ func runUnpack(ctx context.Context, env *ui.Env, o unpackOptions, name string) e
 	if err != nil {
 		return err
 	}
-	answer := newUnpackAnswer(o, b, plan, summary)
+	if err := files.Write(ctx, verified); err != nil {
+		return inState("all images are there and named, but not all files", err)
+	}
+	answer := newUnpackAnswer(o, b, plan, files, summary)
 	if answer.Pruned, err = o.prune(ctx, sink, summary.Tags); err != nil {
 		return inState("all images are there and named", err)
 	}
 	return env.Report(o.kind(), answer)
+}
+
+// planFiles compares the files that travel along with their folder, if they are
+// wanted.
+func (o unpackOptions) planFiles(env *ui.Env, docs *verify.Documents) (*load.FilePlan, error) {
+	if o.files == "" {
+		if n := len(docs.Bundle().Manifest().Files); n > 0 {
+			env.Note("%s of the bundle %s not written: --files DIR does that", ui.Plural(n, "file"), isOrAre(n))
+		}
+		return &load.FilePlan{}, nil
+	}
+	plan, err := load.PlanFiles(docs, o.files)
+	if err != nil || !o.noReplace {
+		return plan, err
+	}
+	for _, f := range plan.Files {
+		if f.Replaces {
+			return nil, &ui.Error{Err: fmt.Errorf("%q is there and is another file", f.Path), Code: ui.Refused, State: untouched}
+		}
+	}
+	return plan, nil
+}
+
+func isOrAre(n int) string {
+	if n == 1 {
+		return "is"
+	}
+	return "are"
 }
 
 // prune removes replaced images, if that is wanted.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"path/filepath"
 	"strings"
 
 	"airgap/bundle/image"
@@ -19,7 +20,15 @@ type unpackAnswer struct {
 	Durable bool            `json:"durable"`           // flushed to the place's disk
 	Why     string          `json:"notDurableBecause,omitempty"`
 	Pruned  *prunedImages   `json:"pruned,omitempty"`
+	Files   []unpackedFile  `json:"files,omitempty"`
 	dryRun  bool
+}
+
+// unpackedFile is a file that travelled along.
+type unpackedFile struct {
+	Path      string `json:"path"`
+	Unchanged bool   `json:"unchanged"`
+	Backup    string `json:"backup,omitempty"` // where the file is that was there before
 }
 
 // prunedImages are those whose names were moved.
@@ -49,9 +58,16 @@ type unpackedTag struct {
 	Moved bool   `json:"moved"`
 }
 
-func newUnpackAnswer(o unpackOptions, b *bundleFile, plan *load.Plan, s load.Summary) unpackAnswer {
+func newUnpackAnswer(o unpackOptions, b *bundleFile, plan *load.Plan, files *load.FilePlan, s load.Summary) unpackAnswer {
 	a := unpackAnswer{
 		Command: "unpack", Path: b.name, Bundle: b.ID(), To: o.to, Left: plan.Left, Durable: s.Durable, Why: s.Why, dryRun: o.dryRun,
+	}
+	for _, f := range files.Files {
+		out := unpackedFile{Path: f.Path, Unchanged: f.Present}
+		if f.Replaces {
+			out.Backup = load.BackupName(f.Path)
+		}
+		a.Files = append(a.Files, out)
 	}
 	for _, item := range plan.Items {
 		img := unpackedImage{
@@ -114,17 +130,54 @@ func (a unpackAnswer) Text(p *ui.Printer) {
 	case moved > 0 && !a.dryRun && tidy:
 		p.Line("what was replaced is still there: airgap rollback names it again, %s image prune removes it", a.To)
 	}
+	for _, f := range a.Files {
+		changed = changed || !f.Unchanged
+		p.Line("%s: %s", f.Path, f.did(a.dryRun))
+	}
 	switch {
 	case a.dryRun:
 		p.Line("%s: nothing has been changed", sinkName(a.To))
 	case !changed:
 		p.Line("%s: unchanged, all images of %s were there already", sinkName(a.To), a.Path)
 	default:
-		p.Line("%s: verified and imported %s, %s", a.Path, andReferrers(images, len(referrers)), a.unchangedText(unchanged))
+		p.Line("%s: verified and imported %s, %s", a.Path, cargo(images, len(referrers), len(a.Files)), a.unchangedText(unchanged))
+	}
+	if compose := a.compose(); compose != "" && !a.dryRun {
+		p.Line("next: docker compose -f %s up --pull never", compose)
 	}
 	if len(a.Left) > 0 {
 		p.Line("left out %s, which are no images: a registry or a layout takes them", ui.Plural(len(a.Left), "artifact"))
 	}
+}
+
+// did says what has been, or would be, done with the file.
+func (f unpackedFile) did(dryRun bool) string {
+	switch {
+	case f.Unchanged:
+		return "already there"
+	case dryRun && f.Backup != "":
+		return "would be written, keeping what is there as " + f.Backup
+	case dryRun:
+		return "would be written"
+	case f.Backup != "":
+		return "written, what was there is " + f.Backup
+	}
+	return "written"
+}
+
+// compose is the compose file among the files, if there is one and the images
+// are where docker compose finds them.
+func (a unpackAnswer) compose() string {
+	if a.To != "docker" {
+		return ""
+	}
+	for _, f := range a.Files {
+		switch filepath.Base(f.Path) {
+		case "compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml":
+			return f.Path
+		}
+	}
+	return ""
 }
 
 // sinkName is what people call the place that images go to.

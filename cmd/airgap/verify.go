@@ -96,7 +96,7 @@ func (a verifyAnswer) Text(p *ui.Printer) {
 	p.Table([]string{"IMAGE", "PLATFORMS", "LAYERS", "SIZE", "DIGEST"}, rows)
 	printReferrers(p, referrers)
 	p.Line("%s: verified, every digest and the content of every layer: %s, %s, bundle id %s",
-		a.Path, andReferrers(len(rows), len(referrers)), ui.Plural(a.Blobs, "blob"), a.Bundle)
+		a.Path, cargo(len(rows), len(referrers), len(a.Files)), ui.Plural(a.Blobs, "blob"), a.Bundle)
 }
 
 // label is what people call an image.

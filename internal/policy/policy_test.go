@@ -33,6 +33,7 @@ bundle < verify, verify/load, bundle/serve
 verify < verify/load
 transfer < transfer/*
 verify/sshsig < verify
+internal/durable < bundle, bundle/store/layout, verify/load
 `
 
 // doors lists the packages that may import a third-party library. Everything

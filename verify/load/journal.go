@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"airgap/bundle/image"
+	"airgap/internal/durable"
 )
 
 // Journal is what an import has done to the names of a place, so that it can
@@ -36,7 +37,7 @@ type journalFile struct {
 
 // Save writes the journal to a file, whole or not at all. Names that it does
 // not change are left out.
-func (j Journal) Save(path string) (err error) {
+func (j Journal) Save(path string) error {
 	file := journalFile{To: j.To, Address: j.Address, Tags: []journalTag{}}
 	for _, t := range j.Tags {
 		if t.Old == t.New {
@@ -55,20 +56,10 @@ func (j Journal) Save(path string) (err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".journal-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			os.Remove(f.Name())
-		}
-	}()
-	_, err = f.Write(append(raw, '\n'))
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return durable.CreateFile(path, false, func(f *os.File) error {
+		_, err := f.Write(append(raw, '\n'))
+		return errors.Join(err, f.Chmod(0o600))
+	})
 }
 
 // ReadJournal reads what Save has written. The error wraps fs.ErrNotExist if

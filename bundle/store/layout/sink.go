@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"airgap/bundle/image"
+	"airgap/internal/durable"
 )
 
 // stored is what this process knows of a blob file. Its lock is held while the
@@ -99,16 +100,16 @@ func (l *Layout) has(ctx context.Context, s *stored, d image.Descriptor) (bool, 
 }
 
 // Flush implements image.Sink.
-func (l *Layout) Flush(ctx context.Context) (durable bool, why string, err error) {
+func (l *Layout) Flush(ctx context.Context) (bool, string, error) {
 	if err := context.Cause(ctx); err != nil {
 		return false, "", err
 	}
 	for _, dir := range []string{filepath.Join(l.dir, "blobs", "sha256"), filepath.Join(l.dir, "blobs"), l.dir, filepath.Dir(l.dir)} {
-		if err := syncFolder(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := durable.SyncDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return false, "", err
 		}
 	}
-	if !canSyncFolders {
+	if !durable.CanSyncDirs {
 		return false, "this system cannot flush a folder to its disk", nil
 	}
 	return true, "", nil
@@ -184,7 +185,7 @@ func (l *Layout) writeBlob(ctx context.Context, from image.Fetcher, d image.Desc
 	}
 	r = image.NewReader(r, d)
 	defer r.Close()
-	return createFile(path, func(f *os.File) error {
+	return durable.CreateFile(path, false, func(f *os.File) error {
 		_, err := io.Copy(f, untilDone{r, ctx})
 		return err
 	})
@@ -201,27 +202,6 @@ func (r untilDone) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	return r.Reader.Read(p)
-}
-
-// createFile makes path appear whole and synced, or not at all.
-func createFile(path string, fill func(*os.File) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), ".airgap-*.partial")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		f.Close()
-		if err != nil {
-			os.Remove(f.Name())
-		}
-	}()
-	if err := errors.Join(f.Chmod(0o644), fill(f)); err != nil {
-		return err
-	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }
 
 // enter counts a transaction that writes, and makes the folders for it.
@@ -348,16 +328,16 @@ func (l *Layout) writeIndex(x *index) error {
 	if err != nil {
 		return err
 	}
-	if err := syncFolder(filepath.Join(l.dir, "blobs", "sha256")); err != nil {
+	if err := durable.SyncDir(filepath.Join(l.dir, "blobs", "sha256")); err != nil {
 		return err
 	}
 	marker := filepath.Join(l.dir, markerName)
 	if _, err := os.Lstat(marker); errors.Is(err, fs.ErrNotExist) {
-		if err := createFile(marker, content([]byte(`{"imageLayoutVersion":"`+version+`"}`))); err != nil {
+		if err := durable.CreateFile(marker, false, content([]byte(`{"imageLayoutVersion":"`+version+`"}`))); err != nil {
 			return err
 		}
 	}
-	return createFile(filepath.Join(l.dir, indexName), content(raw))
+	return durable.CreateFile(filepath.Join(l.dir, indexName), false, content(raw))
 }
 
 func content(b []byte) func(*os.File) error {

@@ -1,6 +1,6 @@
 //go:build unix
 
-package bundle
+package durable
 
 import (
 	"errors"
@@ -8,9 +8,11 @@ import (
 	"syscall"
 )
 
-// syncDir makes a rename durable. Some file systems cannot sync a folder; the
-// rename is then as durable as they make it.
-func syncDir(dir string) error {
+// CanSyncDirs says whether the system can make a rename durable.
+const CanSyncDirs = true
+
+// SyncDir makes the entries of a folder durable, as far as its file system can.
+func SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

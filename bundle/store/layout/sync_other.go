@@ -1,7 +1,0 @@
-//go:build !unix
-
-package layout
-
-const canSyncFolders = false
-
-func syncFolder(string) error { return nil }
