@@ -28,6 +28,8 @@ type fake struct {
 	store   string         // "" classic, else a snapshotter
 	held    map[string]any // inspect answers, by name or ID
 	load    func(w http.ResponseWriter, r *http.Request)
+	push    func(repository, tag string) error // repository is a URL
+	save    func(w http.ResponseWriter)
 	create  int // status of creating a container
 	removed atomic.Int32
 	tagged  atomic.Int32
@@ -58,6 +60,15 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(200, []any{})
 	case path == "/images/load":
 		f.load(w, r)
+	case path == "/images/get":
+		f.save(w)
+	case strings.HasSuffix(path, "/push"):
+		host, repository, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(path, "/images/"), "/push"), "/")
+		if err := f.push("http://"+host+"/v2/"+repository, r.URL.Query().Get("tag")); err != nil {
+			answer(200, map[string]any{"errorDetail": map[string]string{"message": err.Error()}})
+			return
+		}
+		answer(200, map[string]string{"status": "pushed"})
 	case path == "/containers/create":
 		answer(f.create, map[string]any{"Id": "probe", "message": "content digest sha256:abc: not found"})
 	case strings.HasPrefix(path, "/containers/"):

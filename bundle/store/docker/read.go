@@ -19,7 +19,7 @@ import (
 // Open implements image.Source. Names are references or image IDs, as the
 // docker command takes them. The Set is an image.Streamer.
 func (e *Engine) Open(ctx context.Context, names []string, want image.Platforms) (image.Set, error) {
-	s := &set{engine: e, archives: make([]*dockertar.Archive, len(names))}
+	s := &set{engine: e, exported: make([]exported, len(names))}
 	for _, name := range names {
 		img, err := e.find(ctx, name, want)
 		if err != nil {
@@ -34,6 +34,7 @@ func (e *Engine) Open(ctx context.Context, names []string, want image.Platforms)
 type found struct {
 	id       image.Digest
 	name     string // normalised; empty for an ID or a digest
+	tagged   bool   // it has a name, perhaps another
 	estimate image.Estimate
 }
 
@@ -62,7 +63,7 @@ func (e *Engine) find(ctx context.Context, name string, want image.Platforms) (f
 			return found{}, &image.PlatformError{Image: name, Want: want.List, Have: have}
 		}
 	}
-	f := found{id: id, name: nameOf(name, result.InspectResponse)}
+	f := found{id: id, name: nameOf(name, result.InspectResponse), tagged: len(result.RepoTags) > 0}
 	f.estimate, err = e.estimate(ctx, f, result.InspectResponse)
 	return f, err
 }
@@ -139,7 +140,13 @@ func (e *Engine) estimate(ctx context.Context, f found, i imagetypes.InspectResp
 type set struct {
 	engine   *Engine
 	images   []found
-	archives []*dockertar.Archive // of each image, once it has been streamed
+	exported []exported // of each image, once it has been streamed
+}
+
+// exported is an image that came from the engine.
+type exported struct {
+	root image.Descriptor
+	docs image.Fetcher
 }
 
 func (s *set) Close() error { return nil }
@@ -153,18 +160,46 @@ func (s *set) Estimate() []image.Estimate {
 	return list
 }
 
-// Stream implements image.Streamer: an export per image, side by side.
+// Stream implements image.Streamer: a push or an export per image, side by side.
 func (s *set) Stream(ctx context.Context, put image.Put) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(s.engine.jobs)
+	var pushed *inbox
+	if slices.ContainsFunc(s.images, s.engine.pushes) {
+		var err error
+		if pushed, err = openInbox(ctx, put); err != nil {
+			return err
+		}
+		defer pushed.close()
+	}
 	for i, img := range s.images {
-		group.Go(func() error {
-			archive, err := s.engine.export(ctx, img, put)
-			s.archives[i] = archive
+		group.Go(func() (err error) {
+			s.exported[i], err = s.engine.fetch(ctx, img, pushed, put)
 			return err
 		})
 	}
 	return group.Wait()
+}
+
+// fetch brings an image in the quickest way that there is.
+func (e *Engine) fetch(ctx context.Context, img found, pushed *inbox, put image.Put) (exported, error) {
+	if e.pushes(img) {
+		root, err := e.push(ctx, img, pushed)
+		switch {
+		case err == nil:
+			return exported{root, pushed}, nil
+		case pushed.failed() != nil:
+			return exported{}, pushed.failed()
+		case ctx.Err() != nil:
+			return exported{}, context.Cause(ctx)
+		}
+		// It is in a network of its own, or lacks a platform of the index.
+	}
+	archive, err := e.export(ctx, img, put)
+	if err != nil {
+		return exported{}, err
+	}
+	return exported{archive.Images[0].Desc, archive}, nil
 }
 
 // export streams one image, by its ID: a tag that moves meanwhile changes
@@ -228,9 +263,9 @@ func (r *exportReader) Read(p []byte) (int, error) {
 func (s *set) Roots() []image.Root {
 	var roots []image.Root
 	for i, img := range s.images {
-		if a := s.archives[i]; a != nil {
+		if x := s.exported[i]; x.docs != nil {
 			roots = append(roots, image.Root{
-				Name: img.name, Desc: a.Images[0].Desc, Origin: Origin, DigestLost: s.engine.store != containerd,
+				Name: img.name, Desc: x.root, Origin: Origin, DigestLost: s.engine.store != containerd,
 			})
 		}
 	}
@@ -239,11 +274,11 @@ func (s *set) Roots() []image.Root {
 
 // Fetch implements image.Fetcher, for documents.
 func (s *set) Fetch(ctx context.Context, d image.Descriptor) (io.ReadCloser, error) {
-	for _, a := range s.archives {
-		if a == nil {
+	for _, x := range s.exported {
+		if x.docs == nil {
 			continue
 		}
-		if r, err := a.Fetch(ctx, d); !errors.Is(err, image.ErrNotFound) {
+		if r, err := x.docs.Fetch(ctx, d); !errors.Is(err, image.ErrNotFound) {
 			return r, err
 		}
 	}

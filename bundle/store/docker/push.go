@@ -1,0 +1,218 @@
+package docker
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/moby/moby/client"
+
+	"airgap/bundle/image"
+)
+
+// inbox is a registry on loopback for what an engine pushes to this process.
+// From containerd's store that takes a third of the time of an export: the
+// engine sends the blobs that it has, several at once, and none twice.
+//
+// Its repository has a name that nobody can guess. It believes nothing: blobs
+// and manifests have the digests that they are sent under, or are refused.
+type inbox struct {
+	ctx        context.Context
+	put        image.Put
+	listener   net.Listener
+	server     *http.Server
+	repository string
+
+	mu    sync.Mutex
+	err   error // of put
+	blobs map[image.Digest]bool
+	docs  map[image.Digest][]byte
+	kept  int // bytes of docs
+	roots map[string]image.Descriptor
+}
+
+// openInbox listens. What comes goes to put until the inbox is closed.
+func openInbox(ctx context.Context, put image.Put) (*inbox, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	b := &inbox{
+		ctx: ctx, put: put, listener: l, repository: "airgap-export/" + strings.ToLower(rand.Text()),
+		blobs: map[image.Digest]bool{}, docs: map[image.Digest][]byte{}, roots: map[string]image.Descriptor{},
+	}
+	prefix := "/v2/" + b.repository
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v2/{$}", func(http.ResponseWriter, *http.Request) {})
+	mux.HandleFunc("GET "+prefix+"/blobs/{digest}", b.look) // HEAD too
+	mux.HandleFunc("GET "+prefix+"/manifests/{id}", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) })
+	mux.HandleFunc("POST "+prefix+"/blobs/uploads/", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", prefix+"/blobs/uploads/it")
+		w.WriteHeader(http.StatusAccepted)
+	})
+	mux.HandleFunc("PUT "+prefix+"/blobs/uploads/it", b.answer(b.takeBlob))
+	mux.HandleFunc("PUT "+prefix+"/manifests/{id}", b.answer(b.takeManifest))
+	b.server = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	go b.server.Serve(l)
+	return b, nil
+}
+
+func (b *inbox) close() { b.server.Close() }
+
+// look tells which blobs need not be sent again.
+func (b *inbox) look(w http.ResponseWriter, r *http.Request) {
+	d, err := parseID(r.PathValue("digest"))
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err != nil || !b.blobs[d] {
+		w.WriteHeader(http.StatusNotFound)
+	}
+}
+
+// answer tells the engine whether something was taken.
+func (b *inbox) answer(take func(r *http.Request) (image.Digest, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		d, err := take(r)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		w.Header().Set("Docker-Content-Digest", d.String())
+		w.Header().Set("Location", "/v2/"+b.repository+"/blobs/"+d.String())
+		w.WriteHeader(http.StatusCreated)
+	}
+}
+
+// takeBlob hands a blob on, and keeps what may be a config.
+func (b *inbox) takeBlob(r *http.Request) (image.Digest, error) {
+	d, err := parseID(r.URL.Query().Get("digest"))
+	if err != nil {
+		return d, err
+	}
+	if r.ContentLength < 0 {
+		return d, errors.New("the size is not told")
+	}
+	content := bufio.NewReader(image.NewReader(r.Body, image.Descriptor{Digest: d, Size: r.ContentLength}))
+	var whole io.Reader = content
+	if head, _ := content.Peek(1); r.ContentLength <= image.MaxDocument && bytes.Equal(head, []byte("{")) {
+		raw, err := io.ReadAll(content)
+		if err == nil {
+			err = b.keep(d, raw)
+		}
+		if err != nil {
+			return d, err
+		}
+		whole = bytes.NewReader(raw)
+	}
+	if _, err := b.put(b.ctx, "pushed/"+d.Hex, r.ContentLength, whole); err != nil {
+		b.mu.Lock()
+		b.err = err
+		b.mu.Unlock()
+		return d, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.blobs[d] = true
+	return d, nil
+}
+
+// takeManifest keeps a manifest or index, and what its tag stands for.
+func (b *inbox) takeManifest(r *http.Request) (image.Digest, error) {
+	raw, err := io.ReadAll(io.LimitReader(r.Body, image.MaxDocument+1))
+	if err != nil {
+		return image.Digest{}, err
+	}
+	if len(raw) > image.MaxDocument {
+		return image.Digest{}, errors.New("the manifest is too large")
+	}
+	d := image.Descriptor{MediaType: types.MediaType(r.Header.Get("Content-Type")), Digest: image.SHA256(raw), Size: int64(len(raw))}
+	id := r.PathValue("id")
+	if strings.Contains(id, ":") && id != d.Digest.String() {
+		return d.Digest, fmt.Errorf("its digest is %s", d.Digest)
+	}
+	if err := b.keep(d.Digest, raw); err != nil {
+		return d.Digest, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.roots[id] = d
+	return d.Digest, nil
+}
+
+func (b *inbox) keep(d image.Digest, raw []byte) error {
+	const most = 64 << 20
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.kept += len(raw); b.kept > most {
+		return fmt.Errorf("documents of more than %d bytes", most)
+	}
+	b.docs[d] = raw
+	return nil
+}
+
+// Fetch implements image.Fetcher, for documents.
+func (b *inbox) Fetch(_ context.Context, d image.Descriptor) (io.ReadCloser, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	raw, ok := b.docs[d.Digest]
+	if !ok {
+		return nil, fmt.Errorf("document %s: %w in what was pushed", d.Digest, image.ErrNotFound)
+	}
+	return image.NewReader(io.NopCloser(bytes.NewReader(raw)), d), nil
+}
+
+// failed is why put did not take something.
+func (b *inbox) failed() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.err
+}
+
+// pushes says whether a push may do for an export: only containerd's store has
+// what it once pulled, and only an image with a name keeps it when another one
+// is taken back.
+func (e *Engine) pushes(img found) bool { return e.store == containerd && e.local && img.tagged }
+
+// push has the engine push an image to the inbox, under a name that it has for
+// that long. The error says why an export is needed; the one exception is that
+// of put, which inbox.failed tells.
+func (e *Engine) push(ctx context.Context, img found, b *inbox) (image.Descriptor, error) {
+	tag := strings.ToLower(rand.Text())
+	name := b.listener.Addr().String() + "/" + b.repository + ":" + tag
+	if _, err := e.client.ImageTag(ctx, client.ImageTagOptions{Source: img.id.String(), Target: name}); err != nil {
+		return image.Descriptor{}, err
+	}
+	err := e.send(ctx, name)
+	_, removeErr := e.client.ImageRemove(context.WithoutCancel(ctx), name, client.ImageRemoveOptions{})
+	if err := errors.Join(err, removeErr); err != nil {
+		return image.Descriptor{}, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	root, ok := b.roots[tag]
+	if !ok || root.Digest != img.id {
+		return root, errors.New("the engine pushed another image") // as older ones do where platforms are missing
+	}
+	return root, nil
+}
+
+// send has the engine push a name, without a password.
+func (e *Engine) send(ctx context.Context, name string) error {
+	const noPassword = "e30=" // {}
+	answer, err := e.client.ImagePush(ctx, name, client.ImagePushOptions{RegistryAuth: noPassword})
+	if err != nil {
+		return err
+	}
+	defer answer.Close()
+	return readAnswer(answer, &settled{})
+}
