@@ -52,7 +52,26 @@ func TestEverywhere(t *testing.T) {
 			if want := len(names); !classic && kept != want {
 				t.Errorf("%d of %d registry digests are kept", kept, want)
 			}
+			if strings.Contains(info, "io.containerd.snapshotter") {
+				sameBlobs(t, here, src.registry, "e2e/app:v1", "e2e/app:v2", "e2e/db:15")
+			}
 			t.Logf("%s: %d of %d registry digests kept, %s", info, kept, len(names), took.Round(10*time.Millisecond))
 		})
+	}
+}
+
+// sameBlobs packs images from an engine that has the registry's bytes, and from
+// the registry: both bundles must hold the same blobs.
+func sameBlobs(t *testing.T, m *machine, r *registry, names ...string) {
+	t.Helper()
+	var local []string
+	for _, n := range names {
+		local = append(local, "docker-daemon:docker.io/"+n)
+	}
+	m.airgap(append([]string{"pack", "-o", "engine.tar.zst"}, local...)...).ok()
+	m.airgap(append([]string{"pack", "-o", "registry.tar.zst"}, r.refs(names...)...)...).ok()
+	blobs := func(file string) string { return m.shell("zstd -dc " + file + " | tar t | grep ^blobs/ | sort") }
+	if got, want := blobs("engine.tar.zst"), blobs("registry.tar.zst"); got != want {
+		t.Errorf("the engine's bundle holds\n%sthe registry's\n%s", got, want)
 	}
 }

@@ -63,6 +63,16 @@ func TestServe(t *testing.T) {
 	if got := src.engine.docker(t, "run", "--rm", "--network", "none", addr+"/e2e/app:v1", "cat", "/srv/version"); got != made["e2e/app:v1"] {
 		t.Errorf("what was pulled answers %q", got)
 	}
+	p := startPodman(t)
+	m.shell("podman " + p.args + " pull -q --tls-verify=false " + addr + "/e2e/app:v1")
+	for _, host := range strings.Fields(os.Getenv("AIRGAP_ENGINES")) {
+		if strings.HasSuffix(host, "podman.sock") {
+			continue // by its API it wants HTTPS
+		}
+		e := engine{host}
+		e.docker(t, "pull", "-q", addr+"/e2e/app:v1")
+		t.Cleanup(func() { e.docker(t, "rmi", addr+"/e2e/app:v1") })
+	}
 	conforms(t, addr, "e2e/app", "v1")
 }
 
