@@ -63,11 +63,11 @@ func openInbox(ctx context.Context, put image.Put) (*inbox, error) {
 	mux.HandleFunc("PUT "+prefix+"/blobs/uploads/it", b.answer(b.takeBlob))
 	mux.HandleFunc("PUT "+prefix+"/manifests/{id}", b.answer(b.takeManifest))
 	b.server = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	go b.server.Serve(l)
+	go func() { _ = b.server.Serve(l) }() // until close
 	return b, nil
 }
 
-func (b *inbox) close() { b.server.Close() }
+func (b *inbox) close() { _ = b.server.Close() }
 
 // look tells which blobs need not be sent again.
 func (b *inbox) look(w http.ResponseWriter, r *http.Request) {
