@@ -12,7 +12,7 @@ PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 wind
 MAX_BYTES = 25000000
 
 .DEFAULT_GOAL = help
-.PHONY: help build install demo test race lint fuzz torture bench docs cross clean
+.PHONY: help build install demo test race lint fuzz torture faults bench docs cross clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ fuzz: ## run every fuzz target for FUZZTIME (30s)
 
 torture: ## the long tests: every bit of a 64 KiB bundle flipped, and the like
 	AIRGAP_TORTURE=1 $(GO) test -v -timeout 4h -run 'Flip|Damage|Cut|Torture' ./bundle/... ./verify/... ./transfer/...
+
+faults: ## cut transfers at random, hundreds of times
+	AIRGAP_CUTS=1000 $(GO) test -v -timeout 4h -count 10 -run 'SendsOn' ./transfer/sftp
 
 bench: build ## measure airgap against what it replaces, into docs/BENCHMARKS.md
 	testdata/bench

@@ -1,6 +1,7 @@
 // Package transfer carries one opaque file to a place and proves that it
 // arrived. It does not know what is in the file.
 //
+// [SendOn] is Send over a way that breaks off: it connects again and goes on.
 // [Send] is the whole course, the same for every [Place]: look, resume from a
 // prefix that is proven by hash, write, sync, prove the whole by hash on the far
 // side, rename, sync. The final name never stands for anything but the whole
@@ -18,6 +19,8 @@ import (
 	"fmt"
 	"hash"
 	"io"
+
+	"golang.org/x/time/rate"
 )
 
 // File is what is sent.
@@ -80,6 +83,18 @@ type SendOptions struct {
 	// are found to be there included: they add up to File.Size.
 	Progress func(n int64)
 	Note     func(format string, args ...any)
+	// Limit is how many bytes a second are sent at most; 0 for as many as go.
+	Limit int64
+}
+
+func (o SendOptions) withDefaults() SendOptions {
+	if o.Progress == nil {
+		o.Progress = func(int64) {}
+	}
+	if o.Note == nil {
+		o.Note = func(string, ...any) {}
+	}
+	return o
 }
 
 // Receipt is what was done.
@@ -91,6 +106,7 @@ type Receipt struct {
 	Proven       string `json:"proven"`  // how the far side's hash was made
 	Sent         int64  `json:"sent"`    // bytes of the file
 	Resumed      int64  `json:"resumed"` // bytes that were there already
+	Cuts         int    `json:"cuts"`    // how often the way there broke off
 	Durable      bool   `json:"durable"`
 	Why          string `json:"why,omitempty"` // why it is not known to be durable
 	Replaced     bool   `json:"replaced"`
@@ -98,17 +114,13 @@ type Receipt struct {
 }
 
 // stepBack is how much of the end of a partial is not trusted: what may have
-// been in flight, out of order, when it was cut off.
-const stepBack = 4 << 20
+// been in flight, out of order, when it was cut off. It is what sftp has in
+// flight; were it too little, the hash would tell, and all be sent again.
+const stepBack = 2 << 20
 
 // Send brings f to a place.
 func Send(ctx context.Context, p Place, f File, o SendOptions) (Receipt, error) {
-	if o.Progress == nil {
-		o.Progress = func(int64) {}
-	}
-	if o.Note == nil {
-		o.Note = func(string, ...any) {}
-	}
+	o = o.withDefaults()
 	found, err := p.Find(ctx, f)
 	if err != nil {
 		return Receipt{}, err
@@ -213,7 +225,7 @@ func (s *sending) resume(ctx context.Context) error {
 // write sends the rest, and hashes it on the way.
 func (s *sending) write(ctx context.Context) error {
 	off := s.receipt.Resumed
-	data := &counted{io.TeeReader(readerOf(ctx, s.file, off, s.file.Size-off), s.local), s}
+	data := &counted{io.TeeReader(s.limited(ctx, readerOf(ctx, s.file, off, s.file.Size-off)), s.local), s}
 	if err := s.place.Write(ctx, off, data); err != nil {
 		return err
 	}
@@ -221,6 +233,35 @@ func (s *sending) write(ctx context.Context) error {
 		return errors.Join(&ChangedError{Name: s.file.Name, Want: s.file.SHA256, Got: sum}, s.place.Discard(ctx))
 	}
 	return nil
+}
+
+// limited keeps to the limit, if there is one.
+func (s *sending) limited(ctx context.Context, r io.Reader) io.Reader {
+	if s.Limit <= 0 {
+		return r
+	}
+	// Whoever reads takes packets, of which a burst must hold at least one.
+	burst := max(minBurst, int(min(s.Limit/10, 1<<20)))
+	return &limitedReader{ctx, r, rate.NewLimiter(rate.Limit(s.Limit), burst)}
+}
+
+// minBurst is what is sent at once however low the limit is, in bytes.
+const minBurst = 4 << 10
+
+type limitedReader struct {
+	ctx     context.Context
+	r       io.Reader
+	limiter *rate.Limiter
+}
+
+func (l *limitedReader) Read(p []byte) (int, error) {
+	n, err := l.r.Read(p[:min(len(p), l.limiter.Burst())])
+	if n > 0 {
+		if err := l.limiter.WaitN(l.ctx, n); err != nil {
+			return 0, context.Cause(l.ctx)
+		}
+	}
+	return n, err
 }
 
 // prove compares what the place has with what was sent.

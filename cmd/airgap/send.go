@@ -8,13 +8,16 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"airgap/cmd/airgap/internal/ui"
 	"airgap/transfer"
@@ -26,6 +29,10 @@ import (
 type sendOptions struct {
 	ssh          string
 	passwordFile string
+	hosts, limit string
+	parallel     int
+	noReconnect  bool
+	bytesASecond int64 // of limit
 }
 
 func newSend() *cobra.Command {
@@ -44,18 +51,35 @@ bundle.tar.zst. A DEST is
                             synced, and read back from the medium itself
 
 SSH is used as ssh itself would be: ~/.ssh/config, agent, keys and known_hosts
-count. Unknown hosts are asked about on a terminal and refused elsewhere. What
-only the ssh command can do (hardware keys, Kerberos, ProxyCommand) is done
-through it with --ssh ssh.`,
+count. Unknown hosts are asked about on a terminal and refused elsewhere. Where
+the configuration asks for what only the ssh command can do, such as a
+ProxyCommand, it is used, which is said; --ssh ssh always uses it, as hardware
+keys and Kerberos need.
+
+A way that breaks off is waited for some minutes, and the transfer goes on.
+
+--hosts takes destinations from a file too, one per line, where # starts a
+comment. Running the command again does what is left.`,
 		Example: `  airgap send user@server:/tmp
   airgap send bundle.tar.zst host1:/srv host2:/srv
+  airgap send --hosts hosts.txt --parallel 4 --limit 2MiB/s
   airgap send /media/usb
   airgap send --ssh 'ssh -o ControlPath=~/.ssh/%C' user@server:/tmp
   airgap send --password-file secret.txt sftp://user@server:2222/upload`,
 		Annotations: statuses(ui.Damaged, ui.Refused, ui.Transfer, ui.NoSpace, ui.Medium),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name, dests := splitSendArgs(args)
+			listed, err := readHosts(o.hosts)
+			if err != nil {
+				return err
+			}
+			dests = append(dests, listed...)
+			if o.bytesASecond, err = parseRate(o.limit); err != nil {
+				return usage(cmd, "--limit: %w", err)
+			}
 			switch {
+			case o.parallel < 1:
+				return usage(cmd, "--parallel %d is less than one", o.parallel)
 			case len(dests) == 0:
 				return usage(cmd, "%s needs a destination: user@host:DIR or a folder", cmd.CommandPath())
 			case o.ssh != "" && o.passwordFile != "":
@@ -67,6 +91,10 @@ through it with --ssh ssh.`,
 	flags := cmd.Flags()
 	flags.StringVar(&o.ssh, "ssh", "", "connect with this `COMMAND`, such as ssh or 'ssh -p 2222', instead of airgap's own SSH")
 	flags.StringVar(&o.passwordFile, "password-file", "", "log in with the password in the first line of `FILE`")
+	flags.StringVar(&o.hosts, "hosts", "", "send to the destinations that `FILE` lists too")
+	flags.IntVar(&o.parallel, "parallel", 1, "send to `N` destinations side by side")
+	flags.StringVar(&o.limit, "limit", "", "send at most so much a second to each destination: a `RATE` such as 2MiB/s or 500kB/s")
+	flags.BoolVar(&o.noReconnect, "no-reconnect", false, "give up when the way to a host breaks off")
 	environment(flags, "ssh", "AIRGAP_SSH")
 	environment(flags, "password-file", "AIRGAP_PASSWORD_FILE")
 	return cmd
@@ -90,24 +118,95 @@ func runSend(ctx context.Context, env *ui.Env, o sendOptions, name string, dests
 		return inState("nothing has been sent", err)
 	}
 	defer b.Close()
-	file := sync.OnceValues(func() (transfer.File, error) { return fileToSend(ctx, env, b) })
-	var failed []error
-	for _, dest := range dests {
-		receipt, err := sendTo(ctx, env, o, file, dest)
-		if err == nil {
-			err = env.Report("sent", sendAnswer{"send", dest, receipt})
-		}
-		if err != nil {
-			failed = append(failed, err)
-		}
-		if ctx.Err() != nil {
-			break
-		}
+	s := &sender{
+		env: env, o: o, dests: dests,
+		file: sync.OnceValues(func() (transfer.File, error) { return fileToSend(ctx, env, b) }),
 	}
-	if err := allFailed(ctx, env, dests, failed); err != nil {
+	if err := allFailed(ctx, env, dests, s.all(ctx, b.size)); err != nil {
 		return err
 	}
 	return env.Report("summary", sentAllAnswer{"send", b.name, b.ID().String(), len(dests)})
+}
+
+// sender carries a bundle to several destinations.
+type sender struct {
+	env   *ui.Env
+	o     sendOptions
+	dests []string
+	file  func() (transfer.File, error) // asked for when a destination has answered: making its sum may take a while
+
+	mu     sync.Mutex // held while something is reported
+	asking sync.Mutex // held while somebody is asked
+}
+
+// all sends to every destination and gives the errors of those that failed.
+func (s *sender) all(ctx context.Context, size int64) (failed []error) {
+	show := func(dest string) *ui.Progress { return s.env.Progress("sending to "+dest, size) }
+	if s.o.parallel > 1 && len(s.dests) > 1 {
+		if _, err := s.file(); err != nil { // its progress is not shown beside another
+			return []error{inState("nothing has been sent", err)}
+		}
+		together := s.env.Progress(fmt.Sprintf("sending to %d destinations", len(s.dests)), size*int64(len(s.dests)))
+		defer func() {
+			if len(failed) == 0 {
+				together.Done()
+			}
+			together.Stop()
+		}()
+		show = func(string) *ui.Progress { return together }
+	}
+	var group errgroup.Group
+	group.SetLimit(s.o.parallel)
+	for _, dest := range s.dests {
+		group.Go(func() error {
+			if ctx.Err() != nil {
+				return nil
+			}
+			if err := s.sendTo(ctx, dest, show); err != nil {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				failed = append(failed, err)
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // the errors are in failed
+	return failed
+}
+
+// sendTo carries the file to one destination and reports it.
+func (s *sender) sendTo(ctx context.Context, dest string, show func(dest string) *ui.Progress) error {
+	place, err := s.open(ctx, dest)
+	if err != nil {
+		return inState("nothing has been sent", err)
+	}
+	file, err := s.file()
+	if err != nil {
+		return inState("nothing has been sent", errors.Join(err, place.Close()))
+	}
+	again := transfer.Persistence{Reopen: func(ctx context.Context) (transfer.Place, error) { return s.open(ctx, dest) }}
+	if s.o.noReconnect {
+		again.Reopen = nil
+	}
+	progress := show(dest)
+	receipt, err := transfer.SendOn(ctx, place, file, transfer.SendOptions{
+		Progress: progress.Add, Note: s.env.Note, Limit: s.o.bytesASecond,
+	}, again)
+	if s.o.parallel == 1 || len(s.dests) == 1 {
+		if err == nil {
+			progress.Done()
+		}
+		progress.Stop()
+	}
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !receipt.Durable {
+		s.env.Warn("%s: it is not confirmed that the bundle is on the disk: %s", dest, receipt.Why)
+	}
+	return s.env.Report("sent", sendAnswer{"send", dest, receipt})
 }
 
 // fileToSend is the bundle as the bytes that travel. Their sum is that of the
@@ -157,33 +256,8 @@ func makeSum(ctx context.Context, env *ui.Env, b *bundleFile) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// sendTo carries the file to one destination. It is asked for once that
-// answers: making its sum may take a while.
-func sendTo(ctx context.Context, env *ui.Env, o sendOptions, get func() (transfer.File, error), dest string) (transfer.Receipt, error) {
-	place, err := openPlace(ctx, env, o, dest)
-	if err != nil {
-		return transfer.Receipt{}, inState("nothing has been sent", err)
-	}
-	defer place.Close()
-	file, err := get()
-	if err != nil {
-		return transfer.Receipt{}, inState("nothing has been sent", err)
-	}
-	progress := env.Progress("sending to "+dest, file.Size)
-	defer progress.Stop()
-	receipt, err := transfer.Send(ctx, place, file, transfer.SendOptions{Progress: progress.Add, Note: env.Note})
-	if err != nil {
-		return receipt, err
-	}
-	progress.Done()
-	if !receipt.Durable {
-		env.Warn("%s: it is not confirmed that the bundle is on the disk: %s", dest, receipt.Why)
-	}
-	return receipt, nil
-}
-
-// openPlace opens a destination: a host, or a folder here.
-func openPlace(ctx context.Context, env *ui.Env, o sendOptions, dest string) (transfer.Place, error) {
+// open opens a destination: a host, or a folder here.
+func (s *sender) open(ctx context.Context, dest string) (transfer.Place, error) {
 	at, remote, err := sftp.ParseDest(dest)
 	if err != nil {
 		return nil, &ui.Error{Err: err, Code: ui.Usage, Hints: []string{"airgap send --help"}}
@@ -191,16 +265,82 @@ func openPlace(ctx context.Context, env *ui.Env, o sendOptions, dest string) (tr
 	if !remote {
 		return openFolder(dest)
 	}
-	options := sftp.Options{SSH: o.ssh}
-	if env.CanAsk() {
-		options.Ask = env
+	options := sftp.Options{SSH: s.o.ssh, Note: s.env.Note}
+	if s.env.CanAsk() {
+		options.Ask = oneByOne{s.env, &s.asking}
 	}
-	if o.passwordFile != "" {
-		if options.Password, err = readPassword(o.passwordFile); err != nil {
+	if s.o.passwordFile != "" {
+		if options.Password, err = readPassword(s.o.passwordFile); err != nil {
 			return nil, err
 		}
 	}
 	return sftp.Open(ctx, at, options)
+}
+
+// oneByOne asks one question at a time, whichever destination has it.
+type oneByOne struct {
+	sftp.Asker
+	mu *sync.Mutex
+}
+
+func (a oneByOne) Secret(ctx context.Context, prompt string) (string, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.Asker.Secret(ctx, prompt)
+}
+
+func (a oneByOne) Ask(ctx context.Context, prompt string) (string, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.Asker.Ask(ctx, prompt)
+}
+
+func (a oneByOne) Confirm(ctx context.Context, question string) (bool, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.Asker.Confirm(ctx, question)
+}
+
+// readHosts reads a list of destinations; no file is an empty one.
+func readHosts(path string) ([]string, error) {
+	if path == "" {
+		return nil, nil
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the destinations: %w", err)
+	}
+	var dests []string
+	for line := range strings.Lines(string(raw)) {
+		line, _, _ = strings.Cut(line, "#")
+		if line = strings.TrimSpace(line); line != "" {
+			dests = append(dests, line)
+		}
+	}
+	if len(dests) == 0 {
+		return nil, fmt.Errorf("reading the destinations: %q lists none", path)
+	}
+	return dests, nil
+}
+
+// rateForm is a number of bytes a second.
+var rateForm = regexp.MustCompile(`^([0-9]+)(|k|M|G|Ki|Mi|Gi)B?(/s)?$`)
+
+// parseRate reads a rate such as 2MiB/s; nothing is 0.
+func parseRate(s string) (int64, error) {
+	if s == "" {
+		return 0, nil
+	}
+	m := rateForm.FindStringSubmatch(s)
+	if m == nil {
+		return 0, fmt.Errorf("%q is no rate such as 2MiB/s or 500kB/s", s)
+	}
+	unit := map[string]int64{"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}[m[2]]
+	n, err := strconv.ParseInt(m[1], 10, 64)
+	if err != nil || n == 0 || n > math.MaxInt64/unit {
+		return 0, fmt.Errorf("%q is out of range", s)
+	}
+	return n * unit, nil
 }
 
 // openFolder opens a folder here, or says what a destination looks like.

@@ -68,6 +68,7 @@ golang.org/x/crypto/ssh: transfer/sftp, verify/sshsig
 golang.org/x/sync: *
 golang.org/x/sys: *
 golang.org/x/term: cmd/airgap/internal/ui
+golang.org/x/time/rate: transfer
 google.golang.org/grpc: bundle/store/containerd
 google.golang.org/protobuf: bundle/store/containerd
 `

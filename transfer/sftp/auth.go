@@ -40,16 +40,25 @@ type login struct {
 const passwordTries = 3
 
 func (l *login) methods() []ssh.AuthMethod {
-	methods := []ssh.AuthMethod{ssh.PublicKeysCallback(l.signers)}
-	if l.password != "" {
-		return append(methods, ssh.Password(l.given()), ssh.KeyboardInteractive(l.answerPassword))
+	var methods []ssh.AuthMethod
+	if !l.NoKeys {
+		methods = append(methods, ssh.PublicKeysCallback(l.signers))
 	}
-	if l.ask == nil {
+	password, questions := ssh.PasswordCallback(l.askPassword), ssh.KeyboardInteractive(l.answer)
+	switch {
+	case l.password != "":
+		// One that is given on purpose is tried whatever the configuration says.
+		return append(methods, ssh.Password(l.given()), ssh.KeyboardInteractive(l.answerPassword))
+	case l.ask == nil:
 		return methods
 	}
-	return append(methods,
-		ssh.RetryableAuthMethod(ssh.KeyboardInteractive(l.answer), passwordTries),
-		ssh.RetryableAuthMethod(ssh.PasswordCallback(l.askPassword), passwordTries))
+	if !l.NoQuestions {
+		methods = append(methods, ssh.RetryableAuthMethod(questions, passwordTries))
+	}
+	if !l.NoPassword {
+		methods = append(methods, ssh.RetryableAuthMethod(password, passwordTries))
+	}
+	return methods
 }
 
 // given notes that the password of the command line is used.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 )
 
@@ -76,9 +77,20 @@ type process struct {
 	out io.Reader
 }
 
+// alive has ssh notice a host that does not answer any more, as our own
+// connections do; what the command line says of it itself comes first and counts.
+func alive(words []string) []string {
+	if base := strings.TrimSuffix(filepath.Base(words[0]), ".exe"); base != "ssh" {
+		return nil
+	}
+	return []string{
+		"-o", fmt.Sprintf("ServerAliveInterval=%d", int(keepalive.Seconds())), "-o", fmt.Sprintf("ServerAliveCountMax=%d", keepaliveMisses),
+	}
+}
+
 // startProcess runs the ssh command; it asks its own questions on the terminal.
 func startProcess(words []string, d Dest) (*process, error) {
-	args := command(words, d, []string{"-s"}, "sftp")
+	args := command(words, d, append(alive(words), "-s"), "sftp")
 	p := &process{cmd: exec.Command(args[0], args[1:]...)}
 	p.cmd.Stderr = os.Stderr
 	var err error

@@ -71,7 +71,7 @@ func (l *link) extend(ctx context.Context, s settings, o Options, depth int) (*l
 		return dial(ctx, s, o, depth)
 	}
 	addr := net.JoinHostPort(s.Host, s.Port)
-	conn, err := l.conn(ctx, addr)
+	conn, err := l.conn(ctx, s.network(), addr)
 	if err != nil {
 		return nil, errors.Join(&transfer.InterruptedError{Place: s.Alias, Err: err}, l.Close())
 	}
@@ -87,11 +87,22 @@ func (l *link) extend(ctx context.Context, s settings, o Options, depth int) (*l
 	return next, nil
 }
 
-func (l *link) conn(ctx context.Context, addr string) (net.Conn, error) {
+func (l *link) conn(ctx context.Context, network, addr string) (net.Conn, error) {
 	if l.client != nil {
 		return l.client.DialContext(ctx, "tcp", addr)
 	}
-	return (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, "tcp", addr)
+	return (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, network, addr)
+}
+
+// network is what addresses are taken of.
+func (s settings) network() string {
+	switch s.Family {
+	case "inet":
+		return "tcp4"
+	case "inet6":
+		return "tcp6"
+	}
+	return "tcp"
 }
 
 // handshake proves the host and logs in.

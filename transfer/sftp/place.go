@@ -23,6 +23,8 @@ type Options struct {
 	SSH      string
 	Password string // tried where a password is asked for; empty: Ask is asked
 	Ask      Asker  // nil: nobody is there
+	// Note hears of what a user should know; may be nil.
+	Note func(format string, args ...any)
 }
 
 // Place is a folder on another host, or a new name in one: a transfer.Place.
@@ -46,10 +48,19 @@ const requests = 64
 func Open(ctx context.Context, d Dest, o Options) (*Place, error) {
 	p := &Place{dest: d, dead: func() bool { return false }}
 	var err error
-	if o.SSH != "" {
-		err = p.openCommand(ctx, o)
-	} else {
+	if o.SSH == "" {
 		err = p.openOwn(ctx, o)
+	} else {
+		err = p.openCommand(ctx, o)
+	}
+	var config *ConfigError
+	if errors.As(err, &config) && o.Password == "" {
+		// Only ssh itself can do that, and it answered when it was asked.
+		if o.Note != nil {
+			o.Note("%v: sending through it", err)
+		}
+		o.SSH = "ssh"
+		err = p.openCommand(ctx, o)
 	}
 	if err != nil {
 		return nil, err

@@ -27,7 +27,10 @@ type settings struct {
 	KeyAlias   string   // name under which the host's key is known
 	Strict     string   // StrictHostKeyChecking
 	HashNames  bool
+	Family     string // AddressFamily: inet or inet6 for that one only
 	Jumps      []Dest
+
+	NoKeys, NoPassword, NoQuestions bool // ways to log in that are not wanted
 }
 
 // name is the host as known_hosts has it.
@@ -128,10 +131,26 @@ func (s *settings) set(key, value string) error {
 		s.HashNames = value == "yes"
 	case "proxyjump":
 		return s.setJumps(value)
-	case "proxycommand":
+	case "addressfamily":
+		s.Family = value
+	case "proxycommand", "knownhostscommand", "revokedhostkeys", "pkcs11provider", "bindaddress", "bindinterface":
 		if value != "none" {
-			return &ConfigError{s.Alias, "ProxyCommand " + value}
+			return &ConfigError{s.Alias, key + " " + value}
 		}
+	case "nohostauthenticationforlocalhost", "hostbasedauthentication":
+		if value == "yes" {
+			return &ConfigError{s.Alias, key + " " + value}
+		}
+	case "verifyhostkeydns":
+		if value == "yes" || value == "true" {
+			return &ConfigError{s.Alias, key + " " + value}
+		}
+	case "passwordauthentication":
+		s.NoPassword = value == "no"
+	case "kbdinteractiveauthentication":
+		s.NoQuestions = value == "no"
+	case "pubkeyauthentication":
+		s.NoKeys = value == "no" || value == "false"
 	}
 	return nil
 }

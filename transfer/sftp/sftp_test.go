@@ -3,12 +3,15 @@ package sftp
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -234,5 +237,57 @@ func TestFolder(t *testing.T) {
 		if err != nil || r.Path != want || readErr != nil || len(got) != len(raw) {
 			t.Errorf("%s: %+v, %v, %v", dest, r, err, readErr)
 		}
+	}
+}
+
+// TestSendsOn has the line cut at random, ten times or as often as AIRGAP_CUTS
+// says: one SendOn brings the whole, and sends little of it twice.
+func TestSendsOn(t *testing.T) {
+	cuts := 10
+	if s := os.Getenv("AIRGAP_CUTS"); s != "" {
+		var err error
+		if cuts, err = strconv.Atoi(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	addr, key, known := transfertest.SSHD(t)
+	line := transfertest.NewLine(t, addr)
+	s := settingsFor(t, line.Addr, knownAs(t, known, line.Addr))
+	s.User, s.Keys = currentUser(t), []string{key}
+	dir := t.TempDir()
+	f, raw := transfertest.Content("bundle", 64<<20)
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	opened, told := 0, int64(0)
+	connect := func(ctx context.Context) (transfer.Place, error) {
+		if opened++; opened > cuts {
+			line.Heal()
+		} else {
+			line.CutAfter(random.Int64N(10 << 20)) // now and then before anybody has logged in
+		}
+		return open(ctx, s, dir, Options{})
+	}
+	line.Heal()
+	p, err := open(t.Context(), s, dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	line.CutAfter(5 << 20)
+	r, err := transfer.SendOn(t.Context(), p, f, transfer.SendOptions{Progress: func(n int64) {
+		told += n
+		if _, err := os.Stat(filepath.Join(dir, f.Name)); err == nil && told < f.Size {
+			t.Error("the final name is there before the whole is")
+		}
+	}}, transfer.Persistence{Reopen: connect, Pause: func(context.Context, time.Duration) error { return nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	transfertest.Arrived(t, dir, f, raw)
+	transfertest.Only(t, dir, f.Name, f.Name+".sha256")
+	most := f.Size + f.Size/50 + int64(opened)*(4<<20)
+	t.Logf("%d connections, %d cuts, %d bytes sent for %d (at most %d)", opened+1, r.Cuts, r.Sent, f.Size, most)
+	if r.Sent > most || told != f.Size || r.Cuts == 0 {
+		t.Errorf("%d bytes sent, %d told of, %d cuts", r.Sent, told, r.Cuts)
 	}
 }
