@@ -68,22 +68,9 @@ comment. Running the command again does what is left.`,
   airgap send --password-file secret.txt sftp://user@server:2222/upload`,
 		Annotations: statuses(ui.Damaged, ui.Refused, ui.Transfer, ui.NoSpace, ui.Medium),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			name, dests := splitSendArgs(args)
-			listed, err := readHosts(o.hosts)
+			name, dests, err := o.parse(cmd, args)
 			if err != nil {
 				return err
-			}
-			dests = append(dests, listed...)
-			if o.bytesASecond, err = parseRate(o.limit); err != nil {
-				return usage(cmd, "--limit: %w", err)
-			}
-			switch {
-			case o.parallel < 1:
-				return usage(cmd, "--parallel %d is less than one", o.parallel)
-			case len(dests) == 0:
-				return usage(cmd, "%s needs a destination: user@host:DIR or a folder", cmd.CommandPath())
-			case o.ssh != "" && o.passwordFile != "":
-				return usage(cmd, "--password-file does not go with --ssh: that command asks for passwords itself")
 			}
 			return runSend(cmd.Context(), ui.From(cmd.Context()), o, name, dests)
 		},
@@ -98,6 +85,28 @@ comment. Running the command again does what is left.`,
 	environment(flags, "ssh", "AIRGAP_SSH")
 	environment(flags, "password-file", "AIRGAP_PASSWORD_FILE")
 	return cmd
+}
+
+// parse checks the flags and gives the bundle and its destinations.
+func (o *sendOptions) parse(cmd *cobra.Command, args []string) (name string, dests []string, err error) {
+	name, dests = splitSendArgs(args)
+	listed, err := readHosts(o.hosts)
+	if err != nil {
+		return "", nil, err
+	}
+	dests = append(dests, listed...)
+	if o.bytesASecond, err = parseRate(o.limit); err != nil {
+		return "", nil, usage(cmd, "--limit: %w", err)
+	}
+	switch {
+	case o.parallel < 1:
+		err = usage(cmd, "--parallel %d is less than one", o.parallel)
+	case len(dests) == 0:
+		err = usage(cmd, "%s needs a destination: user@host:DIR or a folder", cmd.CommandPath())
+	case o.ssh != "" && o.passwordFile != "":
+		err = usage(cmd, "--password-file does not go with --ssh: that command asks for passwords itself")
+	}
+	return name, dests, err
 }
 
 // splitSendArgs finds out which argument is the bundle: the first, if it is a
@@ -122,6 +131,11 @@ func runSend(ctx context.Context, env *ui.Env, o sendOptions, name string, dests
 		env: env, o: o, dests: dests,
 		file: sync.OnceValues(func() (transfer.File, error) { return fileToSend(ctx, env, b) }),
 	}
+	if s.together() {
+		if _, err := s.file(); err != nil { // its progress is not shown beside theirs
+			return inState("nothing has been sent", err)
+		}
+	}
 	if err := allFailed(ctx, env, dests, s.all(ctx, b.size)); err != nil {
 		return err
 	}
@@ -139,13 +153,13 @@ type sender struct {
 	asking sync.Mutex // held while somebody is asked
 }
 
+// together says that destinations are sent to side by side, under one progress.
+func (s *sender) together() bool { return s.o.parallel > 1 && len(s.dests) > 1 }
+
 // all sends to every destination and gives the errors of those that failed.
 func (s *sender) all(ctx context.Context, size int64) (failed []error) {
 	show := func(dest string) *ui.Progress { return s.env.Progress("sending to "+dest, size) }
-	if s.o.parallel > 1 && len(s.dests) > 1 {
-		if _, err := s.file(); err != nil { // its progress is not shown beside another
-			return []error{inState("nothing has been sent", err)}
-		}
+	if s.together() {
 		together := s.env.Progress(fmt.Sprintf("sending to %d destinations", len(s.dests)), size*int64(len(s.dests)))
 		defer func() {
 			if len(failed) == 0 {
@@ -192,7 +206,7 @@ func (s *sender) sendTo(ctx context.Context, dest string, show func(dest string)
 	receipt, err := transfer.SendOn(ctx, place, file, transfer.SendOptions{
 		Progress: progress.Add, Note: s.env.Note, Limit: s.o.bytesASecond,
 	}, again)
-	if s.o.parallel == 1 || len(s.dests) == 1 {
+	if !s.together() {
 		if err == nil {
 			progress.Done()
 		}

@@ -102,7 +102,8 @@ func (b *inbox) takeBlob(r *http.Request) (image.Digest, error) {
 	if r.ContentLength < 0 {
 		return d, errors.New("the size is not told")
 	}
-	content := bufio.NewReader(image.NewReader(r.Body, image.Descriptor{Digest: d, Size: r.ContentLength}))
+	sent := &exportReader{r: image.NewReader(r.Body, image.Descriptor{Digest: d, Size: r.ContentLength})}
+	content := bufio.NewReader(sent)
 	var whole io.Reader = content
 	if head, _ := content.Peek(1); r.ContentLength <= image.MaxDocument && bytes.Equal(head, []byte("{")) {
 		raw, err := io.ReadAll(content)
@@ -114,16 +115,17 @@ func (b *inbox) takeBlob(r *http.Request) (image.Digest, error) {
 		}
 		whole = bytes.NewReader(raw)
 	}
-	if _, err := b.put(b.ctx, "pushed/"+d.Hex, r.ContentLength, whole); err != nil {
-		b.mu.Lock()
-		b.err = err
-		b.mu.Unlock()
-		return d, err
-	}
+	// Without a key: what breaks off must not stand for what is sent again.
+	_, err = b.put(b.ctx, "", r.ContentLength, whole)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.blobs[d] = true
-	return d, nil
+	switch {
+	case err == nil:
+		b.blobs[d] = true
+	case sent.err == nil:
+		b.err = err // it is not the engine that is to blame
+	}
+	return d, err
 }
 
 // takeManifest keeps a manifest or index, and what its tag stands for.

@@ -113,7 +113,8 @@ func (r *repository) hasTag(ctx context.Context, tag string) (bool, error) {
 // referrers lists what has a digest as its subject, sorted by digest; api says
 // whether the registry keeps that list by itself.
 func (r *repository) referrers(ctx context.Context, subject image.Digest) (list []image.Descriptor, api bool, err error) {
-	for at := "referrers/" + subject.String(); at != ""; {
+	at := "referrers/" + subject.String()
+	for pages := 1; at != ""; pages++ {
 		page, next, known, err := r.referrersPage(ctx, at)
 		if err != nil {
 			return nil, false, err
@@ -122,7 +123,7 @@ func (r *repository) referrers(ctx context.Context, subject image.Digest) (list 
 			list, _, err := r.taggedReferrers(ctx, subject)
 			return list, false, err
 		}
-		if list, at = append(list, page...), next; len(list) > maxReferrers {
+		if list, at = append(list, page...), next; len(list) > maxReferrers || pages > maxReferrers {
 			return nil, true, &Error{r.host(), "listing referrers", Failed, fmt.Errorf("more than %d of %s", maxReferrers, subject)}
 		}
 	}
@@ -139,12 +140,19 @@ func (r *repository) referrersPage(ctx context.Context, at string) (list []image
 	if resp.StatusCode != http.StatusOK {
 		return nil, "", false, nil
 	}
-	raw, err := io.ReadAll(io.LimitReader(resp.Body, image.MaxDocument))
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, image.MaxDocument+1))
 	if err != nil {
 		return nil, "", false, explain(ctx, r.host(), "listing referrers", err)
 	}
-	if list, err = parseReferrers(raw); err != nil {
+	list, err = parseReferrers(raw)
+	switch {
+	case len(raw) > image.MaxDocument:
+		err = fmt.Errorf("the list has more than %d bytes", image.MaxDocument)
+	case errors.Is(err, errNoIndex):
 		return nil, "", false, nil // some answer everything with a page for people
+	}
+	if err != nil {
+		return nil, "", false, &Error{r.host(), "listing referrers", Failed, err}
 	}
 	return list, nextPage(resp), true, nil
 }
@@ -173,28 +181,38 @@ func (r *repository) taggedReferrers(ctx context.Context, subject image.Digest) 
 	if err != nil {
 		return nil, false, err
 	}
-	if list, err = parseReferrers(raw); err != nil {
+	list, err = parseReferrers(raw)
+	switch {
+	case errors.Is(err, errNoIndex):
 		return nil, true, nil
+	case err != nil:
+		return nil, true, &Error{r.host(), "reading the referrers in tag " + tag, Failed, err}
 	}
 	return sorted(list), true, nil
 }
 
+// errNoIndex says that a document is something else altogether.
+var errNoIndex = errors.New("not an index")
+
+// parseReferrers reads a list. One that is an index and cannot be understood is
+// an error of its own: a signature must not be lost in silence.
 func parseReferrers(raw []byte) ([]image.Descriptor, error) {
 	var index struct {
-		Manifests *[]image.Descriptor `json:"manifests"`
+		Manifests *[]json.RawMessage `json:"manifests"`
 	}
-	if err := json.Unmarshal(raw, &index); err != nil {
-		return nil, err
+	if json.Unmarshal(raw, &index) != nil || index.Manifests == nil {
+		return nil, errNoIndex
 	}
-	if index.Manifests == nil {
-		return nil, errors.New("not an index")
-	}
-	for _, d := range *index.Manifests {
-		if err := image.CheckDigest(d.Digest); err != nil {
+	list := make([]image.Descriptor, len(*index.Manifests))
+	for i, raw := range *index.Manifests {
+		if err := json.Unmarshal(raw, &list[i]); err != nil {
+			return nil, err
+		}
+		if err := image.CheckDigest(list[i].Digest); err != nil {
 			return nil, err
 		}
 	}
-	return *index.Manifests, nil
+	return list, nil
 }
 
 func sorted(list []image.Descriptor) []image.Descriptor {

@@ -152,6 +152,12 @@ func TestOddAnswers(t *testing.T) {
 		{"forbidden", status(http.StatusForbidden, ""), 2},
 		{"a page for people", status(http.StatusOK, "<html>welcome</html>"), 2},
 		{"broken", status(http.StatusInternalServerError, ""), -1},
+		{"a digest of another kind", status(http.StatusOK, `{"manifests":[{"digest":"sha512:abc"}]}`), -1},
+		{"empty pages without end", func(w http.ResponseWriter, req *http.Request) {
+			w.Header().Set("Link", "<"+req.URL.Path+">; rel=\"next\"")
+			listOf(0)(w, req)
+		}, -1},
+		{"too long", status(http.StatusOK, `{"manifests":[`+strings.Repeat(" ", image.MaxDocument)+"]}"), -1},
 		{"endless", func(w http.ResponseWriter, req *http.Request) {
 			w.Header().Set("Link", "<"+req.URL.Path+">; rel=\"next\"")
 			listOf(600)(w, req)
