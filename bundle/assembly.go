@@ -190,7 +190,7 @@ func (a *assembly) produce(ctx context.Context, s segment, w want, emit func([]b
 		}
 		return nil
 	case s.spooled != nil:
-		return a.spool.copyFrames(s.spooled, note)
+		return a.spool.copyFrames(ctx, s.spooled, note)
 	}
 	r, err := a.open(ctx, s.blob)
 	if err != nil {

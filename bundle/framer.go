@@ -176,37 +176,39 @@ func (f *framer) packAll(content []byte) []byte { return f.encode(content, nil) 
 // and the content alone.
 func (f *framer) encode(content, packed []byte) []byte {
 	pool := f.encoders
-	enc := <-pool
-	if f.thorough != nil && shrinks(enc, content, packed) {
-		pool <- enc
+	if f.thorough != nil && isText(content) {
 		pool = f.thorough
-		enc = <-pool
 	}
+	enc := <-pool
 	defer func() { pool <- enc }()
 	return enc.EncodeAll(content, packed[:0])
 }
 
-// A frame is worth the better level if samples of it shrink below a share of
-// their size, in percent: on layers of Debian, Python and Node.js that gives a
-// quarter of that level's gain for a sixth of its time.
+// A frame is worth the better level if it is mostly text: source code, scripts,
+// tables. There that level gains twice as much as in machine code and takes half
+// as long: on layers of Debian, PostgreSQL, Python and Node.js a quarter of what
+// it gains in all, for a tenth of the time.
 const (
-	samples   = 4
-	sampleLen = 16 << 10
-	worth     = 28
+	samples   = 64
+	sampleLen = 1 << 10
+	worth     = 75 // percent
 )
 
-// shrinks judges content by stretches of it; scratch is overwritten.
-func shrinks(enc *zstd.Encoder, content, scratch []byte) bool {
+// isText judges content by stretches of it.
+func isText(content []byte) bool {
 	if len(content) < samples*sampleLen {
 		return false
 	}
-	total := 0
+	n := 0
 	for i := range samples {
 		at := len(content) / samples * i
-		scratch = enc.EncodeAll(content[at:at+sampleLen], scratch[:0])
-		total += len(scratch)
+		for _, c := range content[at : at+sampleLen] {
+			if c >= ' ' && c < 0x7f || c >= '\t' && c <= '\r' {
+				n++
+			}
+		}
 	}
-	return total*100 < worth*samples*sampleLen
+	return n*100 > worth*samples*sampleLen
 }
 
 func (f *framer) take(ctx context.Context) (*frameBuffer, error) {

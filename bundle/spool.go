@@ -144,15 +144,19 @@ func (s *spool) get(d image.Digest) *spooled {
 }
 
 // copyFrames emits a blob's frames in order and forgets them.
-func (s *spool) copyFrames(b *spooled, emit func([]byte) error) error {
-	var buf []byte
+func (s *spool) copyFrames(ctx context.Context, b *spooled, emit func([]byte) error) error {
+	mem, err := s.framer.take(ctx) // nothing is packed any more: no memory of its own
+	if err != nil {
+		return err
+	}
+	defer s.framer.give(mem)
 	for _, at := range b.frames {
-		buf = room(buf, at.size)
-		if _, err := s.file.ReadAt(buf, at.off); err != nil {
+		mem.packed = room(mem.packed, at.size)
+		if _, err := s.file.ReadAt(mem.packed, at.off); err != nil {
 			return errors.Join(fmt.Errorf("reading the spool"), err)
 		}
 		release(s.file, at.off, at.size)
-		if err := emit(buf); err != nil {
+		if err := emit(mem.packed); err != nil {
 			return err
 		}
 	}
