@@ -111,6 +111,9 @@ func (p *Place) openCommand(ctx context.Context, o Options) error {
 	return nil
 }
 
+// Host is the host's name as it was given.
+func (p *Place) Host() string { return p.dest.Host }
+
 // Close ends the connection.
 func (p *Place) Close() error {
 	return errors.Join(ignoreClosed(p.client.Close()), p.link.Close())
