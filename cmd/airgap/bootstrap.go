@@ -45,18 +45,28 @@ func (h *hop) bring(ctx context.Context, bundle string) error {
 	if err != nil {
 		return err
 	}
-	o := transfer.SendOptions{Note: h.env.Note, Limit: h.o.bytesASecond}
-	if !h.together() {
-		progress := h.env.Progress("bringing airgap to "+h.place.Host(), file.Size)
-		defer progress.Stop()
-		o.Progress = progress.Add
-	}
-	receipt, err := transfer.Send(ctx, folder, file, o)
+	receipt, err := h.upload(ctx, folder, file)
 	if err != nil {
 		return err
 	}
 	h.airgap = receipt.Path
 	return folder.LetRun(ctx)
+}
+
+// upload sends the program, as far as possible from where it broke off.
+func (h *hop) upload(ctx context.Context, folder transfer.Place, file transfer.File) (transfer.Receipt, error) {
+	o := transfer.SendOptions{Note: h.env.Note, Limit: h.o.bytesASecond}
+	if h.together() { // its progress is not shown beside theirs
+		return transfer.Send(ctx, folder, file, o)
+	}
+	progress := h.env.Progress("bringing airgap to "+h.place.Host(), file.Size)
+	defer progress.Stop()
+	o.Progress = progress.Add
+	receipt, err := transfer.Send(ctx, folder, file, o)
+	if err == nil {
+		progress.Done()
+	}
+	return receipt, err
 }
 
 // programFile is a program as a file that is sent.
