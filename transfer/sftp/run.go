@@ -7,6 +7,7 @@ import (
 	"io"
 	"os/exec"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -123,30 +124,79 @@ func (l *link) run(ctx context.Context, line string, c Command) error {
 		return err
 	}
 	defer session.Close()
+	left := make(chan struct{})
 	defer context.AfterFunc(ctx, func() {
 		// Servers that know no signals leave it at the end of the input.
 		_ = session.Signal(ssh.SIGTERM)
-		if !c.Attended {
-			session.Close()
-			return
+		leave := func() { close(left) }
+		if c.Attended {
+			time.AfterFunc(grace, leave)
+		} else {
+			leave()
 		}
-		time.AfterFunc(grace, func() { session.Close() })
 	})()
-	session.Stdin, session.Stdout, session.Stderr = c.Stdin, c.Stdout, c.Stderr
+	stdout, stderr := &gate{w: c.Stdout}, &gate{w: c.Stderr}
+	defer stdout.shut()
+	defer stderr.shut()
+	session.Stdout, session.Stderr = stdout, stderr
+	in, err := session.StdinPipe()
+	if err != nil {
+		return err
+	}
 	if err := session.Start(line); err != nil {
 		if strings.HasPrefix(err.Error(), "ssh: command ") { // the server has refused it
 			err = ErrNoCommands
 		}
 		return err
 	}
-	var exit *ssh.ExitError
-	if err := session.Wait(); !errors.As(err, &exit) {
-		return err
+	go feed(in, c.Stdin)
+	ended := make(chan error, 1)
+	go func() { ended <- session.Wait() }()
+	select {
+	case err := <-ended:
+		return exitOf(err)
+	case <-left: // a server may keep a session open for as long as its command lasts
+		return context.Cause(ctx)
 	}
-	if exit.Signal() != "" {
+}
+
+// exitOf gives how a command ended.
+func exitOf(err error) error {
+	var exit *ssh.ExitError
+	switch {
+	case !errors.As(err, &exit):
+		return err
+	case exit.Signal() != "":
 		return &ExitError{Status: -1, Signal: exit.Signal()}
 	}
 	return &ExitError{Status: exit.ExitStatus()}
+}
+
+// feed gives a command its input, of which it need not read all.
+func feed(to io.WriteCloser, from io.Reader) {
+	_, _ = io.Copy(to, from)
+	to.Close()
+}
+
+// gate lets what is written through until it is shut.
+type gate struct {
+	mu sync.Mutex
+	w  io.Writer // nil once it is shut
+}
+
+func (g *gate) Write(p []byte) (int, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.w == nil {
+		return len(p), nil
+	}
+	return g.w.Write(p)
+}
+
+func (g *gate) shut() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.w = nil
 }
 
 // sshFailed is the exit status by which ssh speaks for itself.
@@ -173,10 +223,7 @@ func runnerOf(ssh []string, d Dest) runner {
 		if err := cmd.Start(); err != nil {
 			return err
 		}
-		go func() {
-			_, _ = io.Copy(in, c.Stdin) // a command need not read all of it
-			in.Close()
-		}()
+		go feed(in, c.Stdin)
 		var exit *exec.ExitError
 		err = cmd.Wait()
 		if errors.As(err, &exit) && exit.ExitCode() >= 0 && exit.ExitCode() != sshFailed {
