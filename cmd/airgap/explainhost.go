@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"airgap/cmd/airgap/internal/ui"
 	"airgap/transfer/sftp"
@@ -31,8 +30,8 @@ func (e *noAirgapError) Error() string {
 	if e.Version != "" {
 		return fmt.Sprintf("airgap at %s is version %s, which cannot work with this one, %s", e.Host, e.Version, thisVersion())
 	}
-	if why := strings.TrimSpace(e.Why); why != "" {
-		return fmt.Sprintf("there is no airgap at %s: %s", e.Host, why)
+	if e.Why != "" {
+		return fmt.Sprintf("there is no airgap at %s: %s", e.Host, e.Why)
 	}
 	return fmt.Sprintf("there is no airgap at %s", e.Host)
 }
@@ -55,7 +54,7 @@ func (e *noBinaryError) Error() string {
 type cannotRunError struct{ Host, Path, Why string }
 
 func (e *cannotRunError) Error() string {
-	return fmt.Sprintf("%s:%s is whole, but does not run there: %s", e.Host, e.Path, strings.TrimSpace(e.Why))
+	return fmt.Sprintf("%s:%s is whole, but does not run there: %s", e.Host, e.Path, e.Why)
 }
 
 // ofHost knows the errors of what is done at hosts.

@@ -115,6 +115,9 @@ func (s *sender) hopTo(ctx context.Context, dest string, place *sftp.Place, show
 	}
 	if there.Unchanged {
 		there.Plan.Path = s.bundle.name
+		if s.together() {
+			show(dest).Add(file.Size)
+		}
 		return h.report(there.Plan, false)
 	}
 	receipt, err := s.carry(ctx, dest, lasting{place}, h.reopen, show)
@@ -198,25 +201,15 @@ func (h *hop) probe(ctx context.Context, args []string) (answer probeAnswer, err
 // airgap that knows its part has run; a connection that broke is an error.
 func (h *hop) answered(out *bounded, kind string, answer any, err error) (said bool, _ error) {
 	var exit *sftp.ExitError
-	if err != nil && !errors.As(err, &exit) {
+	if err == nil {
+		return out.find(kind, answer), nil
+	}
+	if !errors.As(err, &exit) {
 		return false, err
 	}
-	for line := range bytes.Lines(out.Bytes()) {
-		var head struct{ Type string }
-		if json.Unmarshal(line, &head) != nil {
-			continue // a shell's greeting
-		}
-		switch head.Type {
-		case kind:
-			if err == nil && json.Unmarshal(line, answer) == nil {
-				return true, nil
-			}
-		case "error":
-			e := &thereError{Host: h.place.Host()}
-			if exit != nil && json.Unmarshal(line, e) == nil && int(e.Status) == exit.Status {
-				return true, e
-			}
-		}
+	e := &thereError{Host: h.place.Host()}
+	if out.find("error", e) && int(e.Status) == exit.Status {
+		return true, e
 	}
 	return false, nil
 }
@@ -232,9 +225,14 @@ func (h *hop) noAirgap(ctx context.Context, cause error) error {
 	none := &noAirgapError{Host: h.place.Host(), Version: v.Version}
 	var exit *sftp.ExitError
 	if errors.As(cause, &exit) {
-		none.Why = exit.Stderr
+		none.Why = lastLine(exit.Stderr)
 	}
 	return none
+}
+
+func lastLine(s string) string {
+	s = strings.TrimSpace(s)
+	return s[strings.LastIndexByte(s, '\n')+1:]
 }
 
 // unpack runs airgap unpack there and says what came of it.
@@ -250,19 +248,19 @@ func (h *hop) unpack(ctx context.Context, path string) error {
 	var answer unpackAnswer
 	switch ok, explained := h.answered(out, "summary", &answer, err); {
 	case explained != nil:
-		return inState(arrived(path, explained), explained)
+		return inState(arrived(path, out), explained)
 	case !ok:
-		return inState(arrived(path, nil), &thereError{Host: h.place.Host(), Status: ui.Failed, Text: fmt.Sprintf("airgap unpack: %v; %s", err, said.last)})
+		return inState(arrived(path, out), &thereError{Host: h.place.Host(), Status: ui.Failed, Text: fmt.Sprintf("airgap unpack: %v; %s", err, said.last)})
 	}
 	return h.report(answer, true)
 }
 
-// arrived is the state of things when the transfer is over.
-func arrived(path string, err error) string {
+// arrived is the state of things when the transfer is over and unpack has failed.
+func arrived(path string, out *bounded) string {
 	state := "the bundle is there whole, as " + path
-	var there *thereError
-	if errors.As(err, &there) && there.State != "" {
-		return state + "; " + there.State
+	var there thereError
+	if out.find("error", &there) && there.State != "" {
+		state += "; " + there.State
 	}
 	return state
 }
@@ -303,6 +301,18 @@ func (b *bounded) Write(p []byte) (int, error) {
 		return 0, errors.New("the host says too much")
 	}
 	return b.Buffer.Write(p)
+}
+
+// find gives the object of that type among the lines. Others, such as a shell's
+// greeting, are none of ours.
+func (b *bounded) find(kind string, into any) bool {
+	for line := range bytes.Lines(b.Bytes()) {
+		var head struct{ Type string }
+		if json.Unmarshal(line, &head) == nil && head.Type == kind {
+			return json.Unmarshal(line, into) == nil
+		}
+	}
+	return false
 }
 
 // relay shows the messages of an airgap at a host as they come. Its error is

@@ -176,7 +176,7 @@ func TestHopCut(t *testing.T) {
 		s.proxy.mend()
 
 		r = sc.interrupted(p, up, int64(part*float64(total)), hop...)
-		r.says("the bundle is there whole, as " + arrived)
+		r.says("the bundle is there whole, as " + arrived + "; what had been brought was taken back, and no name has changed")
 		if running(arrived) {
 			t.Errorf("it still runs there after\n%s", r)
 		}
