@@ -36,6 +36,9 @@ func (o *hopOptions) flags(flags *pflag.FlagSet) {
 	o.far.which(o.given)
 	o.given.VisitAll(func(f *pflag.Flag) {
 		f.Usage = "with --unpack: " + f.Usage
+		if f.Name == "to" {
+			f.DefValue = "" // what counts is the host's
+		}
 		flags.AddFlag(f)
 	})
 }

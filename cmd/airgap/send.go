@@ -64,8 +64,9 @@ A way that breaks off is waited for some minutes, and the transfer goes on.
 flags of it that are given, and its exit status is send's. Before the first byte
 the host is asked whether that will do: whether what takes the images answers,
 runs what the bundle holds and has room, and what it has already. Where all of
-it is there nothing is sent. Paths are those there, from the login folder. A
-host without airgap is brought one by --bootstrap, into ~/.cache/airgap.
+it is there nothing is sent. Paths are those there, from the login folder; the
+bundle stays. A host without airgap is brought one by --bootstrap, into
+~/.cache/airgap.
 
 --hosts takes destinations from a file too, one per line, where # starts a
 comment. Running the command again does what is left.`,
