@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 //	serving ARG…                   run airgap serve at $SERVED
 //	login USER PASSWORD            log in to $SERVED as docker login does
 //	certificate                    write cert.pem and key.pem for 127.0.0.1
-//	sftpserver DIR [-password]     serve DIR over SFTP at $SFTP; see sftp_test.go
+//	sftpserver DIR [-shell]        serve DIR over SFTP at $SFTP; see sftp_test.go
 //	otherkey KNOWN_HOSTS           let its hosts be known by another key
 //	plaintar BUNDLE TAR            decompress a bundle
 //	corrupt FILE OFFSET            change the byte there; negative from the end

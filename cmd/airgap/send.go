@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"airgap/cmd/airgap/internal/excerpt"
 	"airgap/cmd/airgap/internal/ui"
 	"airgap/transfer"
 	"airgap/transfer/media"
@@ -27,6 +28,7 @@ import (
 
 // sendOptions are send's flags.
 type sendOptions struct {
+	hopOptions
 	ssh          string
 	passwordFile string
 	hosts, limit string
@@ -58,15 +60,25 @@ keys and Kerberos need.
 
 A way that breaks off is waited for some minutes, and the transfer goes on.
 
+--unpack does the rest of the way: airgap unpack runs at each host, with the
+flags of it that are given, and its exit status is send's. Before the first byte
+the host is asked whether that will do: whether what takes the images answers,
+runs what the bundle holds and has room, and what it has already. Where all of
+it is there nothing is sent. Paths are those there, from the login folder; the
+bundle stays. A host without airgap is brought one by --bootstrap, into
+~/.cache/airgap.
+
 --hosts takes destinations from a file too, one per line, where # starts a
 comment. Running the command again does what is left.`,
 		Example: `  airgap send user@server:/tmp
   airgap send bundle.tar.zst host1:/srv host2:/srv
+  airgap send --unpack --bootstrap user@server
+  airgap send --unpack --to podman --rename my-app:v1=app:v1 user@server:/tmp
   airgap send --hosts hosts.txt --parallel 4 --limit 2MiB/s
   airgap send /media/usb
   airgap send --ssh 'ssh -o ControlPath=~/.ssh/%C' user@server:/tmp
   airgap send --password-file secret.txt sftp://user@server:2222/upload`,
-		Annotations: statuses(ui.Damaged, ui.Refused, ui.Transfer, ui.NoSpace, ui.Medium),
+		Annotations: statuses(ui.Damaged, ui.Refused, ui.Transfer, ui.NoSpace, ui.Medium, ui.Engine),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name, dests, err := o.parse(cmd, args)
 			if err != nil {
@@ -82,6 +94,7 @@ comment. Running the command again does what is left.`,
 	flags.IntVar(&o.parallel, "parallel", 1, "send to `N` destinations side by side")
 	flags.StringVar(&o.limit, "limit", "", "send at most so much a second to each destination: a `RATE` such as 2MiB/s or 500kB/s")
 	flags.BoolVar(&o.noReconnect, "no-reconnect", false, "give up when the way to a host breaks off")
+	o.flags(flags)
 	environment(flags, "ssh", "AIRGAP_SSH")
 	environment(flags, "password-file", "AIRGAP_PASSWORD_FILE")
 	return cmd
@@ -105,6 +118,10 @@ func (o *sendOptions) parse(cmd *cobra.Command, args []string) (name string, des
 		err = usage(cmd, "%s needs a destination: user@host:DIR or a folder", cmd.CommandPath())
 	case o.ssh != "" && o.passwordFile != "":
 		err = usage(cmd, "--password-file does not go with --ssh: that command asks for passwords itself")
+	case o.misused(dests) != "":
+		err = usage(cmd, "%s", o.misused(dests))
+	case o.unpack:
+		err = o.far.parse(cmd)
 	}
 	return name, dests, err
 }
@@ -124,16 +141,17 @@ func splitSendArgs(args []string) (name string, dests []string) {
 func runSend(ctx context.Context, env *ui.Env, o sendOptions, name string, dests []string) error {
 	b, err := openBundle(name)
 	if err != nil {
-		return inState("nothing has been sent", err)
+		return inState(unsent, err)
 	}
 	defer b.Close()
 	s := &sender{
-		env: env, o: o, dests: dests,
-		file: sync.OnceValues(func() (transfer.File, error) { return fileToSend(ctx, env, b) }),
+		env: env, o: o, dests: dests, bundle: b,
+		excerpt: sync.OnceValues(func() (*excerpt.Recorder, error) { return excerptOf(ctx, b) }),
+		file:    sync.OnceValues(func() (transfer.File, error) { return fileToSend(ctx, env, b) }),
 	}
 	if s.together() {
 		if _, err := s.file(); err != nil { // its progress is not shown beside theirs
-			return inState("nothing has been sent", err)
+			return inState(unsent, err)
 		}
 	}
 	if err := allFailed(ctx, env, dests, s.all(ctx, b.size)); err != nil {
@@ -144,10 +162,12 @@ func runSend(ctx context.Context, env *ui.Env, o sendOptions, name string, dests
 
 // sender carries a bundle to several destinations.
 type sender struct {
-	env   *ui.Env
-	o     sendOptions
-	dests []string
-	file  func() (transfer.File, error) // asked for when a destination has answered: making its sum may take a while
+	env     *ui.Env
+	o       sendOptions
+	dests   []string
+	bundle  *bundleFile
+	excerpt func() (*excerpt.Recorder, error) // what hosts are asked with
+	file    func() (transfer.File, error)     // asked for when a destination has answered: making its sum may take a while
 
 	mu     sync.Mutex // held while something is reported
 	asking sync.Mutex // held while somebody is asked
@@ -192,13 +212,23 @@ func (s *sender) all(ctx context.Context, size int64) (failed []error) {
 func (s *sender) sendTo(ctx context.Context, dest string, show func(dest string) *ui.Progress) error {
 	place, err := s.open(ctx, dest)
 	if err != nil {
-		return inState("nothing has been sent", err)
+		return inState(unsent, err)
 	}
+	if host, ok := place.(*sftp.Place); ok && s.o.unpack {
+		return s.hopTo(ctx, dest, host, show)
+	}
+	reopen := func(ctx context.Context) (transfer.Place, error) { return s.open(ctx, dest) }
+	_, err = s.carry(ctx, dest, place, reopen, show)
+	return err
+}
+
+// carry carries the file to an open place, which it closes, and reports it.
+func (s *sender) carry(ctx context.Context, dest string, place transfer.Place, reopen reopen, show func(dest string) *ui.Progress) (transfer.Receipt, error) {
 	file, err := s.file()
 	if err != nil {
-		return inState("nothing has been sent", errors.Join(err, place.Close()))
+		return transfer.Receipt{}, inState(unsent, errors.Join(err, place.Close()))
 	}
-	again := transfer.Persistence{Reopen: func(ctx context.Context) (transfer.Place, error) { return s.open(ctx, dest) }}
+	again := transfer.Persistence{Reopen: reopen}
 	if s.o.noReconnect {
 		again.Reopen = nil
 	}
@@ -213,15 +243,18 @@ func (s *sender) sendTo(ctx context.Context, dest string, show func(dest string)
 		progress.Stop()
 	}
 	if err != nil {
-		return err
+		return receipt, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !receipt.Durable {
 		s.env.Warn("%s: it is not confirmed that the bundle is on the disk: %s", dest, receipt.Why)
 	}
-	return s.env.Report("sent", sendAnswer{"send", dest, receipt})
+	return receipt, s.env.Report("sent", sendAnswer{"send", dest, receipt})
 }
+
+// reopen connects to a place once more.
+type reopen = func(ctx context.Context) (transfer.Place, error)
 
 // fileToSend is the bundle as the bytes that travel. Their sum is that of the
 // file beside it, which pack has written; without one it is made.
@@ -362,7 +395,7 @@ func openFolder(dir string) (transfer.Place, error) {
 	place, err := media.Open(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &ui.Error{
-			Err: fmt.Errorf("destination %q: there is no such folder", dir), Code: ui.Failed, State: "nothing has been sent",
+			Err: fmt.Errorf("destination %q: there is no such folder", dir), Code: ui.Failed, State: unsent,
 			Hints: []string{"make the folder or mount the medium; a host is written user@host:DIR"},
 		}
 	}

@@ -1,8 +1,6 @@
 package sftp
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -109,32 +107,3 @@ func (p *process) Close() error {
 	p.cmd.Wait() //nolint:errcheck // it has been killed
 	return nil
 }
-
-// shell runs a command on the far side and gives its output.
-type shell func(ctx context.Context, command string) ([]byte, error)
-
-// shell of a connection of ours.
-func (l *link) shell(ctx context.Context, command string) ([]byte, error) {
-	session, err := l.client.NewSession()
-	if err != nil {
-		return nil, err
-	}
-	defer session.Close()
-	defer context.AfterFunc(ctx, func() { session.Close() })()
-	return session.Output(command)
-}
-
-// shellOf is one that runs the ssh command again, where that asks nothing.
-func shellOf(words []string, d Dest) shell {
-	return func(ctx context.Context, remote string) ([]byte, error) {
-		args := command(words, d, []string{"-o", "BatchMode=yes"}, remote)
-		cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-		var out bytes.Buffer
-		cmd.Stdout = &out
-		err := cmd.Run()
-		return out.Bytes(), err
-	}
-}
-
-// quoted is s as one word of a POSIX shell.
-func quoted(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

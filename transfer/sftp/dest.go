@@ -8,8 +8,9 @@
 // that is not known is asked about or refused, never just accepted, and an
 // agent is never forwarded.
 //
-// Remote commands only make sums, with paths quoted for a POSIX shell; where
-// there is no shell, the bytes are read back instead.
+// Of itself it only runs commands there to make sums; where there is no shell,
+// the bytes are read back instead. [Place.Run] runs what its caller wants, with
+// arguments that no shell there can take for anything else.
 package sftp
 
 import (

@@ -32,8 +32,8 @@ func (p *Place) Hash(ctx context.Context, which transfer.Which, n int64) (sum, h
 
 // remoteSum asks a shell there; empty where there is none, or no sha256sum.
 func (p *Place) remoteSum(ctx context.Context, name string, n int64) string {
-	out, err := p.run(ctx, fmt.Sprintf("head -c %d %s | sha256sum", n, quoted(name)))
-	sum, _, _ := strings.Cut(string(out), " ")
+	out, err := p.output(ctx, fmt.Sprintf("head -c %d %s | sha256sum", n, quoted(name)))
+	sum, _, _ := strings.Cut(out, " ")
 	if raw, hexErr := hex.DecodeString(sum); err != nil || hexErr != nil || len(raw) != sha256.Size {
 		return ""
 	}

@@ -32,7 +32,7 @@ type Place struct {
 	dest   Dest
 	client *sftp.Client
 	link   io.Closer
-	run    shell
+	run    runner
 	dead   func() bool
 
 	file transfer.File
@@ -85,7 +85,7 @@ func (p *Place) openSettled(ctx context.Context, s settings, o Options) error {
 	if err != nil {
 		return err
 	}
-	p.link, p.run, p.dead = l, l.shell, l.dead.Load
+	p.link, p.run, p.dead = l, l.run, l.dead.Load
 	defer context.AfterFunc(ctx, func() { l.Close() })()
 	if p.client, err = sftp.NewClient(l.client, clientOptions...); err != nil {
 		return errors.Join(&transfer.InterruptedError{Place: p.dest.Host, Err: fmt.Errorf("starting SFTP there: %w", err)}, l.Close())
@@ -102,7 +102,7 @@ func (p *Place) openCommand(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	p.link, p.run = process, shellOf(words, p.dest)
+	p.link, p.run = process, runnerOf(words, p.dest)
 	defer context.AfterFunc(ctx, func() { process.Close() })()
 	if p.client, err = sftp.NewClientPipe(process.out, process.in, clientOptions...); err != nil {
 		process.Close()
@@ -110,6 +110,9 @@ func (p *Place) openCommand(ctx context.Context, o Options) error {
 	}
 	return nil
 }
+
+// Host is the host's name as it was given.
+func (p *Place) Host() string { return p.dest.Host }
 
 // Close ends the connection.
 func (p *Place) Close() error {
@@ -246,9 +249,9 @@ func (p *Place) begun(ctx context.Context) (int64, error) {
 // own compares the owner of a file with the user there. Where no shell tells
 // who that is, the server itself has to keep others' files from being written.
 func (p *Place) own(ctx context.Context, info fs.FileInfo) bool {
-	out, err := p.run(ctx, "id -u")
+	out, err := p.output(ctx, "id -u")
 	stat, ok := info.Sys().(*sftp.FileStat)
-	uid, parseErr := strconv.ParseUint(strings.TrimSpace(string(out)), 10, 32)
+	uid, parseErr := strconv.ParseUint(strings.TrimSpace(out), 10, 32)
 	return err != nil || !ok || parseErr != nil || uint64(stat.UID) == uid
 }
 
