@@ -56,7 +56,7 @@ func explain(ctx context.Context, path string, err error) error {
 		}
 		return out
 	}
-	for _, of := range []func(string, error) (ui.Status, []string, bool){ofHost, ofBundle, ofImport, ofPlaces, ofTransfer, ofImage, ofSystem} {
+	for _, of := range []func(string, error) (ui.Status, []string, bool){ofHost, ofVolumes, ofBundle, ofImport, ofPlaces, ofTransfer, ofImage, ofSystem} {
 		if code, hints, ok := of(path, err); ok {
 			out.Code, out.Hints = code, hints
 			break

@@ -31,7 +31,7 @@ type hopOptions struct {
 func (o *hopOptions) flags(flags *pflag.FlagSet) {
 	flags.BoolVar(&o.unpack, "unpack", false, "run airgap unpack at each host afterwards; ask it beforehand whether that will do")
 	flags.BoolVar(&o.bootstrap, "bootstrap", false, "with --unpack: where a host has no airgap that will do, put one there for this user alone")
-	flags.StringVar(&o.binaries, "binaries", "", "with --bootstrap: take it from `DIR`, where make cross has put airgap-OS-ARCH (default: this program itself)")
+	flags.StringVar(&o.binaries, "binaries", "", "with --bootstrap or --with-binary: take it from `DIR`, where make cross has put airgap-OS-ARCH (default: this program itself)")
 	o.given = pflag.NewFlagSet("unpack", pflag.ContinueOnError)
 	o.far.which(o.given)
 	o.given.VisitAll(func(f *pflag.Flag) {
@@ -68,8 +68,6 @@ func (o *hopOptions) misused(dests []string) string {
 	case !o.unpack && len(o.args()) > 0:
 		flag, _, _ := strings.Cut(o.args()[0], "=")
 		return flag + " is for --unpack"
-	case !o.bootstrap && o.binaries != "":
-		return "--binaries is for --bootstrap"
 	case !o.unpack:
 		return ""
 	}
@@ -83,7 +81,7 @@ func (o *hopOptions) misused(dests []string) string {
 
 // excerptOf gives, time and again, what of a bundle a plan for it needs.
 func excerptOf(ctx context.Context, b *bundleFile) (*excerpt.Recorder, error) {
-	r := excerpt.Record(b.file, b.size)
+	r := excerpt.Record(b.data, b.size)
 	part, err := bundle.Open(r, b.size)
 	if err == nil {
 		_, err = verify.Read(ctx, part)
@@ -101,7 +99,7 @@ type hop struct {
 
 // hopTo sends to a host and unpacks there, if that will do; what is there
 // already is not sent.
-func (s *sender) hopTo(ctx context.Context, dest string, place *sftp.Place, show func(string) *ui.Progress) (err error) {
+func (s *sender) hopTo(ctx context.Context, dest string, place *sftp.Place, show shower) (err error) {
 	h := &hop{sender: s, dest: dest, place: place, airgap: "airgap"}
 	defer func() { err = errors.Join(err, h.place.Close()) }()
 	file, err := s.file()
@@ -119,7 +117,7 @@ func (s *sender) hopTo(ctx context.Context, dest string, place *sftp.Place, show
 	if there.Unchanged {
 		there.Plan.Path = s.bundle.name
 		if s.together() {
-			show(dest).Add(file.Size)
+			show(dest, file.Size).Add(file.Size)
 		}
 		return h.report(there.Plan, false)
 	}
@@ -134,7 +132,7 @@ func (s *sender) hopTo(ctx context.Context, dest string, place *sftp.Place, show
 const unsent = "nothing has been sent"
 
 // lasting is a place whose connection is used again after the transfer.
-type lasting struct{ *sftp.Place }
+type lasting struct{ transfer.Place }
 
 // Close leaves that to the hop.
 func (lasting) Close() error { return nil }

@@ -71,8 +71,8 @@ func runInspect(ctx context.Context, env *ui.Env, o inspectOptions, what string)
 }
 
 // inspectBundle reads the documents of a bundle.
-func inspectBundle(ctx context.Context, _ *ui.Env, _ inspectOptions, name string) (*inspectAnswer, error) {
-	b, err := openBundle(name)
+func inspectBundle(ctx context.Context, env *ui.Env, _ inspectOptions, name string) (*inspectAnswer, error) {
+	b, err := openBundle(ctx, env, name)
 	if err != nil {
 		return nil, err
 	}

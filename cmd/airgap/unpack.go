@@ -241,7 +241,7 @@ func openOrStage(ctx context.Context, env *ui.Env, name string) (*bundleFile, er
 	if name == stdio {
 		return stageBundle(ctx, env, "")
 	}
-	return openBundle(name)
+	return openBundle(ctx, env, name)
 }
 
 // level is what has to be proven beforehand: layers are opened here unless the
