@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -120,11 +121,11 @@ func (l *link) spoil() {
 	case 3: // twice
 		l.list, l.good = append(l.list, p), append(l.good, l.good[i])
 	case 4: // cut inside
-		at := r.IntN(len(p))
+		at := r.IntN(max(1, len(p)))
 		l.list[i], l.good[i] = append(bytes.Clone(p[:at]), p[min(len(p), at+1+r.IntN(50)):]...), -1
 	case 5: // garbage before it
 		junk := append(noise(r, int64(r.IntN(300))), magic[:r.IntN(len(magic)+1)]...)
-		l.list[i] = append([]byte(junk), p...)
+		l.list, l.good = slices.Insert(l.list, i, []byte(junk)), slices.Insert(l.good, i, -1)
 	case 6: // a bit
 		l.list[i], l.good[i] = bytes.Clone(p), -1
 		if len(p) > 0 {
@@ -161,6 +162,7 @@ func TestLossyLink(t *testing.T) {
 		for _, i := range l.good {
 			came[i] = true
 		}
+		delete(came, -1)
 		worst, lost := missing(g, came)
 		got, losses, err := receive(t, bytes.Join(l.list, nil))
 		var tooDamaged *TooDamagedError

@@ -38,7 +38,7 @@ func (s *set) harm() {
 		s.swap(file, i, r.Int64N(shards))
 	case 6:
 		if r.IntN(4) == 0 {
-			s.dataCut = min(s.dataCut, s.g.Size-r.Int64N(length*s.g.shard()))
+			s.dataCut = max(0, min(s.dataCut, s.g.Size-r.Int64N(length*s.g.shard())))
 		}
 	case 7:
 		if r.IntN(4) == 0 {
