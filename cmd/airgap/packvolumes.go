@@ -41,7 +41,7 @@ func (o packOptions) writeVolumes(ctx context.Context, env *ui.Env, plan *bundle
 		return summary, err
 	}
 	defer medium.Close()
-	found, err := medium.Find(ctx, transfer.File{Name: name})
+	found, err := medium.Find(ctx, transfer.File{Name: name, Temporary: "." + name + ".partial"})
 	if err == nil && o.noClobber {
 		err = checkFree(found.Path)
 	}

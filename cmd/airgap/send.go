@@ -143,14 +143,23 @@ func (o *sendOptions) parse(cmd *cobra.Command, args []string) (name string, des
 }
 
 // splitSendArgs finds out which argument is the bundle: the first, if it is a
-// file.
+// file, or one that was cut.
 func splitSendArgs(args []string) (name string, dests []string) {
-	if len(args) > 0 {
-		if info, err := os.Stat(args[0]); err == nil && info.Mode().IsRegular() {
-			return args[0], args[1:]
-		}
+	if len(args) > 0 && isFile(args[0]) {
+		return args[0], args[1:]
 	}
 	return defaultBundle, args
+}
+
+// isFile says whether a name is that of a file, or of one that was cut into
+// volumes.
+func isFile(name string) bool {
+	info, err := os.Stat(name)
+	if err == nil {
+		return info.Mode().IsRegular()
+	}
+	_, _, cut := volumesAt(name)
+	return cut
 }
 
 // runSend is the whole of `airgap send`.

@@ -146,6 +146,7 @@ func runUnpack(ctx context.Context, env *ui.Env, o unpackOptions, name string) e
 		return inState(untouched, named(b.name, err))
 	}
 	summary, err := o.carryOut(ctx, env, p.Plan, verified, p.sink)
+	b.noteRebuilt(env)
 	if err != nil {
 		return err
 	}

@@ -36,11 +36,12 @@ func openSet(ctx context.Context, name string, o volume.OpenOptions) (set *volum
 // of the volumes, a file that has parity beside it, or one that was cut. An empty
 // base is any in the folder.
 func volumesAt(name string) (dir, base string, cut bool) {
-	if info, err := os.Stat(name); err == nil && info.IsDir() {
+	info, err := os.Stat(name)
+	if err == nil && info.IsDir() {
 		return name, "", true
 	}
 	dir, base = filepath.Dir(name), filepath.Base(name)
-	if volumeSuffix.MatchString(filepath.Ext(base)) {
+	if err == nil && volumeSuffix.MatchString(filepath.Ext(base)) {
 		return dir, base, true
 	}
 	entries, err := os.ReadDir(dir)
