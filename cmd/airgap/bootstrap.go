@@ -49,7 +49,9 @@ func (h *hop) bring(ctx context.Context, bundle string) error {
 	if err != nil {
 		return err
 	}
-	h.airgap = receipt.Path
+	if h.airgap = receipt.Path; receipt.AlreadyThere {
+		h.env.Note("%s: using %s, which was brought before", h.place.Host(), h.airgap)
+	}
 	return folder.LetRun(ctx)
 }
 
@@ -63,7 +65,7 @@ func (h *hop) upload(ctx context.Context, folder transfer.Place, file transfer.F
 	defer progress.Stop()
 	o.Progress = progress.Add
 	receipt, err := transfer.Send(ctx, folder, file, o)
-	if err == nil {
+	if err == nil && !receipt.AlreadyThere {
 		progress.Done()
 	}
 	return receipt, err

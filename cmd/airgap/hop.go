@@ -164,7 +164,7 @@ func (h *hop) ask(ctx context.Context, file transfer.File, found transfer.Found)
 	if !errors.As(err, &none) || !h.o.bootstrap {
 		return answer, err
 	}
-	h.env.Note("%v: bringing one", err)
+	h.env.Note("%v", err)
 	if err := h.bring(ctx, found.Path); err != nil {
 		return answer, err
 	}
@@ -249,19 +249,23 @@ func (h *hop) unpack(ctx context.Context, path string) error {
 	var answer unpackAnswer
 	switch ok, explained := h.answered(out, "summary", &answer, err); {
 	case explained != nil:
-		return inState(arrived(path, out), explained)
+		return inState(arrived(path, out, explained), explained)
 	case !ok:
-		return inState(arrived(path, out), &thereError{Host: h.place.Host(), Status: ui.Failed, Text: fmt.Sprintf("airgap unpack: %v; %s", err, said.last)})
+		return inState(arrived(path, out, err), &thereError{Host: h.place.Host(), Status: ui.Failed, Text: fmt.Sprintf("airgap unpack: %v; %s", err, said.last)})
 	}
 	return h.report(answer, true)
 }
 
 // arrived is the state of things when the transfer is over and unpack has failed.
-func arrived(path string, out *bounded) string {
+func arrived(path string, out *bounded, err error) string {
 	state := "the bundle is there whole, as " + path
 	var there thereError
-	if out.find("error", &there) && there.State != "" {
+	var cut *transfer.InterruptedError
+	switch {
+	case out.find("error", &there) && there.State != "":
 		state += "; " + there.State
+	case errors.As(err, &cut):
+		state += "; the import there ends by itself, whole or taken back"
 	}
 	return state
 }

@@ -170,7 +170,7 @@ func TestHopCut(t *testing.T) {
 		sprung := p.set(up, int64(part*float64(total)), func() { s.proxy.cut() })
 		r := m.airgap(hop...)
 		r.after(sprung)
-		r.fails(exitTransfer, "the bundle is there whole, as "+arrived)
+		r.fails(exitTransfer, "the connection broke off", "the bundle is there whole, as "+arrived)
 		ended(t, arrived)
 		unchanged(t, start, sc.state())
 		s.proxy.mend()

@@ -163,7 +163,10 @@ func (l *link) run(ctx context.Context, line string, c Command) error {
 // exitOf gives how a command ended.
 func exitOf(err error) error {
 	var exit *ssh.ExitError
+	var missing *ssh.ExitMissingError
 	switch {
+	case errors.As(err, &missing):
+		return errors.New("the connection broke off")
 	case !errors.As(err, &exit):
 		return err
 	case exit.Signal() != "":
