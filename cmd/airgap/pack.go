@@ -217,8 +217,8 @@ func (o packOptions) put(ctx context.Context, env *ui.Env, plan *bundle.Plan, op
 		return o.writeVolumes(ctx, env, plan, options)
 	}
 	summary, err := plan.WriteFile(ctx, o.output, options)
-	if err == nil && o.cut.parity > 0 {
-		err = o.addParity(ctx, env, summary)
+	if err == nil {
+		err = o.finish(ctx, env, summary, nil)
 	}
 	return summary, err
 }

@@ -66,18 +66,30 @@ func (o packOptions) writeVolumes(ctx context.Context, env *ui.Env, plan *bundle
 		return summary, err
 	}
 	summary.Path, summary.Replaced = found.Path, found.Final >= 0
-	return summary, o.afterVolumes(ctx, env, w, summary)
+	var written []string
+	for _, v := range w.Volumes() {
+		written = append(written, v.Name)
+	}
+	if len(written) > 1 {
+		env.Note("%s is cut into %s", found.Path, ui.Plural(len(written), "volume"))
+	}
+	return summary, o.finish(ctx, env, summary, written)
 }
 
-// afterVolumes tells of the volumes, and adds the parity that is wanted.
-func (o packOptions) afterVolumes(ctx context.Context, env *ui.Env, w *volume.Writer, summary bundle.Summary) error {
-	if n := len(w.Volumes()); n > 1 {
-		env.Note("%s is cut into %s", summary.Path, ui.Plural(n, "volume"))
+// finish adds the parity that is wanted to files that are written, and removes
+// what an earlier run has left beside them.
+func (o packOptions) finish(ctx context.Context, env *ui.Env, summary bundle.Summary, written []string) error {
+	if o.cut.parity > 0 {
+		added, err := o.addParity(ctx, env, summary)
+		if err != nil {
+			return err
+		}
+		written = append(written, added...)
 	}
-	if o.cut.parity == 0 {
+	if o.noClobber {
 		return nil
 	}
-	return o.addParity(ctx, env, summary)
+	return dropLeftovers(env, filepath.Dir(summary.Path), filepath.Base(summary.Path), written)
 }
 
 // checkFree refuses to replace a file or a volume of it.
@@ -90,21 +102,14 @@ func checkFree(path string) error {
 	return nil
 }
 
-// removeIn removes a file of a folder with its sums.
-func removeIn(dir string) func(name string) error {
-	return func(name string) error {
-		return errors.Join(os.Remove(filepath.Join(dir, name)), os.Remove(filepath.Join(dir, name+".sha256")))
-	}
-}
-
 func warnUnlessDurable(env *ui.Env, r transfer.Receipt) {
 	if !r.Durable {
 		env.Warn("%s: it is not confirmed that it is on the disk: %s", r.Path, r.Why)
 	}
 }
 
-// addParity puts parity beside a bundle that is written.
-func (o packOptions) addParity(ctx context.Context, env *ui.Env, summary bundle.Summary) error {
+// addParity puts parity beside a bundle that is written, and names its files.
+func (o packOptions) addParity(ctx context.Context, env *ui.Env, summary bundle.Summary) (names []string, err error) {
 	dir, name := filepath.Dir(summary.Path), filepath.Base(summary.Path)
 	progress := env.Progress("making parity", 2*summary.Size)
 	defer progress.Stop()
@@ -112,23 +117,24 @@ func (o packOptions) addParity(ctx context.Context, env *ui.Env, summary bundle.
 		ID: summary.ID.Hex, Size: o.cut.size, Parity: o.cut.parity, TempDir: o.tempDir, Progress: progress.Add,
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer parts.Close()
 	medium, err := media.Open(dir)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer medium.Close()
 	for _, file := range parts.Files {
 		receipt, err := transfer.Send(ctx, medium, file, transfer.SendOptions{Note: env.Note})
 		if err != nil {
-			return err
+			return nil, err
 		}
 		warnUnlessDurable(env, receipt)
+		names = append(names, file.Name)
 	}
 	progress.Done()
-	return nil
+	return names, nil
 }
 
 // writePackets writes to standard output in packets, for a way on which some get

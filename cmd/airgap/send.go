@@ -271,6 +271,9 @@ func (s *sender) carry(ctx context.Context, dest string, place transfer.Place, r
 			break
 		}
 	}
+	if _, here := place.(*media.Folder); here && err == nil {
+		err = s.dropOld(dest, files)
+	}
 	if !s.together() {
 		if err == nil {
 			progress.Done()
@@ -278,6 +281,19 @@ func (s *sender) carry(ctx context.Context, dest string, place transfer.Place, r
 		progress.Stop()
 	}
 	return receipt, err
+}
+
+// dropOld removes what an earlier send has left in a folder here.
+func (s *sender) dropOld(dir string, files []transfer.File) error {
+	file, err := s.file()
+	if err != nil {
+		return err
+	}
+	var sent []string
+	for _, f := range files {
+		sent = append(sent, f.Name)
+	}
+	return dropLeftovers(s.env, dir, file.Name, sent)
 }
 
 func (s *sender) carryOne(ctx context.Context, way *way, file transfer.File, progress *ui.Progress) (transfer.Receipt, error) {

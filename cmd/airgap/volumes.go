@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -121,4 +122,32 @@ func checkVolumes(ctx context.Context, env *ui.Env, set *volume.Set) (volume.Rep
 		progress.Done()
 	}
 	return report, err
+}
+
+// dropLeftovers removes what an earlier run has left of a bundle beside the files
+// that this one has written: old volumes and old parity would be taken for its own.
+func dropLeftovers(env *ui.Env, dir, name string, written []string) error {
+	old, err := volume.Leftovers(dir, name, written)
+	if err != nil || len(old) == 0 {
+		return err
+	}
+	for _, name := range old {
+		if err := removeIn(dir)(name); err != nil {
+			return err
+		}
+	}
+	env.Note("removed %s of an earlier %s", ui.Plural(len(old), "volume"), name)
+	return nil
+}
+
+// removeIn removes a file of a folder with its sums.
+func removeIn(dir string) func(name string) error {
+	return func(name string) error {
+		path := filepath.Join(dir, name)
+		err := os.Remove(path + ".sha256")
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+		return errors.Join(err, os.Remove(path))
+	}
 }

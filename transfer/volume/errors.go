@@ -99,28 +99,30 @@ func list(numbers []int) string {
 
 // Report is the state of a set.
 type Report struct {
-	Name, Set, File string
-	Total           int64 // bytes; 0: not known
-	Volumes         int   // 0: not known, since the last is missing
-	There           []int // numbers of volumes
-	Missing         []int
-	Damaged         []int
-	Mixed           bool     // each volume is sound, and the whole is not
-	Renamed         []Volume // known by their footers, under other names than theirs
-	Foreign         []string // files of another file's set under names of this
-	Stale           []string // files of another cut of the same file
-	Twice           []string // files that are not needed: copies
-	Parity          *ParityReport
-	Repaired        []string // files that have been made good
+	Name     string        `json:"name"`
+	Set      string        `json:"set"`
+	File     string        `json:"file"`
+	Total    int64         `json:"total"`   // bytes; 0: not known
+	Volumes  int           `json:"volumes"` // 0: not known, since the last is missing
+	There    []int         `json:"there"`   // numbers of volumes
+	Missing  []int         `json:"missing,omitempty"`
+	Damaged  []int         `json:"damaged,omitempty"`
+	Mixed    bool          `json:"mixed,omitempty"`   // each volume is sound, and the whole is not
+	Renamed  []Volume      `json:"renamed,omitempty"` // known by their footers, under other names than theirs
+	Foreign  []string      `json:"foreign,omitempty"` // files of another file's set under names of this
+	Stale    []string      `json:"stale,omitempty"`   // files of another cut of the same file
+	Twice    []string      `json:"twice,omitempty"`   // files that are not needed: copies
+	Parity   *ParityReport `json:"parity,omitempty"`
+	Repaired []string      `json:"repaired,omitempty"` // files that have been made good
 }
 
 // ParityReport is the state of the parity of a set.
 type ParityReport struct {
-	Files   int
-	Missing []int
-	Damaged []int
-	Lost    int64 // bytes of data and parity that are missing or damaged
-	Short   int   // how many good shards the worst group lacks to be repaired
+	Files   int   `json:"files"`
+	Missing []int `json:"missing,omitempty"`
+	Damaged []int `json:"damaged,omitempty"`
+	Lost    int64 `json:"lost"`  // bytes of data and parity that are missing or damaged
+	Short   int   `json:"short"` // how many good shards the worst group lacks to be repaired
 }
 
 // Whole says whether nothing is missing or damaged, parity included.

@@ -1,9 +1,10 @@
 package volume
 
+import "slices"
+
 // Leftovers are the files of a folder that earlier cuts of a file of that name
-// have left there: those whose footers name another set than the one that is
-// kept. An empty keep keeps none.
-func Leftovers(dir, name, keep string) (_ []string, err error) {
+// have left there: those with a footer that names it, but for those to keep.
+func Leftovers(dir, name string, keep []string) (_ []string, err error) {
 	defer wrap(&err, "looking for old volumes in", dir)
 	entries, err := readFolder(dir)
 	if err != nil {
@@ -11,7 +12,7 @@ func Leftovers(dir, name, keep string) (_ []string, err error) {
 	}
 	var names []string
 	for _, e := range entries {
-		if e.footer != nil && e.footer.Name == name && e.footer.Set != keep {
+		if e.footer != nil && e.footer.Name == name && !slices.Contains(keep, e.name) {
 			names = append(names, e.name)
 		}
 	}
