@@ -198,6 +198,9 @@ func (t tempFile) Close() error {
 // fillWithPackets keeps a bundle that comes in packets, and says what was lost.
 func (b *bundleFile) fillWithPackets(ctx context.Context, env *ui.Env, in io.Reader, dir string, progress func(int64)) error {
 	s, err := parity.ReadPackets(ctx, in, dir, progress)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return &bundle.DamagedError{What: "packets", Err: err}
+	}
 	if err != nil {
 		return err
 	}
