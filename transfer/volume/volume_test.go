@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -341,4 +342,21 @@ func flip(t testing.TB, path string, at int64) {
 	}
 	b[0] ^= 1
 	f.WriteAt(b, at)
+}
+
+// TestDocument reads the example of VOLUMES.md, and its limits.
+func TestDocument(t *testing.T) {
+	text := string(must(os.ReadFile("VOLUMES.md")))
+	_, example, _ := strings.Cut(text, "\n    airgap volume 1\n")
+	example, _, _ = strings.Cut("    airgap volume 1\n"+example, "\n\n")
+	block := strings.ReplaceAll(strings.TrimPrefix(example, "    "), "\n    ", "\n")
+	block += strings.Repeat("\n", FooterSize-len(block))
+	if f, err := ParseFooter([]byte(block)); err != nil || f.Number != 3 || f.Whole == nil {
+		t.Errorf("%q: %+v, %v", block, f, err)
+	}
+	for _, n := range []int{FooterSize, Shard, MinSize, maxFiles} {
+		if !strings.Contains(text, fmt.Sprint(n)) {
+			t.Errorf("%d is not in it", n)
+		}
+	}
 }
