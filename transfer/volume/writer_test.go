@@ -16,8 +16,10 @@ import (
 func writer(t testing.TB, dir string, size int64) *Writer {
 	t.Helper()
 	w, err := NewWriter("b.tar", WriterOptions{ID: "sha256:1", Size: size,
-		Open:   To(t.Context(), folder(t, dir), transfer.SendOptions{}, nil),
-		Remove: func(name string) error { return errors.Join(os.Remove(filepath.Join(dir, name)), os.Remove(filepath.Join(dir, name+".sha256"))) },
+		Open: To(t.Context(), folder(t, dir), transfer.SendOptions{}, nil),
+		Remove: func(name string) error {
+			return errors.Join(os.Remove(filepath.Join(dir, name)), os.Remove(filepath.Join(dir, name+".sha256")))
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
