@@ -67,9 +67,13 @@ type mender struct {
 	done  []string
 }
 
-// prepare sees that what is missing has a free name.
+// prepare looks at the folder again, which an earlier repair may have changed,
+// and sees that what is missing has a free name.
 func (m *mender) prepare() error {
 	m.files, m.made = map[int]*os.File{}, map[int]scratch{}
+	if err := m.lookAgain(); err != nil {
+		return err
+	}
 	for _, key := range keysOf(m.report()) {
 		_, there := m.member(key)
 		path := filepath.Join(m.dir, m.nameOf(key))

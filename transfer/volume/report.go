@@ -4,15 +4,17 @@ import "slices"
 
 // report says what is known of the set without reading it.
 func (s *Set) report() Report {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	g := s.group
 	r := Report{Name: s.name, Set: s.id, File: s.file, Volumes: s.count(), Total: s.plan().total, Twice: g.twice}
 	for n := 1; n <= max(s.count(), g.last()); n++ {
 		s.reportVolume(&r, n)
 	}
-	for n, e := range g.bare {
-		if _, known := g.data[n]; !known && s.par == nil && !slices.Contains(r.Damaged, n) {
+	for n := range g.bare { // one that has lost its footer is of no use without parity, but it is not missing
+		if _, used := g.data[n]; !used && s.par == nil {
 			r.Damaged = append(r.Damaged, n)
-			r.Missing = slices.DeleteFunc(r.Missing, func(m int) bool { return m == n && e.name != "" })
+			r.Missing = slices.DeleteFunc(r.Missing, func(m int) bool { return m == n })
 		}
 	}
 	slices.Sort(r.Damaged)

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -94,7 +95,9 @@ func TestSplitSizes(t *testing.T) {
 			if part.Size > MinSize {
 				t.Errorf("%d bytes: a volume of %d", size, part.Size)
 			}
-			if err := iotest.TestReader(io.NewSectionReader(part.Data, 0, part.Size), must(io.ReadAll(io.NewSectionReader(part.Data, 0, part.Size)))); err != nil {
+			// Around where the slice ends and the footer begins.
+			end := io.NewSectionReader(part.Data, part.Size-FooterSize-min(1000, part.Size-FooterSize), FooterSize+min(1000, part.Size-FooterSize))
+			if err := iotest.TestReader(end, must(io.ReadAll(io.NewSectionReader(end, 0, end.Size())))); err != nil {
 				t.Error(err)
 			}
 		}
@@ -103,7 +106,8 @@ func TestSplitSizes(t *testing.T) {
 		if err != nil || s.SHA256() != f.SHA256 || s.ID() != "sha256:1" || s.Name() != "b.tar" {
 			t.Errorf("%+v, %v", s, err)
 		}
-		if err := iotest.TestReader(io.NewSectionReader(s, 0, s.Size()), raw); err != nil {
+		from, to := slice-500, min(slice+500, len(raw))
+		if err := iotest.TestReader(io.NewSectionReader(s, int64(from), int64(to-from)), raw[from:to]); err != nil {
 			t.Error(err)
 		}
 		if r, err := s.Check(t.Context(), nil); err != nil || r.Err() != nil {
@@ -338,4 +342,21 @@ func flip(t testing.TB, path string, at int64) {
 	}
 	b[0] ^= 1
 	f.WriteAt(b, at)
+}
+
+// TestDocument reads the example of VOLUMES.md, and its limits.
+func TestDocument(t *testing.T) {
+	text := string(must(os.ReadFile("VOLUMES.md")))
+	_, example, _ := strings.Cut(text, "\n    airgap volume 1\n")
+	example, _, _ = strings.Cut("    airgap volume 1\n"+example, "\n\n")
+	block := strings.ReplaceAll(strings.TrimPrefix(example, "    "), "\n    ", "\n")
+	block += strings.Repeat("\n", FooterSize-len(block))
+	if f, err := ParseFooter([]byte(block)); err != nil || f.Number != 3 || f.Whole == nil {
+		t.Errorf("%q: %+v, %v", block, f, err)
+	}
+	for _, n := range []int{FooterSize, Shard, MinSize, maxFiles} {
+		if !strings.Contains(text, fmt.Sprint(n)) {
+			t.Errorf("%d is not in it", n)
+		}
+	}
 }
