@@ -60,7 +60,6 @@ github.com/opencontainers/image-spec: bundle/image, bundle/store/*
 github.com/pkg/sftp: transfer/sftp
 github.com/schollz/progressbar/v3: cmd/airgap/internal/ui
 github.com/sirupsen/logrus: cmd/airgap/internal/list
-github.com/skeema/knownhosts: transfer/sftp
 github.com/spf13: cmd/airgap
 go.yaml.in/yaml/v4: cmd/airgap/internal/list
 golang.org/x/crypto/bcrypt: bundle/serve
