@@ -19,6 +19,7 @@ import (
 	"strings"
 
 	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/agent"
 	xknownhosts "golang.org/x/crypto/ssh/knownhosts"
 
 	"airgap/transfer"
@@ -149,6 +150,9 @@ func (k *hostKeys) algorithms() []string {
 	if len(all) == 0 {
 		all = ssh.SupportedAlgorithms().HostKeys
 	}
+	if k.InOrder {
+		return all
+	}
 	known := k.of(k.known())
 	var first, last []string
 	for _, a := range all {
@@ -256,6 +260,11 @@ func (k *hostKeys) otherAddress(remote net.Addr, key ssh.PublicKey) bool {
 
 // rsaBits is the length of an RSA key, and 0 for others.
 func rsaBits(key ssh.PublicKey) int {
+	if held, ok := key.(*agent.Key); ok {
+		if parsed, err := ssh.ParsePublicKey(held.Marshal()); err == nil {
+			key = parsed
+		}
+	}
 	if cert, ok := key.(*ssh.Certificate); ok {
 		key = cert.Key
 	}

@@ -32,7 +32,7 @@ var followed = map[string]func(s *settings, value string) error{
 	"ciphers":               algorithms("ciphers", func(a ssh.Algorithms) []string { return a.Ciphers }, func(s *settings) *[]string { return &s.Ciphers }),
 	"macs":                  algorithms("macs", func(a ssh.Algorithms) []string { return a.MACs }, func(s *settings) *[]string { return &s.MACs }),
 	"kexalgorithms":         algorithms("kexalgorithms", func(a ssh.Algorithms) []string { return a.KeyExchanges }, func(s *settings) *[]string { return &s.Exchanges }),
-	"hostkeyalgorithms":     algorithms("hostkeyalgorithms", func(a ssh.Algorithms) []string { return a.HostKeys }, func(s *settings) *[]string { return &s.HostKeys }),
+	"hostkeyalgorithms":     (*settings).setHostKeys,
 	"casignaturealgorithms": func(s *settings, v string) error { s.AuthorityKeys = strings.Split(v, ","); return nil },
 	"requiredrsasize":       func(s *settings, v string) (err error) { s.RSABits, err = strconv.Atoi(v); return err },
 
@@ -131,6 +131,13 @@ func algorithms(key string, of func(ssh.Algorithms) []string, field func(*settin
 		*field(s) = list
 		return nil
 	}
+}
+
+var hostKeyAlgorithms = algorithms("hostkeyalgorithms", func(a ssh.Algorithms) []string { return a.HostKeys }, func(s *settings) *[]string { return &s.HostKeys })
+
+func (s *settings) setHostKeys(value string) error {
+	s.allHostKeys = value
+	return hostKeyAlgorithms(s, value)
 }
 
 func (s *settings) setTimeout(value string) error {

@@ -40,7 +40,9 @@ type settings struct {
 
 	// Algorithms that may be used, in order; empty: all that Go has.
 	Ciphers, MACs, Exchanges, HostKeys, KeyTypes, AuthorityKeys []string
-	RSABits                                                     int // keys that are shorter do not count
+	RSABits                                                     int  // keys that are shorter do not count
+	InOrder                                                     bool // HostKeys are in this order whatever key is known
+	allHostKeys                                                 string
 
 	Ways                            []string // PreferredAuthentications; empty: ours
 	NoKeys, NoPassword, NoQuestions bool     // ways to log in that are not wanted
@@ -58,32 +60,44 @@ func settle(ctx context.Context, d Dest) (settings, error) {
 	if d.Port != "" {
 		args = append(args, "-p", d.Port)
 	}
-	cmd := exec.CommandContext(ctx, "ssh", append(args, "--", d.Host)...)
+	out, err := printed(ctx, append(args, "--", d.Host)...)
+	if err != nil {
+		return settings{}, fmt.Errorf("asking ssh for its settings for %q: %w", d.Host, err)
+	}
+	s, strange, err := parseSettings(d, out)
+	if err != nil {
+		return s, err
+	}
+	usual, err := printed(ctx, "-F", "none", "-G", "--", d.Host)
+	if err != nil {
+		return s, fmt.Errorf("asking ssh for its settings without a configuration: %w", err)
+	}
+	return s, s.compare(strings.Fields(string(usual)), strings.Split(string(usual), "\n"), strange)
+}
+
+// printed is what ssh prints.
+func printed(ctx context.Context, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, "ssh", args...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return settings{}, fmt.Errorf("asking ssh for its settings for %q: %w: %s", d.Host, err, bytes.TrimSpace(stderr.Bytes()))
+		return nil, fmt.Errorf("%w: %s", err, bytes.TrimSpace(stderr.Bytes()))
 	}
-	s, strange, err := parseSettings(d, out)
-	if err != nil || len(strange) == 0 {
-		return s, err
-	}
-	return s, judgeStrange(ctx, d, strange)
+	return out, nil
 }
 
-// judgeStrange lets settings pass that a newer ssh has and we do not know, if
-// they are as they are without any configuration.
-func judgeStrange(ctx context.Context, d Dest, strange []string) error {
-	out, err := exec.CommandContext(ctx, "ssh", "-F", "none", "-G", "--", d.Host).Output()
-	if err != nil {
-		return fmt.Errorf("asking ssh for its own settings: %w", err)
-	}
-	usual := strings.Split(string(out), "\n")
+// compare looks at what is as it is without any configuration. Strange settings
+// of a newer ssh may be. Where the algorithms of host keys are chosen, and not
+// only added to, ssh keeps to their order, whatever key is known.
+func (s *settings) compare(words, usual, strange []string) error {
 	for _, line := range strange {
 		if !slices.Contains(usual, line) {
-			return &ConfigError{d.Host, line}
+			return &ConfigError{s.Alias, line}
 		}
+	}
+	if i := slices.Index(words, "hostkeyalgorithms"); i >= 0 && i+1 < len(words) {
+		s.InOrder = !strings.HasPrefix(s.allHostKeys+",", words[i+1]+",")
 	}
 	return nil
 }
