@@ -33,6 +33,7 @@ type login struct {
 	mu     sync.Mutex
 	tried  []string
 	beyond string // a setting that ssh could have followed further than we do
+	wanted string // one that the host wants followed; nothing else is tried then
 	agent  io.Closer
 }
 
@@ -124,7 +125,8 @@ func (k *lockedKey) open() error {
 			k.opened = nil
 		}
 		if err != nil && !errors.Is(err, x509.IncorrectPasswordError) {
-			return &ConfigError{k.login.Alias, "identityfile " + k.path} // a way to encrypt that Go does not know
+			k.login.wanted = "identityfile " + k.path // encrypted in a way that Go does not know
+			return errLeft
 		}
 	}
 	if k.opened == nil {
@@ -132,6 +134,9 @@ func (k *lockedKey) open() error {
 	}
 	return nil
 }
+
+// errLeft ends ways to log in where ssh will do it.
+var errLeft = errors.New("left to the ssh command")
 
 // secret asks while the clock of the handshake stands still.
 func (l *login) secret(prompt string) (answer string, err error) {
@@ -143,6 +148,9 @@ func (l *login) secret(prompt string) (answer string, err error) {
 }
 
 func (l *login) askPassword() (string, error) {
+	if l.wanted != "" {
+		return "", errLeft
+	}
 	l.note("password")
 	return l.secret(fmt.Sprintf("Password of %s at %s: ", l.User, l.Alias))
 }
@@ -161,6 +169,9 @@ func (l *login) answerPassword(_, _ string, questions []string, echos []bool) ([
 
 // answer passes a server's questions on.
 func (l *login) answer(name, instruction string, questions []string, echos []bool) ([]string, error) {
+	if l.wanted != "" {
+		return nil, errLeft
+	}
 	l.note("keyboard-interactive")
 	var answers []string
 	for i, question := range questions {

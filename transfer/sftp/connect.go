@@ -172,6 +172,8 @@ func (l *login) explain(ctx context.Context, err error) error {
 		return config
 	case errors.As(err, &apart):
 		return &ConfigError{l.Alias, fmt.Sprintf("one of the host's algorithms for %s: %s", apart.What, strings.Join(apart.RequestedAlgorithms, ","))}
+	case l.wanted != "":
+		return &ConfigError{l.Alias, l.wanted}
 	case refusedLogin(err):
 		if l.beyond != "" && l.password == "" {
 			return &ConfigError{l.Alias, l.beyond}
