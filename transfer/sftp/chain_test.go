@@ -138,12 +138,13 @@ func TestManyKeys(t *testing.T) {
 	addr, key, list := transfertest.SSHD(t)
 	ring := agent.NewKeyring()
 	for range 7 {
-		o.addKey(ring, must(o.newKey(fmt.Sprintf("k%d", len(must2(ring.List()))), "-t", "ed25519")))
+		path, _ := o.newKey(fmt.Sprintf("k%d", len(must(ring.List()))), "-t", "ed25519")
+		o.addKey(ring, path)
 	}
 	o.addKey(ring, key)
 	socket := filepath.Join(o.dir, "agent")
 	serveAgent(t, ring, socket)
-	half := o.write("half", string(must2(os.ReadFile(key+".pub"))))
+	half := o.write("half", string(must(os.ReadFile(key+".pub"))))
 	for name, c := range map[string]struct {
 		more string
 		end  string
@@ -166,9 +167,7 @@ func TestManyKeys(t *testing.T) {
 	}
 }
 
-func must(path, _ string) string { return path }
-
-func must2[T any](v T, err error) T {
+func must[T any](v T, err error) T {
 	if err != nil {
 		panic(err)
 	}
@@ -177,7 +176,7 @@ func must2[T any](v T, err error) T {
 
 func (o *theirs) addKey(ring agent.Agent, path string) {
 	o.t.Helper()
-	key, err := ssh.ParseRawPrivateKey(must2(os.ReadFile(path)))
+	key, err := ssh.ParseRawPrivateKey(must(os.ReadFile(path)))
 	if err == nil {
 		err = ring.Add(agent.AddedKey{PrivateKey: key})
 	}
@@ -196,7 +195,9 @@ func TestKeyForms(t *testing.T) {
 	certified, _ := o.newKey("certified", "-t", "ed25519")
 	o.keygen("-s", authority, "-I", "me", "-n", currentUser(t), certified+".pub")
 	o.keygen("-s", authority, "-I", "other", "-n", "nobody-else", "-z", "2", plain+".pub")
-	must2(0, os.Rename(certified+"-cert.pub", filepath.Join(o.dir, "apart.pub")))
+	if err := os.Rename(certified+"-cert.pub", filepath.Join(o.dir, "apart.pub")); err != nil {
+		t.Fatal(err)
+	}
 	locked := filepath.Join(o.dir, "locked")
 	o.keygen("-t", "ed25519", "-N", "open sesame", "-f", locked)
 	pkcs8 := filepath.Join(o.dir, "pkcs8")
@@ -205,7 +206,7 @@ func TestKeyForms(t *testing.T) {
 	o.keygen("-t", "ed25519", "-Z", "aes256-gcm@openssh.com", "-N", "open sesame", "-f", gcm)
 	var all []byte
 	for _, path := range []string{locked, pkcs8, gcm} {
-		all = append(all, must2(os.ReadFile(path+".pub"))...)
+		all = append(all, must(os.ReadFile(path+".pub"))...)
 	}
 	if err := os.WriteFile(authorized, all, 0o600); err != nil {
 		t.Fatal(err)

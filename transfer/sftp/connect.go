@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -183,10 +184,13 @@ func (l *login) explain(ctx context.Context, err error) error {
 	return &transfer.InterruptedError{Place: l.Alias, Err: err}
 }
 
-// refusedLogin knows what the library says when all has been tried, and what
-// servers say when they have been asked too often.
+// refusedLogin knows what the library says when all has been tried, when a
+// refusal (message 51) comes in place of a question, and what servers say when
+// they have been asked too often.
 func refusedLogin(err error) bool {
-	return strings.Contains(err.Error(), "unable to authenticate") || strings.Contains(err.Error(), "oo many authentication failures")
+	return slices.ContainsFunc([]string{"unable to authenticate", "unexpected message type 51", "oo many authentication failures"}, func(s string) bool {
+		return strings.Contains(err.Error(), s)
+	})
 }
 
 // keepAlive closes a connection that does not answer any more: the SFTP client
