@@ -75,20 +75,22 @@ type process struct {
 	out io.Reader
 }
 
-// alive has ssh notice a host that does not answer any more, as our own
-// connections do; what the command line says of it itself comes first and counts.
-func alive(words []string) []string {
+// options are what a transfer asks of ssh, as scp does: notice a host that does
+// not answer any more, forward nothing, run nothing else. What the command line
+// says of these comes first and counts.
+func options(words []string) []string {
 	if base := strings.TrimSuffix(filepath.Base(words[0]), ".exe"); base != "ssh" {
 		return nil
 	}
 	return []string{
-		"-o", fmt.Sprintf("ServerAliveInterval=%d", int(keepalive.Seconds())), "-o", fmt.Sprintf("ServerAliveCountMax=%d", keepaliveMisses),
+		"-x", "-o", fmt.Sprintf("ServerAliveInterval=%d", int(keepalive.Seconds())), "-o", fmt.Sprintf("ServerAliveCountMax=%d", keepaliveMisses),
+		"-o", "ClearAllForwardings=yes", "-o", "ForwardAgent=no", "-o", "PermitLocalCommand=no", "-o", "RemoteCommand=none", "-o", "RequestTTY=no",
 	}
 }
 
 // startProcess runs the ssh command; it asks its own questions on the terminal.
 func startProcess(words []string, d Dest) (*process, error) {
-	args := command(words, d, append(alive(words), "-s"), "sftp")
+	args := command(words, d, append(options(words), "-s"), "sftp")
 	p := &process{cmd: exec.Command(args[0], args[1:]...)}
 	p.cmd.Stderr = os.Stderr
 	var err error

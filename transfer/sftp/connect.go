@@ -1,11 +1,13 @@
 package sftp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -71,7 +73,7 @@ func (l *link) extend(ctx context.Context, s settings, o Options, depth int) (*l
 		return dial(ctx, s, o, depth)
 	}
 	addr := net.JoinHostPort(s.Host, s.Port)
-	conn, err := l.conn(ctx, s.network(), addr)
+	conn, err := l.conn(ctx, s.network(), addr, s.Timeout)
 	if err != nil {
 		return nil, errors.Join(&transfer.InterruptedError{Place: s.Alias, Err: err}, l.Close())
 	}
@@ -87,11 +89,11 @@ func (l *link) extend(ctx context.Context, s settings, o Options, depth int) (*l
 	return next, nil
 }
 
-func (l *link) conn(ctx context.Context, network, addr string) (net.Conn, error) {
+func (l *link) conn(ctx context.Context, network, addr string, timeout time.Duration) (net.Conn, error) {
 	if l.client != nil {
 		return l.client.DialContext(ctx, "tcp", addr)
 	}
-	return (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, network, addr)
+	return (&net.Dialer{Timeout: cmp.Or(timeout, dialTimeout)}).DialContext(ctx, network, addr)
 }
 
 // network is what addresses are taken of.
@@ -107,7 +109,10 @@ func (s settings) network() string {
 
 // handshake proves the host and logs in.
 func handshake(ctx context.Context, conn net.Conn, addr string, s settings, o Options) (*ssh.Client, io.Closer, error) {
-	keys, err := loadHostKeys(s, o.Ask)
+	if s.Batch {
+		o.Ask = nil
+	}
+	keys, err := loadHostKeys(s, o)
 	if err != nil {
 		conn.Close()
 		return nil, nil, err
@@ -127,6 +132,7 @@ func handshake(ctx context.Context, conn net.Conn, addr string, s settings, o Op
 	c, channels, requests, err := ssh.NewClientConn(conn, addr, &ssh.ClientConfig{
 		User: s.User, Auth: l.methods(), HostKeyCallback: keys.check(ctx), HostKeyAlgorithms: keys.algorithms(),
 		ClientVersion: "SSH-2.0-airgap",
+		Config:        ssh.Config{Ciphers: s.Ciphers, MACs: s.MACs, KeyExchanges: s.Exchanges, RekeyThreshold: s.RekeyBytes},
 	})
 	if err != nil {
 		conn.Close()
@@ -158,13 +164,33 @@ func (l *login) explain(ctx context.Context, err error) error {
 		return cause
 	}
 	var hostKey *transfer.HostKeyError
+	var config *ConfigError
+	var apart *ssh.AlgorithmNegotiationError
 	switch {
 	case errors.As(err, &hostKey):
 		return hostKey
-	case strings.Contains(err.Error(), "unable to authenticate"):
+	case errors.As(err, &config):
+		return config
+	case errors.As(err, &apart):
+		return &ConfigError{l.Alias, fmt.Sprintf("one of the host's algorithms for %s: %s", apart.What, strings.Join(apart.RequestedAlgorithms, ","))}
+	case l.wanted != "":
+		return &ConfigError{l.Alias, l.wanted}
+	case refusedLogin(err):
+		if l.beyond != "" && l.password == "" {
+			return &ConfigError{l.Alias, l.beyond}
+		}
 		return &transfer.AuthError{Host: l.Alias, User: l.User, Tried: l.tried, Err: err}
 	}
 	return &transfer.InterruptedError{Place: l.Alias, Err: err}
+}
+
+// refusedLogin knows what the library says when all has been tried, when a
+// refusal (message 51) comes in place of a question, and what servers say when
+// they have been asked too often.
+func refusedLogin(err error) bool {
+	return slices.ContainsFunc([]string{"unable to authenticate", "unexpected message type 51", "oo many authentication failures"}, func(s string) bool {
+		return strings.Contains(err.Error(), s)
+	})
 }
 
 // keepAlive closes a connection that does not answer any more: the SFTP client

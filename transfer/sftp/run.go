@@ -208,11 +208,11 @@ const sshFailed = 255
 // runnerOf is one that starts the ssh command again.
 func runnerOf(ssh []string, d Dest) runner {
 	return func(ctx context.Context, line string, c Command) error {
-		options := alive(ssh)
+		before := options(ssh)
 		if c.silent {
-			options = append(options, "-o", "BatchMode=yes")
+			before = append(before, "-o", "BatchMode=yes")
 		}
-		args := command(ssh, d, options, line)
+		args := command(ssh, d, before, line)
 		cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 		cmd.Stdout, cmd.Stderr = c.Stdout, c.Stderr
 		if c.Attended {
