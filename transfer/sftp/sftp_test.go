@@ -127,7 +127,7 @@ func TestCuts(t *testing.T) {
 }
 
 // knownAs is a known_hosts file with the one key of another, for addr.
-func knownAs(t *testing.T, file, addr string) string {
+func knownAs(t testing.TB, file, addr string) string {
 	t.Helper()
 	raw, err := os.ReadFile(file)
 	if err != nil {
