@@ -110,27 +110,42 @@ func (p *process) Close() error {
 	return nil
 }
 
-// shell runs a command on the far side and gives its output.
-type shell func(ctx context.Context, command string) ([]byte, error)
+// shell runs a command on the far side and gives its output; in may be nil.
+type shell func(ctx context.Context, command string, in io.Reader) ([]byte, error)
+
+// subsystem starts one on a connection of ours.
+func (l *link) subsystem(name string) (io.Reader, io.WriteCloser, error) {
+	session, err := l.client.NewSession()
+	if err != nil {
+		return nil, nil, err
+	}
+	in, inErr := session.StdinPipe()
+	out, outErr := session.StdoutPipe()
+	if err := errors.Join(inErr, outErr, session.RequestSubsystem(name)); err != nil {
+		return nil, nil, errors.Join(err, session.Close())
+	}
+	return out, in, nil
+}
 
 // shell of a connection of ours.
-func (l *link) shell(ctx context.Context, command string) ([]byte, error) {
+func (l *link) shell(ctx context.Context, command string, in io.Reader) ([]byte, error) {
 	session, err := l.client.NewSession()
 	if err != nil {
 		return nil, err
 	}
 	defer session.Close()
 	defer context.AfterFunc(ctx, func() { session.Close() })()
+	session.Stdin = in
 	return session.Output(command)
 }
 
 // shellOf is one that runs the ssh command again, where that asks nothing.
 func shellOf(words []string, d Dest) shell {
-	return func(ctx context.Context, remote string) ([]byte, error) {
+	return func(ctx context.Context, remote string, in io.Reader) ([]byte, error) {
 		args := command(words, d, []string{"-o", "BatchMode=yes"}, remote)
 		cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 		var out bytes.Buffer
-		cmd.Stdout = &out
+		cmd.Stdin, cmd.Stdout = in, &out
 		err := cmd.Run()
 		return out.Bytes(), err
 	}

@@ -3,7 +3,6 @@ package sftp
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -73,5 +72,3 @@ func scpOnce(b *testing.B, s settings, name, dir string) {
 		b.Fatalf("scp: %v: %s", err, out)
 	}
 }
-
-var _ = net.JoinHostPort

@@ -139,6 +139,12 @@ func (s *Server) session(channel ssh.Channel, requests <-chan *ssh.Request) {
 			r.Reply(true, nil)
 			cmd := exec.Command("sh", "-c", arg.Value)
 			cmd.Stdout = channel
+			if in, err := cmd.StdinPipe(); err == nil {
+				go func() {
+					io.Copy(in, channel)
+					in.Close()
+				}()
+			}
 			status := struct{ Status uint32 }{}
 			if cmd.Run() != nil {
 				status.Status = 1
