@@ -32,18 +32,28 @@ const (
 
 // follow starts to hash the partial.
 func (p *Place) follow(ctx context.Context) *arrival {
-	a := &arrival{result: make(chan string, 1)}
-	a.change.L = &a.mu
-	script := fmt.Sprintf("while read -r from n; do dd if=%s bs=%d skip=\"$from\" count=\"$n\" 2>/dev/null; done | { %s; }",
-		quoted(p.partial()), sumBlock, sumProgram)
+	a := newArrival()
 	go func() {
-		out, err := p.run(ctx, posix(script), a)
+		out, err := p.run(ctx, posix(arrivalScript(p.partial())), a)
 		if err != nil {
 			out = nil
 		}
 		a.result <- parseSum(out)
 	}()
 	return a
+}
+
+func newArrival() *arrival {
+	a := &arrival{result: make(chan string, 1)}
+	a.change.L = &a.mu
+	return a
+}
+
+// arrivalScript reads lines of two numbers, where a stretch begins and how long
+// it is in blocks, and makes one sum of the stretches.
+func arrivalScript(name string) string {
+	return fmt.Sprintf("while read -r from n; do dd if=%s bs=%d skip=\"$from\" count=\"$n\" 2>/dev/null; done | { %s; }",
+		quoted(name), sumBlock, sumProgram)
 }
 
 // has says how much is there, from the start and without holes.

@@ -78,7 +78,7 @@ func (p *Place) start(r io.Reader, w io.WriteCloser) (err error) {
 // newClient is a client that has as much in flight as it may.
 func newClient(r io.Reader, w io.WriteCloser, packet int) (*sftp.Client, error) {
 	return sftp.NewClientPipe(r, w, sftp.UseConcurrentReads(true), sftp.MaxPacketUnchecked(packet),
-		sftp.MaxConcurrentRequestsPerFile(max(1, inFlight/packet)))
+		sftp.MaxConcurrentRequestsPerFile(requests(packet)))
 }
 
 func (p *Place) openOwn(ctx context.Context, o Options) error {

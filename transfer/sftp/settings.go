@@ -28,6 +28,7 @@ type settings struct {
 	Strict     string   // StrictHostKeyChecking
 	HashNames  bool
 	Family     string // AddressFamily: inet or inet6 for that one only
+	Ciphers    []string
 	Jumps      []Dest
 
 	NoKeys, NoPassword, NoQuestions bool // ways to log in that are not wanted
@@ -133,6 +134,8 @@ func (s *settings) set(key, value string) error {
 		return s.setJumps(value)
 	case "addressfamily":
 		s.Family = value
+	case "ciphers":
+		return s.setCiphers(value)
 	case "proxycommand", "knownhostscommand", "revokedhostkeys", "pkcs11provider", "bindaddress", "bindinterface":
 		if value != "none" {
 			return &ConfigError{s.Alias, key + " " + value}

@@ -18,6 +18,9 @@ import (
 // channel's window in OpenSSH holds, which is why there are two channels.
 const inFlight = 4<<20 - 2*largePacket
 
+// requests is how many packets that is, however small they are.
+func requests(packet int) int { return min(max(2, inFlight/packet), 128) }
+
 // Write implements transfer.Place: many packets in flight, at explicit
 // offsets, since what "append" means differs between servers.
 func (p *Place) Write(ctx context.Context, off int64, data io.Reader) error {
@@ -63,10 +66,9 @@ type stream struct {
 // send writes all data to f, and through a second channel if that can be had.
 func (s *stream) send(p *Place, f *sftp.File) error {
 	var group errgroup.Group
-	workers := max(2, inFlight/s.packet)
-	second := func() bool { return p.more != nil && p.file.Size-s.read > inFlight }()
+	workers := requests(s.packet)
 	share := workers
-	if second {
+	if p.more != nil && p.file.Size-s.read > inFlight {
 		share = workers / 2
 		group.Go(func() error { return s.sendBeside(p, f, workers-share) })
 	}
@@ -80,20 +82,24 @@ func (s *stream) send(p *Place, f *sftp.File) error {
 
 // sendBeside has some workers write through a channel of its own, or through f
 // where there is none: the server may allow only one, or one writer of a file.
-func (s *stream) sendBeside(p *Place, f *sftp.File, workers int) error {
+func (s *stream) sendBeside(p *Place, first *sftp.File, workers int) error {
 	var group errgroup.Group
+	f := first
 	client, err := p.more()
 	if err == nil {
 		defer client.Close()
 		if beside, err := client.OpenFile(p.partial(), os.O_WRONLY); err == nil {
 			f = beside
-			defer func() { beside.Close() }()
 		}
 	}
 	for range workers {
 		group.Go(func() error { return s.work(f) })
 	}
-	return group.Wait()
+	err = group.Wait()
+	if f != first {
+		err = errors.Join(err, f.Close())
+	}
+	return err
 }
 
 // work writes packets until there are no more.
