@@ -109,3 +109,17 @@ func (p *process) Close() error {
 	p.cmd.Wait() //nolint:errcheck // it has been killed
 	return nil
 }
+
+// subsystem starts one on a connection of ours.
+func (l *link) subsystem(name string) (io.Reader, io.WriteCloser, error) {
+	session, err := l.client.NewSession()
+	if err != nil {
+		return nil, nil, err
+	}
+	in, inErr := session.StdinPipe()
+	out, outErr := session.StdoutPipe()
+	if err := errors.Join(inErr, outErr, session.RequestSubsystem(name)); err != nil {
+		return nil, nil, errors.Join(err, session.Close())
+	}
+	return out, in, nil
+}

@@ -29,6 +29,7 @@ const (
 type link struct {
 	client  *ssh.Client
 	closers []io.Closer // in the order in which they are closed
+	heard   *hearing
 	dead    atomic.Bool // it was closed for want of an answer
 }
 
@@ -77,11 +78,12 @@ func (l *link) extend(ctx context.Context, s settings, o Options, depth int) (*l
 	if err != nil {
 		return nil, errors.Join(&transfer.InterruptedError{Place: s.Alias, Err: err}, l.Close())
 	}
-	client, agent, err := handshake(ctx, conn, addr, s, o)
+	heard := &hearing{Conn: conn}
+	client, agent, err := handshake(ctx, heard, addr, s, o)
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
-	next := &link{client: client, closers: append([]io.Closer{client}, l.closers...)}
+	next := &link{client: client, heard: heard, closers: append([]io.Closer{client}, l.closers...)}
 	if agent != nil {
 		next.closers = append(next.closers, agent)
 	}
@@ -132,7 +134,7 @@ func handshake(ctx context.Context, conn net.Conn, addr string, s settings, o Op
 	c, channels, requests, err := ssh.NewClientConn(conn, addr, &ssh.ClientConfig{
 		User: s.User, Auth: l.methods(), HostKeyCallback: keys.check(ctx), HostKeyAlgorithms: keys.algorithms(),
 		ClientVersion: "SSH-2.0-airgap",
-		Config:        ssh.Config{Ciphers: s.Ciphers, MACs: s.MACs, KeyExchanges: s.Exchanges, RekeyThreshold: s.RekeyBytes},
+		Config:        ssh.Config{Ciphers: s.ciphers(), MACs: s.MACs, KeyExchanges: s.Exchanges, RekeyThreshold: s.RekeyBytes},
 	})
 	if err != nil {
 		conn.Close()
@@ -193,8 +195,21 @@ func refusedLogin(err error) bool {
 	})
 }
 
-// keepAlive closes a connection that does not answer any more: the SFTP client
-// itself would wait for ever.
+// hearing is a connection that counts what comes from the other side.
+type hearing struct {
+	net.Conn
+	bytes atomic.Int64
+}
+
+func (h *hearing) Read(b []byte) (int, error) {
+	n, err := h.Conn.Read(b)
+	h.bytes.Add(int64(n))
+	return n, err
+}
+
+// keepAlive closes a connection on which nothing comes any more: the SFTP
+// client itself would wait for ever. On a slow one the answer may be long in
+// coming, behind all that is in flight, but something else will come before.
 func (l *link) keepAlive() {
 	ended := make(chan struct{})
 	go func() {
@@ -209,14 +224,35 @@ func (l *link) keepAlive() {
 			return
 		case <-tick.C:
 		}
-		silence := time.AfterFunc(keepalive*(keepaliveMisses-1), func() {
-			l.dead.Store(true)
-			l.client.Close()
-		})
+		silence := l.hangUpInSilence(keepalive * (keepaliveMisses - 1))
 		_, _, err := l.client.SendRequest("keepalive@openssh.com", true, nil)
-		silence.Stop()
+		silence()
 		if err != nil {
 			return
 		}
 	}
+}
+
+// hangUpInSilence closes the connection when nothing has come for so long.
+func (l *link) hangUpInSilence(limit time.Duration) (stop func()) {
+	ctx, stop := context.WithCancel(context.Background())
+	go func() {
+		tick := time.NewTicker(limit)
+		defer tick.Stop()
+		for before := l.heard.bytes.Load(); ; {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			now := l.heard.bytes.Load()
+			if now == before {
+				l.dead.Store(true)
+				l.client.Close()
+				return
+			}
+			before = now
+		}
+	}()
+	return stop
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -306,5 +307,27 @@ func TestSplitCommand(t *testing.T) {
 		if (want == nil) != (err != nil) || strings.Join(got, "|") != strings.Join(want, "|") {
 			t.Errorf("%q: %q, %v", s, got, err)
 		}
+	}
+}
+
+// TestCiphers uses the fastest of those that ssh may use, and ssh where it may
+// use none of ours.
+func TestCiphers(t *testing.T) {
+	base := "hostname h\nport 1\nuser u\n"
+	s, _, err := parseSettings(Dest{Host: "box"}, []byte(base+"ciphers chacha20-poly1305@openssh.com,aes256-ctr,aes128-gcm@openssh.com\n"))
+	got := slices.Sorted(slices.Values(s.ciphers()))
+	if want := []string{"aes128-gcm@openssh.com", "aes256-ctr", "chacha20-poly1305@openssh.com"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("%v, %v", got, err)
+	}
+	if aesInHardware() && s.ciphers()[0] != "aes128-gcm@openssh.com" {
+		t.Errorf("%v is not the fastest", s.ciphers()[0])
+	}
+	if all := (settings{}).ciphers(); len(all) != len(fastest()) || len(all) < 3 {
+		t.Errorf("without settings there are %v", all)
+	}
+	_, _, err = parseSettings(Dest{Host: "box"}, []byte(base+"ciphers no-such-cipher\n"))
+	var config *ConfigError
+	if !errors.As(err, &config) {
+		t.Errorf("error %v", err)
 	}
 }

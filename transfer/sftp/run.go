@@ -105,11 +105,14 @@ func (p *Place) ended(c Command, err error, stderr string) error {
 	return &transfer.InterruptedError{Place: p.dest.Host, Err: fmt.Errorf("running %q there: %w", c.Args[0], err)}
 }
 
-// output runs a line of shell that needs no input and gives what it prints.
-// Where only somebody's answer would let it run, it fails.
-func (p *Place) output(ctx context.Context, line string) (string, error) {
+// output runs a line of shell and gives what it prints; in may be nil. Where only
+// somebody's answer would let it run, it fails.
+func (p *Place) output(ctx context.Context, line string, in io.Reader) (string, error) {
 	var out strings.Builder
-	err := p.run(ctx, line, Command{Stdin: strings.NewReader(""), Stdout: &out, Stderr: io.Discard, silent: true})
+	if in == nil {
+		in = strings.NewReader("")
+	}
+	err := p.run(ctx, line, Command{Stdin: in, Stdout: &out, Stderr: io.Discard, silent: true})
 	return out.String(), err
 }
 
