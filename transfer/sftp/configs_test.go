@@ -26,7 +26,7 @@ import (
 // through which, by whom, with which keys, in which order, and how it ended.
 func TestConfigParity(t *testing.T) {
 	o := newTheirs(t)
-	const configs = 160
+	const configs = 120
 	trials := make([]configTrial, configs)
 	t.Setenv("PARITY", filepath.Join(o.dir, "rig"))
 	r := newRig(o)

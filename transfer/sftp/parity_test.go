@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -36,6 +37,9 @@ type theirs struct {
 
 func newTheirs(t *testing.T) *theirs {
 	t.Helper()
+	if runtime.GOOS == "windows" {
+		t.Skip("SKIPPED for want of a POSIX shell")
+	}
 	binary, err := exec.LookPath("ssh")
 	switch required := strings.Contains(","+os.Getenv("AIRGAP_REQUIRE")+",", ",sshd,"); {
 	case err != nil && required:
