@@ -83,7 +83,7 @@ func TestArrivalScript(t *testing.T) {
 	cmd := exec.Command("sh", "-c", arrivalScript(path))
 	cmd.Stdin = strings.NewReader("0 2\n2 1\n3 1\n")
 	out, err := cmd.Output()
-	if sum := sha256.Sum256(raw); err != nil || parseSum(out) != hex.EncodeToString(sum[:]) {
+	if sum := sha256.Sum256(raw); err != nil || parseSum(string(out)) != hex.EncodeToString(sum[:]) {
 		t.Errorf("%q, %v", out, err)
 	}
 }
