@@ -2,6 +2,7 @@
 // arrived. It does not know what is in the file.
 //
 // [SendOn] is Send over a way that breaks off: it connects again and goes on.
+// [SendStream] is Send for what is only being made.
 // [Send] is the whole course, the same for every [Place]: look, resume from a
 // prefix that is proven by hash, write, sync, prove the whole by hash on the far
 // side, rename, sync. The final name never stands for anything but the whole
@@ -29,11 +30,20 @@ type File struct {
 	Size   int64  // in bytes
 	SHA256 string // of the whole, 64 lower-case hexadecimal digits
 	Data   io.ReaderAt
+
+	// Temporary is the name under which it grows where SHA256 is not known yet,
+	// as SendStream has it.
+	Temporary string
 }
 
 // Partial is the name under which a file grows at its place. It is the same
 // for the same bytes, so that they are found again.
-func (f File) Partial(name string) string { return "." + name + "." + f.SHA256[:8] + ".partial" }
+func (f File) Partial(name string) string {
+	if f.Temporary != "" {
+		return f.Temporary
+	}
+	return "." + name + "." + f.SHA256[:8] + ".partial"
+}
 
 // Place is a destination: one folder, in which one file at a time is dealt
 // with. Its methods are not safe for concurrent use.
@@ -85,6 +95,9 @@ type SendOptions struct {
 	Note     func(format string, args ...any)
 	// Limit is how many bytes a second are sent at most; 0 for as many as go.
 	Limit int64
+	// Name, for SendStream, is asked at the end of the data for the name that
+	// the file gets, if that is not known before.
+	Name func() string
 }
 
 func (o SendOptions) withDefaults() SendOptions {

@@ -32,6 +32,7 @@ bundle/delta, bundle/regzip < bundle
 bundle < verify, verify/load, bundle/serve
 verify < verify/load
 transfer < transfer/*
+transfer/volume/parity < transfer/volume
 verify/sshsig < verify
 internal/durable < bundle, bundle/store/layout, verify/load
 `
@@ -54,6 +55,7 @@ github.com/google/go-containerregistry/pkg/authn: bundle/store/registry
 github.com/google/go-containerregistry/pkg/name: bundle/store/registry
 github.com/klauspost/compress: bundle, bundle/image/layer, bundle/delta
 github.com/klauspost/compress/gzip: bundle/image/layer
+github.com/klauspost/reedsolomon: transfer/volume/parity
 github.com/moby/moby: bundle/store/docker
 github.com/opencontainers/go-digest: bundle/store/containerd
 github.com/opencontainers/image-spec: bundle/image, bundle/store/*

@@ -46,6 +46,9 @@ func TestFull(t *testing.T) {
 	if _, err := transfer.Send(t.Context(), blind{p}, f, transfer.SendOptions{}); !errors.As(err, &full) {
 		t.Errorf("error %v", err)
 	}
+	if _, err := transfer.SendStream(t.Context(), p, f.Name, io.NewSectionReader(f.Data, 0, f.Size), transfer.SendOptions{}); !errors.As(err, &full) || full.Need <= 3<<20 {
+		t.Errorf("error %v", err)
+	}
 	transfertest.Only(t, dir)
 }
 

@@ -53,6 +53,7 @@ func (s Suite) Run(t *testing.T) {
 		"resumes": resumes, "wrong beginning": wrongBeginning, "longer partial": longerPartial,
 		"partial that is a link": partialLink, "final that is a folder": finalFolder,
 		"local file changes": localChanges, "local file fails": localFails,
+		"streams": streams, "stream is named at its end": streamNamed, "stream fails": streamFails,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, s.New(t)) })
 	}
@@ -265,4 +266,53 @@ func localFails(t *testing.T, target Target) {
 	if _, err := os.Stat(filepath.Join(target.Dir, f.Name)); err == nil {
 		t.Error("the file got its final name")
 	}
+}
+
+func stream(t *testing.T, target Target, name string, data io.Reader, o transfer.SendOptions) (transfer.Receipt, error) {
+	t.Helper()
+	p, err := target.Open(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	return transfer.SendStream(t.Context(), p, name, data, o)
+}
+
+func streams(t *testing.T, target Target) {
+	for _, size := range []int{0, 1, 3<<20 + 7} {
+		f, raw := Content("bundle", size)
+		progress := int64(0)
+		o := transfer.SendOptions{Progress: func(n int64) { progress += n }}
+		r, err := stream(t, target, f.Name, io.MultiReader(bytes.NewReader(raw)), o)
+		if err != nil || r.SHA256 != f.SHA256 || r.Size != f.Size || progress != f.Size || r.Proven == "" || r.Replaced != (size > 0) {
+			t.Errorf("receipt %+v after %d bytes, %v", r, progress, err)
+		}
+		Arrived(t, target.Dir, f, raw)
+	}
+}
+
+func streamNamed(t *testing.T, target Target) {
+	f, raw := Content("bundle", 1<<20)
+	r, err := stream(t, target, "another", bytes.NewReader(raw), transfer.SendOptions{Name: func() string { return f.Name }})
+	if err != nil || filepath.Base(r.Path) != f.Name {
+		t.Errorf("receipt %+v, %v", r, err)
+	}
+	Arrived(t, target.Dir, f, raw)
+}
+
+func streamFails(t *testing.T, target Target) {
+	f, raw := Content("bundle", 3<<20)
+	boom := errors.New("input/output error")
+	data := io.NewSectionReader(failing{f.Data, 2 << 20, boom}, 0, f.Size)
+	old := filepath.Join(target.Dir, f.Name)
+	if err := os.WriteFile(old, []byte("old"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream(t, target, f.Name, data, transfer.SendOptions{}); !errors.Is(err, boom) {
+		t.Errorf("error %v for %d bytes", err, len(raw))
+	}
+	if got, err := os.ReadFile(old); err != nil || string(got) != "old" {
+		t.Errorf("what was there is now %q, %v", got, err)
+	}
+	Only(t, target.Dir, f.Name)
 }
