@@ -18,6 +18,7 @@ import (
 type flaky struct {
 	held   *[]byte
 	breaks int64 // bytes a connection takes; 0 for all
+	loses  bool  // what it took is gone
 	closed *int
 }
 
@@ -39,6 +40,9 @@ func (p *flaky) Write(_ context.Context, off int64, data io.Reader) error {
 	*p.held = append(*p.held, b...)
 	if err == nil && p.breaks > 0 && int64(len(b)) == p.breaks {
 		err = &transfer.InterruptedError{Place: "flaky", Partial: "/p", Err: io.ErrUnexpectedEOF}
+		if p.loses {
+			*p.held = nil
+		}
 	}
 	return err
 }
@@ -75,7 +79,9 @@ func TestSendOn(t *testing.T) {
 			f, raw := transfertest.Content("f", 20<<20)
 			var held []byte
 			closed, opened, pauses, told := 0, 1, 0, int64(0)
-			fresh := func() transfer.Place { return &flaky{held: &held, breaks: c.breaks, closed: &closed} }
+			fresh := func() transfer.Place {
+				return &flaky{held: &held, breaks: c.breaks, loses: name == "no gain", closed: &closed}
+			}
 			r, err := transfer.SendOn(t.Context(), fresh(), f, transfer.SendOptions{Progress: func(n int64) { told += n }}, transfer.Persistence{
 				Reopen: func(context.Context) (transfer.Place, error) {
 					p, err := c.reopen(pauses, fresh())

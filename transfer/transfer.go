@@ -82,7 +82,7 @@ type Found struct {
 	Name    string // its last part
 	Partial string // path of the partial
 	Final   int64  // size of what has the final name, or -1
-	Begun   int64  // size of the partial, or -1
+	Begun   int64  // how much of the partial may be continued, as far as that shows without a sum, or -1
 	Free    int64  // bytes that can be written, or -1 if that is not known
 	Limit   int64  // largest size of a file, or 0 if that is not known
 }
@@ -125,11 +125,6 @@ type Receipt struct {
 	Replaced     bool   `json:"replaced"`
 	AlreadyThere bool   `json:"alreadyThere"`
 }
-
-// stepBack is how much of the end of a partial is not trusted: what may have
-// been in flight, out of order, when it was cut off. It is what sftp has in
-// flight; were it too little, the hash would tell, and all be sent again.
-const stepBack = 2 << 20
 
 // Send brings f to a place.
 func Send(ctx context.Context, p Place, f File, o SendOptions) (Receipt, error) {
@@ -213,7 +208,7 @@ func (s *sending) fits() error {
 
 // resume proves how much of a partial is the file's beginning.
 func (s *sending) resume(ctx context.Context) error {
-	n := min(s.found.Begun, s.file.Size) - stepBack
+	n := min(s.found.Begun, s.file.Size)
 	if n <= 0 {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 
 	"airgap/bundle"
 	"airgap/cmd/airgap/internal/ui"
+	"airgap/transfer/volume"
+	"airgap/transfer/volume/parity"
 )
 
 // defaultBundle is the name of a bundle where none is given.
@@ -26,28 +29,33 @@ func bundleArg(args []string) string {
 	return args[0]
 }
 
-// bundleFile is an open bundle with the file that it is in.
+// bundleFile is an open bundle with what it is in.
 type bundleFile struct {
 	*bundle.Bundle
 	name string // as the user calls it
-	size int64  // of the file, in bytes
-	file *os.File
+	size int64  // of the whole, in bytes
+	data io.ReaderAt
+	file *os.File    // that is all of it; or nil
+	set  *volume.Set // that it was cut into, or that protects it; or nil
 
-	forget func() error // removes a file that was only kept for this run; or nil
+	closers []func() error
 }
 
-// Close closes the file.
+// Close closes what the bundle is in.
 func (b *bundleFile) Close() error {
-	err := b.file.Close()
-	if b.forget != nil {
-		err = errors.Join(err, b.forget())
+	var errs []error
+	for _, do := range b.closers {
+		errs = append(errs, do())
 	}
-	return err
+	return errors.Join(errs...)
 }
 
-// another opens the file once more, or answers nil where another file has its
-// name by now.
+// another opens the file once more, or answers nil where there is no one file
+// or another has its name by now.
 func (b *bundleFile) another() *os.File {
+	if b.file == nil {
+		return nil
+	}
 	f, err := os.Open(b.name)
 	if err != nil {
 		return nil
@@ -61,8 +69,25 @@ func (b *bundleFile) another() *os.File {
 	return f
 }
 
-// openBundle opens a bundle. Errors about it bear its name.
-func openBundle(name string) (*bundleFile, error) {
+// openBundle opens a bundle, whole or cut into volumes. Errors about it bear its
+// name. Where somebody can be asked, volumes that are missing are asked for.
+func openBundle(ctx context.Context, env *ui.Env, name string) (*bundleFile, error) {
+	var o volume.OpenOptions
+	if env.CanAsk() {
+		o.Ask = func(ctx context.Context, missing volume.Volume) error { return askForVolume(ctx, env, name, missing) }
+	}
+	set, plain, err := openSet(ctx, name, o)
+	if err != nil {
+		return nil, err
+	}
+	if set == nil {
+		return openFile(plain)
+	}
+	return bundleOf(set, name)
+}
+
+// openFile opens a bundle that is one file.
+func openFile(name string) (*bundleFile, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, noBundle(name, err)
@@ -80,7 +105,7 @@ func openBundle(name string) (*bundleFile, error) {
 		f.Close()
 		return nil, named(name, err)
 	}
-	return &bundleFile{Bundle: b, name: name, size: info.Size(), file: f}, nil
+	return &bundleFile{Bundle: b, name: name, size: info.Size(), data: f, file: f, closers: []func() error{f.Close}}, nil
 }
 
 // noBundle is the error of a bundle that cannot be opened.
@@ -103,40 +128,87 @@ func named(name string, err error) error {
 }
 
 // stageBundle takes in a bundle from standard input: it is kept in a file
-// without a name below dir, where it can be verified as a whole.
-func stageBundle(ctx context.Context, env *ui.Env, dir string) (*bundleFile, error) {
+// without a name below dir, where it can be verified as a whole. A stream of
+// packets is taken in as well, with what was lost on the way rebuilt.
+func stageBundle(ctx context.Context, env *ui.Env, dir string) (_ *bundleFile, err error) {
 	if env.InTerminal {
 		return nil, &ui.Error{
 			Err: errors.New("standard input is a terminal, not a bundle"), Code: ui.Usage,
 			Hints: []string{"airgap unpack - < " + defaultBundle},
 		}
 	}
-	f, err := os.CreateTemp(dir, "airgap-*.partial")
-	if err != nil {
-		return nil, err
-	}
-	staged := &bundleFile{name: "standard input", file: f}
-	if os.Remove(f.Name()) != nil { // where an open file cannot lose its name
-		staged.forget = func() error { return os.Remove(f.Name()) }
-	}
-	if err := staged.fill(ctx, env); err != nil {
-		return nil, errors.Join(named(staged.name, err), staged.Close())
-	}
-	return staged, nil
-}
-
-// fill copies standard input to the file and opens what came.
-func (b *bundleFile) fill(ctx context.Context, env *ui.Env) (err error) {
 	progress := env.Progress("reading", 0)
 	defer progress.Stop()
 	in, stop := leavable(ctx, env.In)
 	defer stop()
-	if b.size, err = bundle.Stage(ctx, counted{in, progress.Add}, b.file); err != nil {
-		return err
+	staged := &bundleFile{name: "standard input"}
+	defer func() {
+		if err != nil {
+			err = errors.Join(named(staged.name, err), staged.Close())
+		}
+	}()
+	head := bufio.NewReaderSize(in, parity.PacketShard+2*parity.HeaderSize)
+	if start, _ := head.Peek(head.Size()); parity.IsPackets(start) {
+		err = staged.fillWithPackets(ctx, env, head, dir, progress.Add)
+	} else {
+		err = staged.fill(ctx, counted{head, progress.Add}, dir)
+	}
+	if err != nil {
+		return nil, err
 	}
 	progress.Done()
-	b.Bundle, err = bundle.Open(b.file, b.size)
+	staged.Bundle, err = bundle.Open(staged.data, staged.size)
+	return staged, err
+}
+
+// fill keeps a bundle that comes as it is.
+func (b *bundleFile) fill(ctx context.Context, in io.Reader, dir string) error {
+	f, err := newTemp(dir)
+	if err != nil {
+		return err
+	}
+	b.data, b.closers = f, []func() error{f.Close}
+	b.size, err = bundle.Stage(ctx, in, f.File)
 	return err
+}
+
+// tempFile is a file that is only kept for this run.
+type tempFile struct {
+	*os.File
+	named bool // the system does not let an open file lose its name
+}
+
+func newTemp(dir string) (tempFile, error) {
+	f, err := os.CreateTemp(dir, "airgap-*.partial")
+	if err != nil {
+		return tempFile{}, err
+	}
+	return tempFile{f, os.Remove(f.Name()) != nil}, nil
+}
+
+// Close removes the file.
+func (t tempFile) Close() error {
+	err := t.File.Close()
+	if t.named {
+		err = errors.Join(err, os.Remove(t.Name()))
+	}
+	return err
+}
+
+// fillWithPackets keeps a bundle that comes in packets, and says what was lost.
+func (b *bundleFile) fillWithPackets(ctx context.Context, env *ui.Env, in io.Reader, dir string, progress func(int64)) error {
+	s, err := parity.ReadPackets(ctx, in, dir, progress)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return &bundle.DamagedError{What: "packets", Err: err}
+	}
+	if err != nil {
+		return err
+	}
+	b.data, b.size, b.closers = s, s.Size(), []func() error{s.Close}
+	if lost := s.Lost(); lost.Data > 0 {
+		env.Note("%s of %d KiB did not arrive: rebuilt from the parity", ui.Plural(int(lost.Data), "packet"), parity.PacketShard>>10)
+	}
+	return nil
 }
 
 // leavable reads r until the context ends, also while r waits for bytes that

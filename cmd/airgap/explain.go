@@ -46,6 +46,9 @@ func explain(ctx context.Context, path string, err error) error {
 	if errors.As(err, &s) {
 		out.State = s.state
 	}
+	if path == "airgap probe" {
+		path = "airgap unpack" // for which it speaks
+	}
 	if errors.Is(context.Cause(ctx), errInterrupted) {
 		out.Err, out.Code = errInterrupted, ui.Interrupted
 		if path == "airgap send" && out.State != "" {
@@ -53,7 +56,7 @@ func explain(ctx context.Context, path string, err error) error {
 		}
 		return out
 	}
-	for _, of := range []func(string, error) (ui.Status, []string, bool){ofBundle, ofImport, ofPlaces, ofTransfer, ofImage, ofSystem} {
+	for _, of := range []func(string, error) (ui.Status, []string, bool){ofHost, ofVolumes, ofBundle, ofImport, ofPlaces, ofTransfer, ofImage, ofSystem} {
 		if code, hints, ok := of(path, err); ok {
 			out.Code, out.Hints = code, hints
 			break

@@ -77,6 +77,16 @@ var explained = []struct {
 	{"send", &transfer.ChangedError{Name: "b"}, ui.Damaged, "airgap verify b"},
 	{"send", &transfer.InterruptedError{Place: "h", Err: errors.New("x")}, ui.Transfer, "check the host"},
 	{"send", &transfer.InterruptedError{Place: "h", Partial: "/.b.partial", Err: errors.New("x")}, ui.Transfer, "where it stopped"},
+	{"send", &thereError{Host: "h", Status: ui.Engine, Text: "x", Hints: []string{"start the engine"}}, ui.Engine, "at h: start the engine"},
+	{"send", &thereError{Host: "h", Status: ui.Refused, Text: "x", Hints: []string{"airgap pack --platform all"}}, ui.Refused, "airgap pack"},
+	{"send", &thereError{Host: "h", Status: ui.Failed, Text: "x"}, ui.Failed, "log in at h"},
+	{"send", &noAirgapError{Host: "h"}, ui.Failed, "--bootstrap"},
+	{"send", &noAirgapError{Host: "h", Version: "v1"}, ui.Failed, "--bootstrap"},
+	{"send", &noBinaryError{Host: "h", Platform: "linux/arm64"}, ui.Refused, "make cross"},
+	{"send", &cannotRunError{"h", "/x", "permission denied"}, ui.Failed, "noexec"},
+	{"send", fmt.Errorf("running: %w", sftp.ErrNoCommands), ui.Failed, "leave out --unpack"},
+	{"probe", &roomError{"/var/lib/docker", 3000, 1000}, ui.NoSpace, "2.0 kB"},
+	{"probe", &image.PlatformError{Image: "a", Want: []image.Platform{amd64}}, ui.Refused, "airgap pack --platform linux/amd64 a"},
 	{"pack", errors.New("anything"), ui.Failed, ""},
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -56,7 +58,7 @@ names are images, with the prefixes of airgap pack:
 // runInspect is the whole of `airgap inspect`.
 func runInspect(ctx context.Context, env *ui.Env, o inspectOptions, what string) error {
 	look := inspectImage
-	if info, err := os.Stat(what); what == defaultBundle || err == nil && info.Mode().IsRegular() {
+	if what == defaultBundle || isFile(what) || isFolder(what) {
 		look = inspectBundle
 	}
 	answer, err := look(ctx, env, o, what)
@@ -70,9 +72,15 @@ func runInspect(ctx context.Context, env *ui.Env, o inspectOptions, what string)
 	return env.Report("summary", answer)
 }
 
+// isFolder knows a folder by a path that cannot be an image's name.
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir() && (filepath.IsAbs(path) || strings.HasPrefix(path, "."))
+}
+
 // inspectBundle reads the documents of a bundle.
-func inspectBundle(ctx context.Context, _ *ui.Env, _ inspectOptions, name string) (*inspectAnswer, error) {
-	b, err := openBundle(name)
+func inspectBundle(ctx context.Context, env *ui.Env, _ inspectOptions, name string) (*inspectAnswer, error) {
+	b, err := openBundle(ctx, env, name)
 	if err != nil {
 		return nil, err
 	}

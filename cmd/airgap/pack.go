@@ -30,6 +30,7 @@ type packOptions struct {
 	dryRun, verify   bool
 	noClobber        bool
 	jobs             int
+	cut              cutOptions
 	stream           io.Writer // standard output, when the bundle goes there
 	sources          sourceOptions
 	wanted           image.Platforms
@@ -59,7 +60,13 @@ with a classic store only the image ID is, since that engine has nothing else.
 Signatures, attestations and SBOMs that a registry or layout keeps beside an
 image travel along, and with --include-files what else is needed behind the gap,
 such as a compose file: airgap unpack --files writes it out.
-Nothing has the bundle's name before it is whole and on the disk.`,
+Nothing has the bundle's name before it is whole and on the disk.
+
+If the output is a folder, it is a medium: the bundle is written straight to it,
+cut into volumes where its file system needs that (FAT: 4 GiB) or as --volume-size
+says, and read back from it. --parity 10% adds what damage of up to a tenth, lost
+volumes included, is repaired with; on standard output it makes packets, of which
+a tenth may be lost on a one-way link.`,
 		Example: `  airgap pack postgres:15-alpine my-app:v1
   airgap pack --platform linux/amd64,linux/arm64 docker://registry.example/app:v1
   airgap pack -f images.txt -o /media/usb/bundle.tar.zst --verify
@@ -67,6 +74,7 @@ Nothing has the bundle's name before it is whole and on the disk.`,
   helm template chart | airgap pack -f -
   airgap pack -f compose.yaml --include-files compose.yaml --include-files config/
   airgap pack --dry-run my-app:v1
+  airgap pack -o /media/usb --parity 10% postgres:15-alpine my-app:v1
   airgap pack -o - my-app:v1 | ssh server airgap unpack -`,
 		Annotations: statuses(ui.Damaged, ui.Refused, ui.NoSpace, ui.Engine),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -83,11 +91,12 @@ Nothing has the bundle's name before it is whole and on the disk.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVarP(&o.output, "output", "o", defaultBundle, "write the bundle to `FILE`, or with - to standard output")
+	flags.StringVarP(&o.output, "output", "o", defaultBundle, "write the bundle to `FILE`, to a medium if it is a folder, or with - to standard output")
 	flags.StringArrayVarP(&o.lists, "file", "f", nil, "take the images that `FILE` asks for too: a list, a compose file or Kubernetes manifests; - for standard input; may be repeated")
 	flags.StringSliceVar(&o.profiles, "profile", nil, "take the services of these `PROFILES` of a compose file too (default: those of COMPOSE_PROFILES)")
 	flags.StringArrayVar(&o.include, "include-files", nil, "carry a `FILE`, or a folder with all that is in it, along with the images; may be repeated")
 	flags.StringVar(&o.level, "level", "default", "how hard to compress: `fast|default|better`")
+	o.cut.flags(flags)
 	flags.BoolVar(&o.dryRun, "dry-run", false, "print what would be packed and write nothing")
 	flags.BoolVar(&o.verify, "verify", false, "read the bundle again afterwards and prove all of it, layers' contents too")
 	flags.BoolVar(&o.noClobber, "no-clobber", false, "refuse to replace a file")
@@ -108,6 +117,9 @@ func (o *packOptions) parse(cmd *cobra.Command, args []string) (specs []string, 
 	if o.wanted, err = o.sources.parse(cmd); err != nil {
 		return nil, err
 	}
+	if err := o.cut.parse(cmd); err != nil {
+		return nil, err
+	}
 	if specs, err = o.specs(cmd, args); err != nil {
 		return nil, err
 	}
@@ -120,6 +132,8 @@ func (o *packOptions) parse(cmd *cobra.Command, args []string) (specs []string, 
 		return nil, usage(cmd, "--output is empty")
 	case o.output == stdio && o.verify:
 		return nil, usage(cmd, "--verify needs a file to read again, not standard output")
+	case o.output == stdio && o.cut.size > 0:
+		return nil, usage(cmd, "--volume-size needs a folder, not standard output")
 	}
 	return specs, o.checkOutput(cmd, specs)
 }
@@ -171,7 +185,7 @@ func runPack(ctx context.Context, env *ui.Env, o packOptions, specs []string) er
 	}
 	noteLosses(env, summary.Totals)
 	if o.verify {
-		if err := proveWritten(ctx, env, o.output); err != nil {
+		if err := proveWritten(ctx, env, summary.Path); err != nil {
 			return inState("the bundle is there, but do not use it", err)
 		}
 	}
@@ -185,15 +199,26 @@ func (o packOptions) write(ctx context.Context, env *ui.Env, plan *bundle.Plan) 
 	options := bundle.WriteOptions{
 		Level: o.compressionLevel, Jobs: o.jobs, TempDir: o.tempDir, NoClobber: o.noClobber, Progress: progress.Add,
 	}
-	var summary bundle.Summary
-	var err error
-	if o.stream != nil {
-		summary, err = plan.WriteTo(ctx, o.stream, options)
-	} else {
-		summary, err = plan.WriteFile(ctx, o.output, options)
-	}
+	summary, err := o.put(ctx, env, plan, options)
 	if err == nil {
 		progress.Done()
+	}
+	return summary, err
+}
+
+// put writes the bundle to where it is wanted.
+func (o packOptions) put(ctx context.Context, env *ui.Env, plan *bundle.Plan, options bundle.WriteOptions) (bundle.Summary, error) {
+	switch {
+	case o.stream != nil && o.cut.parity > 0:
+		return o.writePackets(ctx, plan, options)
+	case o.stream != nil:
+		return plan.WriteTo(ctx, o.stream, options)
+	case o.toMedium():
+		return o.writeVolumes(ctx, env, plan, options)
+	}
+	summary, err := plan.WriteFile(ctx, o.output, options)
+	if err == nil {
+		err = o.finish(ctx, env, summary, nil)
 	}
 	return summary, err
 }
@@ -222,7 +247,7 @@ func noteLosses(env *ui.Env, t bundle.Totals) {
 
 // proveWritten reads what has just been written as `airgap verify` would.
 func proveWritten(ctx context.Context, env *ui.Env, path string) error {
-	b, err := openBundle(path)
+	b, err := openBundle(ctx, env, path)
 	if err != nil {
 		return err
 	}

@@ -72,7 +72,7 @@ and proves that what arrived is what was packed.`,
 	root.SetHelpCommand(newHelp())
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, "%w", err) })
-	root.AddCommand(newPack(), newSend(), newVerify(), newUnpack(), newRollback(), newServe(), newInspect(), newVersion(), newCompletion())
+	root.AddCommand(newPack(), newSend(), newVerify(), newUnpack(), newRepair(), newRollback(), newServe(), newInspect(), newVersion(), newCompletion(), newProbe())
 	return root
 }
 

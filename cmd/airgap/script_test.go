@@ -1,7 +1,9 @@
 package main
 
 import (
+	"crypto/sha256"
 	"errors"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,9 +28,11 @@ func TestMain(m *testing.M) {
 //	serving ARG…                   run airgap serve at $SERVED
 //	login USER PASSWORD            log in to $SERVED as docker login does
 //	certificate                    write cert.pem and key.pem for 127.0.0.1
-//	sftpserver DIR [-password]     serve DIR over SFTP at $SFTP; see sftp_test.go
+//	sftpserver DIR [-shell]        serve DIR over SFTP at $SFTP; see sftp_test.go
 //	otherkey KNOWN_HOSTS           let its hosts be known by another key
 //	plaintar BUNDLE TAR            decompress a bundle
+//	random FILE SIZE SEED          write bytes that do not compress
+//	lose IN OUT N                  copy but for every Nth stretch of 1400 bytes
 //	corrupt FILE OFFSET            change the byte there; negative from the end
 //	truncate FILE SIZE             cut; a negative SIZE cuts so much off the end
 //	dockersave LAYOUT FILE         write a file as docker save does
@@ -52,6 +56,8 @@ func TestScripts(t *testing.T) {
 			"serving":     scriptServing,
 			"login":       scriptLogin,
 			"certificate": scriptCertificate,
+			"random":      scriptRandom,
+			"lose":        scriptLose,
 			"corrupt":     scriptCorrupt,
 			"truncate":    scriptTruncate,
 			"dockersave":  scriptDockerSave,
@@ -168,4 +174,30 @@ func atoi(ts *testscript.TestScript, text string) int {
 	n, err := strconv.Atoi(text)
 	ts.Check(err)
 	return n
+}
+
+// scriptRandom writes a file of random bytes, the same for the same seed.
+func scriptRandom(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: random FILE SIZE SEED")
+	}
+	content := make([]byte, atoi(ts, args[1]))
+	rand.NewChaCha8(sha256.Sum256([]byte(args[2]))).Read(content)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), content, 0o600))
+}
+
+// scriptLose copies as a link does that loses datagrams.
+func scriptLose(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: lose IN OUT N")
+	}
+	var kept []byte
+	for i, stretch := 1, []byte(ts.ReadFile(args[0])); len(stretch) > 0; i++ {
+		n := min(1400, len(stretch))
+		if i%atoi(ts, args[2]) != 0 {
+			kept = append(kept, stretch[:n]...)
+		}
+		stretch = stretch[n:]
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), kept, 0o600))
 }

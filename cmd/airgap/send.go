@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"airgap/cmd/airgap/internal/excerpt"
 	"airgap/cmd/airgap/internal/ui"
 	"airgap/transfer"
 	"airgap/transfer/media"
@@ -27,12 +28,15 @@ import (
 
 // sendOptions are send's flags.
 type sendOptions struct {
+	hopOptions
 	ssh          string
 	passwordFile string
 	hosts, limit string
 	parallel     int
 	noReconnect  bool
 	bytesASecond int64 // of limit
+	cut          cutOptions
+	withBinary   bool
 }
 
 func newSend() *cobra.Command {
@@ -50,6 +54,12 @@ bundle.tar.zst. A DEST is
   DIR                       an existing folder, such as a mounted stick: written,
                             synced, and read back from the medium itself
 
+Where a medium does not take files that large (FAT: 4 GiB), the bundle is cut into
+volumes, bundle.tar.zst.001 and so on, which airgap unpack reads where they are;
+--volume-size cuts for discs. --parity 10% adds what damage of up to a tenth is
+repaired with, lost volumes included. --with-binary puts airgap itself beside it,
+and a README.txt for whoever has nothing else.
+
 SSH is used as ssh itself would be: ~/.ssh/config, agent, keys and known_hosts
 count. Unknown hosts are asked about on a terminal and refused elsewhere. Where
 the configuration asks for what only the ssh command can do, such as a
@@ -58,15 +68,26 @@ keys and Kerberos need.
 
 A way that breaks off is waited for some minutes, and the transfer goes on.
 
+--unpack does the rest of the way: airgap unpack runs at each host, with the
+flags of it that are given, and its exit status is send's. Before the first byte
+the host is asked whether that will do: whether what takes the images answers,
+runs what the bundle holds and has room, and what it has already. Where all of
+it is there nothing is sent. Paths are those there, from the login folder; the
+bundle stays. A host without airgap is brought one by --bootstrap, into
+~/.cache/airgap.
+
 --hosts takes destinations from a file too, one per line, where # starts a
 comment. Running the command again does what is left.`,
 		Example: `  airgap send user@server:/tmp
   airgap send bundle.tar.zst host1:/srv host2:/srv
+  airgap send --unpack --bootstrap user@server
+  airgap send --unpack --to podman --rename my-app:v1=app:v1 user@server:/tmp
   airgap send --hosts hosts.txt --parallel 4 --limit 2MiB/s
-  airgap send /media/usb
+  airgap send /media/usb --parity 10% --with-binary
+  airgap send --volume-size dvd /srv/to-burn
   airgap send --ssh 'ssh -o ControlPath=~/.ssh/%C' user@server:/tmp
   airgap send --password-file secret.txt sftp://user@server:2222/upload`,
-		Annotations: statuses(ui.Damaged, ui.Refused, ui.Transfer, ui.NoSpace, ui.Medium),
+		Annotations: statuses(ui.Damaged, ui.Refused, ui.Transfer, ui.NoSpace, ui.Medium, ui.Engine),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name, dests, err := o.parse(cmd, args)
 			if err != nil {
@@ -82,6 +103,9 @@ comment. Running the command again does what is left.`,
 	flags.IntVar(&o.parallel, "parallel", 1, "send to `N` destinations side by side")
 	flags.StringVar(&o.limit, "limit", "", "send at most so much a second to each destination: a `RATE` such as 2MiB/s or 500kB/s")
 	flags.BoolVar(&o.noReconnect, "no-reconnect", false, "give up when the way to a host breaks off")
+	flags.BoolVar(&o.withBinary, "with-binary", false, "put airgap itself beside the bundle, for its platforms, and a README.txt")
+	o.cut.flags(flags)
+	o.flags(flags)
 	environment(flags, "ssh", "AIRGAP_SSH")
 	environment(flags, "password-file", "AIRGAP_PASSWORD_FILE")
 	return cmd
@@ -95,6 +119,9 @@ func (o *sendOptions) parse(cmd *cobra.Command, args []string) (name string, des
 		return "", nil, err
 	}
 	dests = append(dests, listed...)
+	if err := o.cut.parse(cmd); err != nil {
+		return "", nil, err
+	}
 	if o.bytesASecond, err = parseRate(o.limit); err != nil {
 		return "", nil, usage(cmd, "--limit: %w", err)
 	}
@@ -105,38 +132,59 @@ func (o *sendOptions) parse(cmd *cobra.Command, args []string) (name string, des
 		err = usage(cmd, "%s needs a destination: user@host:DIR or a folder", cmd.CommandPath())
 	case o.ssh != "" && o.passwordFile != "":
 		err = usage(cmd, "--password-file does not go with --ssh: that command asks for passwords itself")
+	case o.binaries != "" && !o.bootstrap && !o.withBinary:
+		err = usage(cmd, "--binaries is for --bootstrap and --with-binary")
+	case o.misused(dests) != "":
+		err = usage(cmd, "%s", o.misused(dests))
+	case o.unpack:
+		err = o.far.parse(cmd)
 	}
 	return name, dests, err
 }
 
 // splitSendArgs finds out which argument is the bundle: the first, if it is a
-// file.
+// file, or one that was cut.
 func splitSendArgs(args []string) (name string, dests []string) {
-	if len(args) > 0 {
-		if info, err := os.Stat(args[0]); err == nil && info.Mode().IsRegular() {
-			return args[0], args[1:]
-		}
+	if len(args) > 0 && isFile(args[0]) {
+		return args[0], args[1:]
 	}
 	return defaultBundle, args
 }
 
+// isFile says whether a name is that of a file, or of one that was cut into
+// volumes.
+func isFile(name string) bool {
+	info, err := os.Stat(name)
+	if err == nil {
+		return info.Mode().IsRegular()
+	}
+	_, _, cut := volumesAt(name)
+	return cut
+}
+
 // runSend is the whole of `airgap send`.
 func runSend(ctx context.Context, env *ui.Env, o sendOptions, name string, dests []string) error {
-	b, err := openBundle(name)
+	b, err := openBundle(ctx, env, name)
 	if err != nil {
-		return inState("nothing has been sent", err)
+		return inState(unsent, err)
 	}
 	defer b.Close()
 	s := &sender{
-		env: env, o: o, dests: dests,
-		file: sync.OnceValues(func() (transfer.File, error) { return fileToSend(ctx, env, b) }),
+		env: env, o: o, dests: dests, bundle: b,
+		excerpt: sync.OnceValues(func() (*excerpt.Recorder, error) { return excerptOf(ctx, b) }),
+		file:    sync.OnceValues(func() (transfer.File, error) { return fileToSend(ctx, env, b) }),
 	}
-	if s.together() {
-		if _, err := s.file(); err != nil { // its progress is not shown beside theirs
-			return inState("nothing has been sent", err)
+	s.shipment = newShipment(ctx, s)
+	defer s.shipment.close()
+	total := b.size
+	if s.together() { // its progress is not shown beside theirs
+		files, err := s.shipment.of(o.cut.size)
+		if err != nil {
+			return inState(unsent, err)
 		}
+		total = sizeOf(files)
 	}
-	if err := allFailed(ctx, env, dests, s.all(ctx, b.size)); err != nil {
+	if err := allFailed(ctx, env, dests, s.all(ctx, total)); err != nil {
 		return err
 	}
 	return env.Report("summary", sentAllAnswer{"send", b.name, b.ID().String(), len(dests)})
@@ -144,10 +192,13 @@ func runSend(ctx context.Context, env *ui.Env, o sendOptions, name string, dests
 
 // sender carries a bundle to several destinations.
 type sender struct {
-	env   *ui.Env
-	o     sendOptions
-	dests []string
-	file  func() (transfer.File, error) // asked for when a destination has answered: making its sum may take a while
+	env      *ui.Env
+	o        sendOptions
+	dests    []string
+	bundle   *bundleFile
+	excerpt  func() (*excerpt.Recorder, error) // what hosts are asked with
+	file     func() (transfer.File, error)     // asked for when a destination has answered: making its sum may take a while
+	shipment *shipment                         // what travels, made of it
 
 	mu     sync.Mutex // held while something is reported
 	asking sync.Mutex // held while somebody is asked
@@ -158,7 +209,7 @@ func (s *sender) together() bool { return s.o.parallel > 1 && len(s.dests) > 1 }
 
 // all sends to every destination and gives the errors of those that failed.
 func (s *sender) all(ctx context.Context, size int64) (failed []error) {
-	show := func(dest string) *ui.Progress { return s.env.Progress("sending to "+dest, size) }
+	show := func(dest string, size int64) *ui.Progress { return s.env.Progress("sending to "+dest, size) }
 	if s.together() {
 		together := s.env.Progress(fmt.Sprintf("sending to %d destinations", len(s.dests)), size*int64(len(s.dests)))
 		defer func() {
@@ -167,7 +218,7 @@ func (s *sender) all(ctx context.Context, size int64) (failed []error) {
 			}
 			together.Stop()
 		}()
-		show = func(string) *ui.Progress { return together }
+		show = func(string, int64) *ui.Progress { return together }
 	}
 	var group errgroup.Group
 	group.SetLimit(s.o.parallel)
@@ -189,32 +240,73 @@ func (s *sender) all(ctx context.Context, size int64) (failed []error) {
 }
 
 // sendTo carries the file to one destination and reports it.
-func (s *sender) sendTo(ctx context.Context, dest string, show func(dest string) *ui.Progress) error {
+func (s *sender) sendTo(ctx context.Context, dest string, show shower) error {
 	place, err := s.open(ctx, dest)
 	if err != nil {
-		return inState("nothing has been sent", err)
+		return inState(unsent, err)
 	}
-	file, err := s.file()
+	if host, ok := place.(*sftp.Place); ok && s.o.unpack {
+		return s.hopTo(ctx, dest, host, show)
+	}
+	reopen := func(ctx context.Context) (transfer.Place, error) { return s.open(ctx, dest) }
+	_, err = s.carry(ctx, dest, place, reopen, show)
+	return err
+}
+
+// carry carries the file, or what it is cut into, to an open place, which it
+// closes, and reports it. The receipt is that of the bundle.
+func (s *sender) carry(ctx context.Context, dest string, place transfer.Place, reopen reopen, show shower) (receipt transfer.Receipt, err error) {
+	way := &way{place, reopen}
+	defer way.Close() // the connection may be broken; what matters has been told
+	files, err := s.load(ctx, place)
 	if err != nil {
-		return inState("nothing has been sent", errors.Join(err, place.Close()))
+		return receipt, inState(unsent, err)
 	}
-	again := transfer.Persistence{Reopen: func(ctx context.Context) (transfer.Place, error) { return s.open(ctx, dest) }}
-	if s.o.noReconnect {
-		again.Reopen = nil
+	progress := show(dest, sizeOf(files))
+	for _, file := range files {
+		if receipt, err = s.carryOne(ctx, way, file, progress); err != nil {
+			break
+		}
+		if err = s.tell(dest, receipt); err != nil {
+			break
+		}
 	}
-	progress := show(dest)
-	receipt, err := transfer.SendOn(ctx, place, file, transfer.SendOptions{
-		Progress: progress.Add, Note: s.env.Note, Limit: s.o.bytesASecond,
-	}, again)
+	if _, here := place.(*media.Folder); here && err == nil {
+		err = s.dropOld(dest, files)
+	}
 	if !s.together() {
 		if err == nil {
 			progress.Done()
 		}
 		progress.Stop()
 	}
+	return receipt, err
+}
+
+// dropOld removes what an earlier send has left in a folder here.
+func (s *sender) dropOld(dir string, files []transfer.File) error {
+	file, err := s.file()
 	if err != nil {
 		return err
 	}
+	var sent []string
+	for _, f := range files {
+		sent = append(sent, f.Name)
+	}
+	return dropLeftovers(s.env, dir, file.Name, sent)
+}
+
+func (s *sender) carryOne(ctx context.Context, way *way, file transfer.File, progress *ui.Progress) (transfer.Receipt, error) {
+	again := transfer.Persistence{Reopen: way.again}
+	if s.o.noReconnect {
+		again.Reopen = nil
+	}
+	return transfer.SendOn(ctx, lasting{way.Place}, file, transfer.SendOptions{
+		Progress: progress.Add, Note: s.env.Note, Limit: s.o.bytesASecond,
+	}, again)
+}
+
+func (s *sender) tell(dest string, receipt transfer.Receipt) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !receipt.Durable {
@@ -223,10 +315,37 @@ func (s *sender) sendTo(ctx context.Context, dest string, show func(dest string)
 	return s.env.Report("sent", sendAnswer{"send", dest, receipt})
 }
 
+// way is the connection to a place, over which one file after the other goes.
+type way struct {
+	transfer.Place
+	reopen reopen
+}
+
+// again connects once more, after an interruption.
+func (w *way) again(ctx context.Context) (transfer.Place, error) {
+	_ = w.Close() // it is broken
+	p, err := w.reopen(ctx)
+	if err != nil {
+		return nil, err
+	}
+	w.Place = p
+	return lasting{p}, nil
+}
+
+// shower shows how far it is with so many bytes to a destination.
+type shower = func(dest string, size int64) *ui.Progress
+
+// reopen connects to a place once more.
+type reopen = func(ctx context.Context) (transfer.Place, error)
+
 // fileToSend is the bundle as the bytes that travel. Their sum is that of the
 // file beside it, which pack has written; without one it is made.
 func fileToSend(ctx context.Context, env *ui.Env, b *bundleFile) (transfer.File, error) {
-	file := transfer.File{Name: filepath.Base(b.name), Size: b.size, Data: b.file}
+	file := transfer.File{Name: filepath.Base(b.name), Size: b.size, Data: b.data}
+	if b.set != nil {
+		file.Name, file.SHA256 = b.set.Name(), b.set.SHA256()
+		return file, nil
+	}
 	var err error
 	if file.SHA256, err = readSum(b.name + ".sha256"); err == nil {
 		return file, nil
@@ -255,7 +374,7 @@ func makeSum(ctx context.Context, env *ui.Env, b *bundleFile) (string, error) {
 	progress := env.Progress("hashing", b.size)
 	defer progress.Stop()
 	h := sha256.New()
-	r := counted{io.NewSectionReader(b.file, 0, b.size), func(n int64) { progress.Add(n) }}
+	r := counted{io.NewSectionReader(b.data, 0, b.size), func(n int64) { progress.Add(n) }}
 	for {
 		if _, err := io.CopyN(h, r, 8<<20); errors.Is(err, io.EOF) {
 			break
@@ -362,7 +481,7 @@ func openFolder(dir string) (transfer.Place, error) {
 	place, err := media.Open(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &ui.Error{
-			Err: fmt.Errorf("destination %q: there is no such folder", dir), Code: ui.Failed, State: "nothing has been sent",
+			Err: fmt.Errorf("destination %q: there is no such folder", dir), Code: ui.Failed, State: unsent,
 			Hints: []string{"make the folder or mount the medium; a host is written user@host:DIR"},
 		}
 	}

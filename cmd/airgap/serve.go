@@ -99,7 +99,7 @@ func openServed(ctx context.Context, env *ui.Env, names []string) (images []serv
 		}
 	}
 	for _, name := range names {
-		b, err := openBundle(name)
+		b, err := openBundle(ctx, env, name)
 		if err != nil {
 			return nil, closeAll, err
 		}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"sync"
 
@@ -14,11 +15,14 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
+
+	"airgap/transfer/transfertest"
 )
 
 // sshServer is an SSH server on loopback that serves a folder over SFTP.
 type sshServer struct {
 	dir      string
+	shell    []string // the environment of commands that it runs; nil if it runs none
 	config   ssh.ServerConfig
 	listener net.Listener
 
@@ -29,13 +33,17 @@ type sshServer struct {
 // scriptSFTPServer serves DIR at $SFTP (sftp://user@127.0.0.1:PORT) until the
 // script ends. Its host key is put into known_hosts, as $HOSTKEY too, and the
 // key of the user into .ssh/id_ed25519, with -passphrase under the passphrase
-// "open". With -password it takes the password "open" and no key.
+// "open". With -password it takes the password "open" and no key. With -shell it
+// runs commands too, in DIR, with the programs of farbin before the system's.
 func scriptSFTPServer(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) == 0 {
-		ts.Fatalf("usage: sftpserver DIR [-password|-passphrase]")
+		ts.Fatalf("usage: sftpserver DIR [-password|-passphrase|-shell]")
 	}
 	s := &sshServer{dir: ts.MkAbs(args[0])}
 	how := args[len(args)-1]
+	if how == "-shell" {
+		s.shell = []string{"PATH=" + ts.MkAbs("farbin") + ":/usr/bin:/bin", "HOME=" + s.dir, "DOCKER_HOST=" + ts.Getenv("DOCKER_HOST"), "AIRGAP_HERE=" + filepath.Join(firstDir(ts.Getenv("PATH")), "airgap")}
+	}
 	host, err := newKey()
 	ts.Check(err)
 	s.config.AddHostKey(host.signer)
@@ -135,23 +143,37 @@ func (s *sshServer) connection(conn net.Conn) {
 	}
 }
 
-// session serves SFTP and refuses everything else, as a host without a shell.
+// session serves SFTP, and runs commands if there is a shell.
 func (s *sshServer) session(channel ssh.Channel, requests <-chan *ssh.Request) {
 	for r := range requests {
-		isSFTP := r.Type == "subsystem" && string(r.Payload[4:]) == "sftp"
-		r.Reply(isSFTP, nil)
-		if !isSFTP {
-			continue
+		var arg struct{ Value string }
+		_ = ssh.Unmarshal(r.Payload, &arg)
+		isSFTP := r.Type == "subsystem" && arg.Value == "sftp"
+		isCommand := r.Type == "exec" && s.shell != nil
+		r.Reply(isSFTP || isCommand, nil)
+		switch {
+		case isSFTP:
+			s.files(channel)
+		case isCommand:
+			cmd := exec.Command("/bin/sh", "-c", arg.Value)
+			cmd.Dir, cmd.Env = s.dir, s.shell
+			go func() {
+				transfertest.Exec(channel, cmd)
+				channel.Close()
+			}()
 		}
-		server, err := sftp.NewServer(channel, sftp.WithServerWorkingDirectory(s.dir))
-		if err == nil {
-			err = server.Serve()
-		}
-		if err == nil || err == io.EOF {
-			server.Close()
-		}
-		channel.Close()
 	}
+}
+
+func (s *sshServer) files(channel ssh.Channel) {
+	server, err := sftp.NewServer(channel, sftp.WithServerWorkingDirectory(s.dir))
+	if err == nil {
+		err = server.Serve()
+	}
+	if err == nil || err == io.EOF {
+		server.Close()
+	}
+	channel.Close()
 }
 
 // scriptOtherKey makes a known_hosts file know another key for its hosts.

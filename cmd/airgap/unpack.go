@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"airgap/bundle/image"
 	"airgap/bundle/store"
@@ -21,6 +22,7 @@ type unpackOptions struct {
 	only, rename      []string
 	noReplace, dryRun bool
 	pruneReplaced     bool
+	attended          bool
 	files             string
 	wanted            image.Platforms
 	load              load.Options
@@ -65,10 +67,26 @@ name is renamed by its digest.`,
 			if err := o.parse(cmd); err != nil {
 				return err
 			}
-			return runUnpack(cmd.Context(), ui.From(cmd.Context()), o, bundleArg(args))
+			run := func(ctx context.Context) error { return runUnpack(ctx, ui.From(ctx), o, bundleArg(args)) }
+			if o.attended {
+				return attended(cmd.Context(), ui.From(cmd.Context()), run)
+			}
+			return run(cmd.Context())
 		},
 	}
 	flags := cmd.Flags()
+	o.which(flags)
+	flags.BoolVar(&o.dryRun, "dry-run", false, "print what would change and change nothing")
+	flags.BoolVar(&o.attended, "attended", false, "stop when standard input ends: send has gone, or the way to it has broken")
+	flags.Lookup("attended").Hidden = true // it is send's
+	o.flags(flags)
+	environment(flags, "to", "AIRGAP_TO")
+	return cmd
+}
+
+// which are the flags that say what is imported, into what and how. Send has
+// them too, for the far side.
+func (o *unpackOptions) which(flags *pflag.FlagSet) {
 	flags.StringVar(&o.to, "to", "docker", "import into `docker|podman|containerd[:NAMESPACE]|docker://HOST[/FOLDER]|oci:DIR`")
 	flags.StringArrayVar(&o.only, "only", nil, "import only images whose name matches `GLOB`; may be repeated")
 	flags.StringArrayVar(&o.rename, "rename", nil, "give images other names: `OLD=NEW`; may be repeated, the first that fits counts")
@@ -76,10 +94,6 @@ name is renamed by its digest.`,
 	flags.BoolVar(&o.noReplace, "no-replace", false, "refuse to move a name that points to another image")
 	flags.BoolVar(&o.pruneReplaced, "prune-replaced", false, "remove images afterwards whose names were moved and that nothing uses (Docker, podman)")
 	flags.StringVar(&o.files, "files", "", "write the files that travel along into `DIR`; what is replaced there is kept as NAME.bak")
-	flags.BoolVar(&o.dryRun, "dry-run", false, "print what would change and change nothing")
-	o.flags(flags)
-	environment(flags, "to", "AIRGAP_TO")
-	return cmd
 }
 
 // parse checks the flags.
@@ -119,38 +133,59 @@ func runUnpack(ctx context.Context, env *ui.Env, o unpackOptions, name string) e
 	if err != nil {
 		return inState(untouched, named(b.name, err))
 	}
-	sink, err := store.OpenSink(ctx, o.to, o.store(env))
+	p, err := o.decide(ctx, env, docs)
 	if err != nil {
 		return inState(untouched, err)
 	}
-	defer sink.Close()
-	plan, err := load.NewPlan(ctx, onlyPlatforms(sink, b, o.wanted), docs, o.load)
-	if err != nil {
-		return inState(untouched, err)
+	defer p.sink.Close()
+	if o.dryRun || p.Unchanged() {
+		return env.Report(o.kind(), newUnpackAnswer(o, b.name, p, load.Summary{Durable: true}))
 	}
-	files, err := o.planFiles(env, docs)
-	if err != nil {
-		return inState(untouched, err)
-	}
-	if o.dryRun || plan.Unchanged() && files.Unchanged() {
-		return env.Report(o.kind(), newUnpackAnswer(o, b, plan, files, load.Summary{Durable: true}))
-	}
-	verified, _, err := check(ctx, env, docs, level(sink))
+	verified, _, err := check(ctx, env, docs, level(p.sink))
 	if err != nil {
 		return inState(untouched, named(b.name, err))
 	}
-	summary, err := o.carryOut(ctx, env, plan, verified, sink)
+	summary, err := o.carryOut(ctx, env, p.Plan, verified, p.sink)
+	b.noteRebuilt(env)
 	if err != nil {
 		return err
 	}
-	if err := files.Write(ctx, verified); err != nil {
+	if err := p.files.Write(ctx, verified); err != nil {
 		return inState("all images are there and named, but not all files", err)
 	}
-	answer := newUnpackAnswer(o, b, plan, files, summary)
-	if answer.Pruned, err = o.prune(ctx, sink, summary.Tags); err != nil {
+	answer := newUnpackAnswer(o, b.name, p, summary)
+	if answer.Pruned, err = o.prune(ctx, p.sink, summary.Tags); err != nil {
 		return inState("all images are there and named", err)
 	}
 	return env.Report(o.kind(), answer)
+}
+
+// decided is what unpack will do, and where.
+type decided struct {
+	*load.Plan
+	docs  *verify.Documents
+	sink  image.Sink
+	files *load.FilePlan
+}
+
+// Unchanged says that there is nothing to do.
+func (d *decided) Unchanged() bool { return d.Plan.Unchanged() && d.files.Unchanged() }
+
+// decide asks the place what it has, and changes nothing. The caller closes the
+// place.
+func (o unpackOptions) decide(ctx context.Context, env *ui.Env, docs *verify.Documents) (*decided, error) {
+	sink, err := store.OpenSink(ctx, o.to, o.store(env))
+	if err != nil {
+		return nil, err
+	}
+	d := &decided{docs: docs, sink: sink}
+	if d.Plan, err = load.NewPlan(ctx, onlyPlatforms(sink, docs.Bundle(), o.wanted), docs, o.load); err == nil {
+		d.files, err = o.planFiles(env, docs)
+	}
+	if err != nil {
+		return nil, errors.Join(err, sink.Close())
+	}
+	return d, nil
 }
 
 // planFiles compares the files that travel along with their folder, if they are
@@ -207,7 +242,7 @@ func openOrStage(ctx context.Context, env *ui.Env, name string) (*bundleFile, er
 	if name == stdio {
 		return stageBundle(ctx, env, "")
 	}
-	return openBundle(name)
+	return openBundle(ctx, env, name)
 }
 
 // level is what has to be proven beforehand: layers are opened here unless the

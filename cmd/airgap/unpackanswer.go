@@ -58,18 +58,18 @@ type unpackedTag struct {
 	Moved bool   `json:"moved"`
 }
 
-func newUnpackAnswer(o unpackOptions, b *bundleFile, plan *load.Plan, files *load.FilePlan, s load.Summary) unpackAnswer {
+func newUnpackAnswer(o unpackOptions, path string, d *decided, s load.Summary) unpackAnswer {
 	a := unpackAnswer{
-		Command: "unpack", Path: b.name, Bundle: b.ID(), To: o.to, Left: plan.Left, Durable: s.Durable, Why: s.Why, dryRun: o.dryRun,
+		Command: "unpack", Path: path, Bundle: d.docs.Bundle().ID(), To: o.to, Left: d.Left, Durable: s.Durable, Why: s.Why, dryRun: o.dryRun,
 	}
-	for _, f := range files.Files {
+	for _, f := range d.files.Files {
 		out := unpackedFile{Path: f.Path, Unchanged: f.Present}
 		if f.Replaces {
 			out.Backup = load.BackupName(f.Path)
 		}
 		a.Files = append(a.Files, out)
 	}
-	for _, item := range plan.Items {
+	for _, item := range d.Items {
 		img := unpackedImage{
 			Image: item.Label, ID: item.State.ID, Present: item.State.Present, Unchanged: item.Unchanged(), Tags: []unpackedTag{}, Of: item.Of,
 		}

@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"airgap/bundle/image"
 	"airgap/cmd/airgap/internal/ui"
+	"airgap/transfer/volume"
 	"airgap/verify"
 )
 
@@ -20,8 +22,14 @@ and without an engine: that the file is complete, that every byte has the digest
 that its image names, that manifests, configs and layers belong together, and
 that every layer unpacks to the content that its image was built with. The file
 is read once. BUNDLE is bundle.tar.zst unless given; a bundle that has been
-decompressed (bundle.tar) is as good.`,
+decompressed (bundle.tar) is as good.
+
+A folder, or any of its volumes, stands for a bundle that was cut: which volumes
+are missing, damaged or of another run is told first, and whether the parity is
+enough for them. What parity can repair is damage all the same (exit status 3),
+though airgap unpack reads it; airgap repair makes it good.`,
 		Example: `  airgap verify
+  airgap verify /media/usb
   airgap verify /media/usb/bundle.tar.zst
   airgap verify --json | jq .images`,
 		Args:        wantArgs(0, 1, "at most one bundle"),
@@ -32,8 +40,9 @@ decompressed (bundle.tar) is as good.`,
 	}
 }
 
+// runVerify is the whole of `airgap verify`.
 func runVerify(ctx context.Context, env *ui.Env, name string) error {
-	b, err := openBundle(name)
+	b, damage, err := openToVerify(ctx, env, name)
 	if err != nil {
 		return err
 	}
@@ -53,7 +62,35 @@ func runVerify(ctx context.Context, env *ui.Env, name string) error {
 	if err != nil {
 		return named(name, err)
 	}
+	if damage != nil {
+		return inState("the parity is enough: every byte of the bundle can be read", damage)
+	}
 	return env.Report("summary", verifyAnswer{"verify", name, b.size, report})
+}
+
+// openToVerify opens a bundle. Of one that was cut it tells first how its volumes
+// are; damage is what parity makes good.
+func openToVerify(ctx context.Context, env *ui.Env, name string) (b *bundleFile, damage, err error) {
+	set, plain, err := openSet(ctx, name, volume.OpenOptions{Partly: true})
+	if err != nil {
+		return nil, nil, err
+	}
+	if set == nil {
+		b, err = openFile(plain)
+		return b, nil, err
+	}
+	report, err := checkVolumes(ctx, env, set)
+	if err == nil {
+		err = env.Report("volumes", volumesAnswer{"verify", name, report})
+	}
+	if err == nil && !report.Readable() {
+		err = report.Err()
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, set.Close())
+	}
+	b, err = bundleOf(set, name)
+	return b, report.Err(), err
 }
 
 // check proves a bundle, showing how far it is.

@@ -25,8 +25,9 @@ type server struct {
 }
 
 // startServer runs an sshd and writes the ~/.ssh/config by which its host is
-// 127.0.0.1, as in `airgap send root@127.0.0.1:DIR`.
-func startServer(t *testing.T) *server {
+// 127.0.0.1, as in `airgap send root@127.0.0.1:DIR`. settings are lines more for
+// the sshd's configuration.
+func startServer(t *testing.T, settings ...string) *server {
 	t.Helper()
 	needRoot(t, "sshd")
 	sshd, keygen := program(t, "sshd", "sshd"), program(t, "sshd", "ssh-keygen")
@@ -39,7 +40,7 @@ func startServer(t *testing.T) *server {
 		makeKey(t, keygen, s.at(key))
 	}
 	port := freePort(t)
-	s.run(t, sshd, port)
+	s.run(t, sshd, port, settings)
 	s.proxy = startProxy(t, "tcp", loopback(0), "tcp", loopback(port))
 	s.trust(t, "host")
 	return s
@@ -56,7 +57,7 @@ func makeKey(t *testing.T, keygen, path string) {
 }
 
 // run starts the sshd.
-func (s *server) run(t *testing.T, sshd string, port int) {
+func (s *server) run(t *testing.T, sshd string, port int, settings []string) {
 	t.Helper()
 	if err := os.MkdirAll("/run/sshd", 0o755); err != nil { // its own start script does that
 		t.Fatal(err)
@@ -70,7 +71,8 @@ UsePAM no
 PasswordAuthentication no
 PermitRootLogin yes
 Subsystem sftp internal-sftp
-`, loopback(port), s.at("host"), s.at("user.pub")))
+%s
+`, loopback(port), s.at("host"), s.at("user.pub"), strings.Join(settings, "\n")))
 	var err error
 	if s.service, err = startService(s.at("log"), sshd, "-D", "-e", "-f", s.at("config")); err != nil {
 		t.Fatal(err)

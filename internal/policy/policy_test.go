@@ -9,6 +9,8 @@ import (
 	"go/parser"
 	"go/token"
 	"io"
+	"io/fs"
+	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
@@ -62,7 +64,6 @@ github.com/opencontainers/image-spec: bundle/image, bundle/store/*
 github.com/pkg/sftp: transfer/sftp
 github.com/schollz/progressbar/v3: cmd/airgap/internal/ui
 github.com/sirupsen/logrus: cmd/airgap/internal/list
-github.com/skeema/knownhosts: transfer/sftp
 github.com/spf13: cmd/airgap
 go.yaml.in/yaml/v4: cmd/airgap/internal/list
 golang.org/x/crypto/bcrypt: bundle/serve
@@ -288,4 +289,28 @@ func checkCalls(t *testing.T, name string) {
 		}
 		return true
 	})
+}
+
+// TestHostKeysChecked looks for the one name with which a host would be trusted
+// whatever key it shows, in tests as well.
+func TestHostKeysChecked(t *testing.T) {
+	name := []byte("Insecure" + "IgnoreHostKey")
+	files := 0
+	err := filepath.WalkDir(filepath.Join("..", ".."), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || filepath.Ext(path) != ".go" {
+			return err
+		}
+		files++
+		raw, err := os.ReadFile(path)
+		if bytes.Contains(raw, name) {
+			t.Errorf("%s: %s", path, name)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if files < 50 {
+		t.Fatalf("%d files: nothing has been checked", files)
+	}
 }

@@ -2,17 +2,16 @@ package sftp
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"os"
 	"slices"
 	"sync"
 
 	"golang.org/x/crypto/ssh"
-	"golang.org/x/crypto/ssh/agent"
 )
 
 // Asker is somebody to ask. Prompts are complete; answers are for this one
@@ -31,32 +30,42 @@ type login struct {
 	password string
 	pause    func(ask func() error) error // stops the clock of the handshake
 
-	mu    sync.Mutex
-	tried []string
-	agent io.Closer
+	mu     sync.Mutex
+	tried  []string
+	beyond string // a setting that ssh could have followed further than we do
+	wanted string // one that the host wants followed; nothing else is tried then
+	agent  io.Closer
 }
 
 // passwordTries is how often a password is asked for, as ssh does.
 const passwordTries = 3
 
 func (l *login) methods() []ssh.AuthMethod {
-	var methods []ssh.AuthMethod
+	have := map[string]ssh.AuthMethod{}
 	if !l.NoKeys {
-		methods = append(methods, ssh.PublicKeysCallback(l.signers))
+		have["publickey"] = ssh.PublicKeysCallback(l.signers)
 	}
-	password, questions := ssh.PasswordCallback(l.askPassword), ssh.KeyboardInteractive(l.answer)
-	switch {
-	case l.password != "":
+	tries := cmp.Or(l.Prompts, passwordTries)
+	if l.ask != nil && !l.NoQuestions {
+		have["keyboard-interactive"] = ssh.RetryableAuthMethod(ssh.KeyboardInteractive(l.answer), tries)
+	}
+	if l.ask != nil && !l.NoPassword {
+		have["password"] = ssh.RetryableAuthMethod(ssh.PasswordCallback(l.askPassword), tries)
+	}
+	order := l.Ways
+	if len(order) == 0 {
+		order = ways
+	}
+	if l.password != "" {
 		// One that is given on purpose is tried whatever the configuration says.
-		return append(methods, ssh.Password(l.given()), ssh.KeyboardInteractive(l.answerPassword))
-	case l.ask == nil:
-		return methods
+		have["password"], have["keyboard-interactive"] = ssh.Password(l.given()), ssh.KeyboardInteractive(l.answerPassword)
+		order = []string{"publickey", "password", "keyboard-interactive"}
 	}
-	if !l.NoQuestions {
-		methods = append(methods, ssh.RetryableAuthMethod(questions, passwordTries))
-	}
-	if !l.NoPassword {
-		methods = append(methods, ssh.RetryableAuthMethod(password, passwordTries))
+	var methods []ssh.AuthMethod
+	for _, way := range order {
+		if method, ok := have[way]; ok {
+			methods = append(methods, method)
+		}
 	}
 	return methods
 }
@@ -73,109 +82,6 @@ func (l *login) note(what string) {
 	if !slices.Contains(l.tried, what) {
 		l.tried = append(l.tried, what)
 	}
-}
-
-// signers are the keys: those of the agent that ssh's settings name first, then
-// its others unless only named ones may be used, then files. A server counts
-// every key that it is shown, so the order matters.
-func (l *login) signers() ([]ssh.Signer, error) {
-	held := l.fromAgent()
-	var named, files []ssh.Signer
-	for _, path := range l.Keys {
-		key, err := l.fromFile(path)
-		if err != nil {
-			continue // not there, or not a key: ssh goes on as well
-		}
-		if i := slices.IndexFunc(held, func(s ssh.Signer) bool { return sameKey(s.PublicKey(), key.PublicKey()) }); i >= 0 {
-			named = append(named, held[i])
-			held = slices.Delete(held, i, i+1)
-		} else {
-			files = append(files, key)
-		}
-		l.note("key " + path)
-	}
-	if l.OnlyKeys {
-		held = nil
-	}
-	if len(held) > 0 {
-		l.note("keys of the agent")
-	}
-	return l.withCertificates(slices.Concat(named, held, files)), nil
-}
-
-func (l *login) fromAgent() []ssh.Signer {
-	if l.Agent == "" {
-		return nil
-	}
-	conn, err := net.Dial("unix", l.Agent)
-	if err != nil {
-		return nil
-	}
-	l.agent = conn
-	signers, err := agent.NewClient(conn).Signers()
-	if err != nil {
-		return nil
-	}
-	return signers
-}
-
-// fromFile reads a private key. One that is encrypted is opened only when the
-// server would take it.
-func (l *login) fromFile(path string) (ssh.Signer, error) {
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	key, err := ssh.ParsePrivateKey(raw)
-	var locked *ssh.PassphraseMissingError
-	if !errors.As(err, &locked) {
-		return key, err
-	}
-	public := locked.PublicKey
-	if public == nil {
-		if public, err = readPublic(path + ".pub"); err != nil {
-			return nil, err
-		}
-	}
-	if l.ask == nil {
-		l.note(fmt.Sprintf("key %s (no: it has a passphrase, and there is nobody to ask)", path))
-		return nil, locked
-	}
-	return &lockedKey{login: l, path: path, raw: raw, public: public}, nil
-}
-
-func readPublic(path string) (ssh.PublicKey, error) {
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	key, _, _, _, err := ssh.ParseAuthorizedKey(raw)
-	return key, err
-}
-
-func sameKey(a, b ssh.PublicKey) bool { return bytes.Equal(a.Marshal(), b.Marshal()) }
-
-// withCertificates puts certificates before the keys that they are for.
-func (l *login) withCertificates(keys []ssh.Signer) []ssh.Signer {
-	paths := slices.Clone(l.Certs)
-	for _, path := range l.Keys {
-		paths = append(paths, path+"-cert.pub")
-	}
-	var certified []ssh.Signer
-	for _, path := range paths {
-		public, err := readPublic(path)
-		cert, ok := public.(*ssh.Certificate)
-		if err != nil || !ok {
-			continue
-		}
-		for _, key := range keys {
-			if signer, err := ssh.NewCertSigner(cert, key); err == nil {
-				certified = append(certified, signer)
-				l.note("certificate " + path)
-			}
-		}
-	}
-	return append(certified, keys...)
 }
 
 // lockedKey is a key that is opened when it is needed.
@@ -214,8 +120,13 @@ func (k *lockedKey) open() error {
 		if err != nil {
 			return err
 		}
-		if k.opened, err = ssh.ParsePrivateKeyWithPassphrase(k.raw, []byte(passphrase)); err != nil {
+		k.opened, err = ssh.ParsePrivateKeyWithPassphrase(k.raw, []byte(passphrase))
+		if err != nil {
 			k.opened = nil
+		}
+		if err != nil && !errors.Is(err, x509.IncorrectPasswordError) {
+			k.login.wanted = "identityfile " + k.path // encrypted in a way that Go does not know
+			return errLeft
 		}
 	}
 	if k.opened == nil {
@@ -223,6 +134,9 @@ func (k *lockedKey) open() error {
 	}
 	return nil
 }
+
+// errLeft ends ways to log in where ssh will do it.
+var errLeft = errors.New("left to the ssh command")
 
 // secret asks while the clock of the handshake stands still.
 func (l *login) secret(prompt string) (answer string, err error) {
@@ -234,6 +148,9 @@ func (l *login) secret(prompt string) (answer string, err error) {
 }
 
 func (l *login) askPassword() (string, error) {
+	if l.wanted != "" {
+		return "", errLeft
+	}
 	l.note("password")
 	return l.secret(fmt.Sprintf("Password of %s at %s: ", l.User, l.Alias))
 }
@@ -252,6 +169,9 @@ func (l *login) answerPassword(_, _ string, questions []string, echos []bool) ([
 
 // answer passes a server's questions on.
 func (l *login) answer(name, instruction string, questions []string, echos []bool) ([]string, error) {
+	if l.wanted != "" {
+		return nil, errLeft
+	}
 	l.note("keyboard-interactive")
 	var answers []string
 	for i, question := range questions {

@@ -1,8 +1,6 @@
 package sftp
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -77,20 +75,22 @@ type process struct {
 	out io.Reader
 }
 
-// alive has ssh notice a host that does not answer any more, as our own
-// connections do; what the command line says of it itself comes first and counts.
-func alive(words []string) []string {
+// options are what a transfer asks of ssh, as scp does: notice a host that does
+// not answer any more, forward nothing, run nothing else. What the command line
+// says of these comes first and counts.
+func options(words []string) []string {
 	if base := strings.TrimSuffix(filepath.Base(words[0]), ".exe"); base != "ssh" {
 		return nil
 	}
 	return []string{
-		"-o", fmt.Sprintf("ServerAliveInterval=%d", int(keepalive.Seconds())), "-o", fmt.Sprintf("ServerAliveCountMax=%d", keepaliveMisses),
+		"-x", "-o", fmt.Sprintf("ServerAliveInterval=%d", int(keepalive.Seconds())), "-o", fmt.Sprintf("ServerAliveCountMax=%d", keepaliveMisses),
+		"-o", "ClearAllForwardings=yes", "-o", "ForwardAgent=no", "-o", "PermitLocalCommand=no", "-o", "RemoteCommand=none", "-o", "RequestTTY=no",
 	}
 }
 
 // startProcess runs the ssh command; it asks its own questions on the terminal.
 func startProcess(words []string, d Dest) (*process, error) {
-	args := command(words, d, append(alive(words), "-s"), "sftp")
+	args := command(words, d, append(options(words), "-s"), "sftp")
 	p := &process{cmd: exec.Command(args[0], args[1:]...)}
 	p.cmd.Stderr = os.Stderr
 	var err error
@@ -110,31 +110,16 @@ func (p *process) Close() error {
 	return nil
 }
 
-// shell runs a command on the far side and gives its output.
-type shell func(ctx context.Context, command string) ([]byte, error)
-
-// shell of a connection of ours.
-func (l *link) shell(ctx context.Context, command string) ([]byte, error) {
+// subsystem starts one on a connection of ours.
+func (l *link) subsystem(name string) (io.Reader, io.WriteCloser, error) {
 	session, err := l.client.NewSession()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	defer session.Close()
-	defer context.AfterFunc(ctx, func() { session.Close() })()
-	return session.Output(command)
-}
-
-// shellOf is one that runs the ssh command again, where that asks nothing.
-func shellOf(words []string, d Dest) shell {
-	return func(ctx context.Context, remote string) ([]byte, error) {
-		args := command(words, d, []string{"-o", "BatchMode=yes"}, remote)
-		cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-		var out bytes.Buffer
-		cmd.Stdout = &out
-		err := cmd.Run()
-		return out.Bytes(), err
+	in, inErr := session.StdinPipe()
+	out, outErr := session.StdoutPipe()
+	if err := errors.Join(inErr, outErr, session.RequestSubsystem(name)); err != nil {
+		return nil, nil, errors.Join(err, session.Close())
 	}
+	return out, in, nil
 }
-
-// quoted is s as one word of a POSIX shell.
-func quoted(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

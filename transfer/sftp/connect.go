@@ -1,11 +1,13 @@
 package sftp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -27,6 +29,7 @@ const (
 type link struct {
 	client  *ssh.Client
 	closers []io.Closer // in the order in which they are closed
+	heard   *hearing
 	dead    atomic.Bool // it was closed for want of an answer
 }
 
@@ -71,15 +74,16 @@ func (l *link) extend(ctx context.Context, s settings, o Options, depth int) (*l
 		return dial(ctx, s, o, depth)
 	}
 	addr := net.JoinHostPort(s.Host, s.Port)
-	conn, err := l.conn(ctx, s.network(), addr)
+	conn, err := l.conn(ctx, s.network(), addr, s.Timeout)
 	if err != nil {
 		return nil, errors.Join(&transfer.InterruptedError{Place: s.Alias, Err: err}, l.Close())
 	}
-	client, agent, err := handshake(ctx, conn, addr, s, o)
+	heard := &hearing{Conn: conn}
+	client, agent, err := handshake(ctx, heard, addr, s, o)
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
-	next := &link{client: client, closers: append([]io.Closer{client}, l.closers...)}
+	next := &link{client: client, heard: heard, closers: append([]io.Closer{client}, l.closers...)}
 	if agent != nil {
 		next.closers = append(next.closers, agent)
 	}
@@ -87,11 +91,11 @@ func (l *link) extend(ctx context.Context, s settings, o Options, depth int) (*l
 	return next, nil
 }
 
-func (l *link) conn(ctx context.Context, network, addr string) (net.Conn, error) {
+func (l *link) conn(ctx context.Context, network, addr string, timeout time.Duration) (net.Conn, error) {
 	if l.client != nil {
 		return l.client.DialContext(ctx, "tcp", addr)
 	}
-	return (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, network, addr)
+	return (&net.Dialer{Timeout: cmp.Or(timeout, dialTimeout)}).DialContext(ctx, network, addr)
 }
 
 // network is what addresses are taken of.
@@ -107,7 +111,10 @@ func (s settings) network() string {
 
 // handshake proves the host and logs in.
 func handshake(ctx context.Context, conn net.Conn, addr string, s settings, o Options) (*ssh.Client, io.Closer, error) {
-	keys, err := loadHostKeys(s, o.Ask)
+	if s.Batch {
+		o.Ask = nil
+	}
+	keys, err := loadHostKeys(s, o)
 	if err != nil {
 		conn.Close()
 		return nil, nil, err
@@ -127,6 +134,7 @@ func handshake(ctx context.Context, conn net.Conn, addr string, s settings, o Op
 	c, channels, requests, err := ssh.NewClientConn(conn, addr, &ssh.ClientConfig{
 		User: s.User, Auth: l.methods(), HostKeyCallback: keys.check(ctx), HostKeyAlgorithms: keys.algorithms(),
 		ClientVersion: "SSH-2.0-airgap",
+		Config:        ssh.Config{Ciphers: s.ciphers(), MACs: s.MACs, KeyExchanges: s.Exchanges, RekeyThreshold: s.RekeyBytes},
 	})
 	if err != nil {
 		conn.Close()
@@ -158,17 +166,50 @@ func (l *login) explain(ctx context.Context, err error) error {
 		return cause
 	}
 	var hostKey *transfer.HostKeyError
+	var config *ConfigError
+	var apart *ssh.AlgorithmNegotiationError
 	switch {
 	case errors.As(err, &hostKey):
 		return hostKey
-	case strings.Contains(err.Error(), "unable to authenticate"):
+	case errors.As(err, &config):
+		return config
+	case errors.As(err, &apart):
+		return &ConfigError{l.Alias, fmt.Sprintf("one of the host's algorithms for %s: %s", apart.What, strings.Join(apart.RequestedAlgorithms, ","))}
+	case l.wanted != "":
+		return &ConfigError{l.Alias, l.wanted}
+	case refusedLogin(err):
+		if l.beyond != "" && l.password == "" {
+			return &ConfigError{l.Alias, l.beyond}
+		}
 		return &transfer.AuthError{Host: l.Alias, User: l.User, Tried: l.tried, Err: err}
 	}
 	return &transfer.InterruptedError{Place: l.Alias, Err: err}
 }
 
-// keepAlive closes a connection that does not answer any more: the SFTP client
-// itself would wait for ever.
+// refusedLogin knows what the library says when all has been tried, when a
+// refusal (message 51) comes in place of a question, and what servers say when
+// they have been asked too often.
+func refusedLogin(err error) bool {
+	return slices.ContainsFunc([]string{"unable to authenticate", "unexpected message type 51", "oo many authentication failures"}, func(s string) bool {
+		return strings.Contains(err.Error(), s)
+	})
+}
+
+// hearing is a connection that counts what comes from the other side.
+type hearing struct {
+	net.Conn
+	bytes atomic.Int64
+}
+
+func (h *hearing) Read(b []byte) (int, error) {
+	n, err := h.Conn.Read(b)
+	h.bytes.Add(int64(n))
+	return n, err
+}
+
+// keepAlive closes a connection on which nothing comes any more: the SFTP
+// client itself would wait for ever. On a slow one the answer may be long in
+// coming, behind all that is in flight, but something else will come before.
 func (l *link) keepAlive() {
 	ended := make(chan struct{})
 	go func() {
@@ -183,14 +224,35 @@ func (l *link) keepAlive() {
 			return
 		case <-tick.C:
 		}
-		silence := time.AfterFunc(keepalive*(keepaliveMisses-1), func() {
-			l.dead.Store(true)
-			l.client.Close()
-		})
+		silence := l.hangUpInSilence(keepalive * (keepaliveMisses - 1))
 		_, _, err := l.client.SendRequest("keepalive@openssh.com", true, nil)
-		silence.Stop()
+		silence()
 		if err != nil {
 			return
 		}
 	}
+}
+
+// hangUpInSilence closes the connection when nothing has come for so long.
+func (l *link) hangUpInSilence(limit time.Duration) (stop func()) {
+	ctx, stop := context.WithCancel(context.Background())
+	go func() {
+		tick := time.NewTicker(limit)
+		defer tick.Stop()
+		for before := l.heard.bytes.Load(); ; {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			now := l.heard.bytes.Load()
+			if now == before {
+				l.dead.Store(true)
+				l.client.Close()
+				return
+			}
+			before = now
+		}
+	}()
+	return stop
 }

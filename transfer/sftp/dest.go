@@ -4,12 +4,14 @@
 // It behaves as the user's own ssh does: settings come from `ssh -G` where
 // OpenSSH is installed, keys from the agent and from files, host keys from
 // known_hosts, hop by hop through ProxyJump. What it cannot do as ssh does it
-// refuses by name; Options.SSH then runs over the ssh command itself. A host
-// that is not known is asked about or refused, never just accepted, and an
-// agent is never forwarded.
+// leaves to the ssh command, and says so; Options.SSH does that always. A host
+// that is not known is asked about or refused, and just accepted only where
+// ssh's configuration says so; one whose key has changed or is revoked never.
+// An agent is never forwarded.
 //
-// Remote commands only make sums, with paths quoted for a POSIX shell; where
-// there is no shell, the bytes are read back instead.
+// Of itself it only runs commands there to make sums; where there is no shell,
+// the bytes are read back instead. [Place.Run] runs what its caller wants, with
+// arguments that no shell there can take for anything else.
 package sftp
 
 import (

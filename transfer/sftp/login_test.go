@@ -8,6 +8,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -274,18 +275,18 @@ func TestUnreadableRevocation(t *testing.T) {
 
 // TestSettings reads what ssh -G prints.
 func TestSettings(t *testing.T) {
-	s, err := parseSettings(Dest{Host: "box"}, []byte("host box\nuser carol\nhostname 10.0.0.7\nport 2222\nidentityfile ~/.ssh/a\nidentityfile /k/b\n"+
-		"identitiesonly yes\nuserknownhostsfile /u/1 /u/2\nglobalknownhostsfile /dev/null\nhostkeyalias boxes\nstricthostkeychecking accept-new\nhashknownhosts yes\n"+
+	s, _, err := parseSettings(Dest{Host: "box"}, []byte("host box\nuser carol\nhostname 10.0.0.7\nport 2222\nidentityfile ~/.ssh/a\nidentityfile /k/b\n"+
+		"identitiesonly yes\nuserknownhostsfile /u/1 /u/2\nglobalknownhostsfile none\nhostkeyalias boxes\nstricthostkeychecking accept-new\nhashknownhosts yes\n"+
 		"proxyjump jump@hop:2200,second\nidentityagent none\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if s.User != "carol" || s.Host != "10.0.0.7" || s.Port != "2222" || len(s.Keys) != 2 || !filepath.IsAbs(s.Keys[0]) || !s.OnlyKeys || len(s.KnownHosts) != 2 ||
-		len(s.GlobalOnly) != 0 || s.name() != "boxes" || s.Strict != "accept-new" || !s.HashNames || s.Agent != "" ||
+		len(s.GlobalOnly) != 0 || s.KeyAlias != "boxes" || s.Strict != "accept-new" || !s.HashNames || s.Agent != "" ||
 		len(s.Jumps) != 2 || s.Jumps[0] != (Dest{User: "jump", Host: "hop", Port: "2200"}) || s.Jumps[1].Host != "second" {
 		t.Errorf("settings %+v", s)
 	}
-	_, err = parseSettings(Dest{Host: "box"}, []byte("hostname h\nport 1\nuser u\nproxycommand nc %h %p\n"))
+	_, _, err = parseSettings(Dest{Host: "box"}, []byte("hostname h\nport 1\nuser u\nproxycommand nc %h %p\n"))
 	var config *ConfigError
 	if !errors.As(err, &config) || !strings.Contains(err.Error(), "nc %h %p") {
 		t.Errorf("error %v", err)
@@ -306,5 +307,27 @@ func TestSplitCommand(t *testing.T) {
 		if (want == nil) != (err != nil) || strings.Join(got, "|") != strings.Join(want, "|") {
 			t.Errorf("%q: %q, %v", s, got, err)
 		}
+	}
+}
+
+// TestCiphers uses the fastest of those that ssh may use, and ssh where it may
+// use none of ours.
+func TestCiphers(t *testing.T) {
+	base := "hostname h\nport 1\nuser u\n"
+	s, _, err := parseSettings(Dest{Host: "box"}, []byte(base+"ciphers chacha20-poly1305@openssh.com,aes256-ctr,aes128-gcm@openssh.com\n"))
+	got := slices.Sorted(slices.Values(s.ciphers()))
+	if want := []string{"aes128-gcm@openssh.com", "aes256-ctr", "chacha20-poly1305@openssh.com"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("%v, %v", got, err)
+	}
+	if aesInHardware() && s.ciphers()[0] != "aes128-gcm@openssh.com" {
+		t.Errorf("%v is not the fastest", s.ciphers()[0])
+	}
+	if all := (settings{}).ciphers(); len(all) != len(fastest()) || len(all) < 3 {
+		t.Errorf("without settings there are %v", all)
+	}
+	_, _, err = parseSettings(Dest{Host: "box"}, []byte(base+"ciphers no-such-cipher\n"))
+	var config *ConfigError
+	if !errors.As(err, &config) {
+		t.Errorf("error %v", err)
 	}
 }

@@ -31,18 +31,17 @@ type Options struct {
 type Place struct {
 	dest   Dest
 	client *sftp.Client
+	packet int // bytes of a file in a packet, at most
 	link   io.Closer
-	run    shell
+	run    runner
+	more   func() (*sftp.Client, error) // another channel of the connection; nil if it has but one
 	dead   func() bool
 
-	file transfer.File
-	dir  string // absolute
-	name string
+	file    transfer.File
+	dir     string // absolute
+	name    string
+	arrived *arrival // the sum of the partial that was written last; may be nil
 }
-
-// requests is how many packets of a file are in flight: with 32 KiB each, as
-// much as OpenSSH's window holds.
-const requests = 64
 
 // Open connects to a destination.
 func Open(ctx context.Context, d Dest, o Options) (*Place, error) {
@@ -68,8 +67,18 @@ func Open(ctx context.Context, d Dest, o Options) (*Place, error) {
 	return p, nil
 }
 
-var clientOptions = []sftp.ClientOption{
-	sftp.UseConcurrentReads(true), sftp.UseConcurrentWrites(true), sftp.MaxConcurrentRequestsPerFile(requests),
+// start greets a server over a connection and makes a client of it.
+func (p *Place) start(r io.Reader, w io.WriteCloser) (err error) {
+	if p.packet, r, w, err = introduce(r, w); err == nil {
+		p.client, err = newClient(r, w, p.packet)
+	}
+	return err
+}
+
+// newClient is a client that has as much in flight as it may.
+func newClient(r io.Reader, w io.WriteCloser, packet int) (*sftp.Client, error) {
+	return sftp.NewClientPipe(r, w, sftp.UseConcurrentReads(true), sftp.MaxPacketUnchecked(packet),
+		sftp.MaxConcurrentRequestsPerFile(requests(packet)))
 }
 
 func (p *Place) openOwn(ctx context.Context, o Options) error {
@@ -85,9 +94,20 @@ func (p *Place) openSettled(ctx context.Context, s settings, o Options) error {
 	if err != nil {
 		return err
 	}
-	p.link, p.run, p.dead = l, l.shell, l.dead.Load
+	p.link, p.run, p.dead = l, l.run, l.dead.Load
+	p.more = func() (*sftp.Client, error) {
+		r, w, err := l.subsystem("sftp")
+		if err != nil {
+			return nil, err
+		}
+		return newClient(r, w, p.packet)
+	}
 	defer context.AfterFunc(ctx, func() { l.Close() })()
-	if p.client, err = sftp.NewClient(l.client, clientOptions...); err != nil {
+	r, w, err := l.subsystem("sftp")
+	if err == nil {
+		err = p.start(r, w)
+	}
+	if err != nil {
 		return errors.Join(&transfer.InterruptedError{Place: p.dest.Host, Err: fmt.Errorf("starting SFTP there: %w", err)}, l.Close())
 	}
 	return nil
@@ -102,14 +122,17 @@ func (p *Place) openCommand(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	p.link, p.run = process, shellOf(words, p.dest)
+	p.link, p.run = process, runnerOf(words, p.dest)
 	defer context.AfterFunc(ctx, func() { process.Close() })()
-	if p.client, err = sftp.NewClientPipe(process.out, process.in, clientOptions...); err != nil {
+	if err := p.start(process.out, process.in); err != nil {
 		process.Close()
 		return &transfer.InterruptedError{Place: p.dest.Host, Err: fmt.Errorf("%s did not start SFTP there: %w", words[0], err)}
 	}
 	return nil
 }
+
+// Host is the host's name as it was given.
+func (p *Place) Host() string { return p.dest.Host }
 
 // Close ends the connection.
 func (p *Place) Close() error {
@@ -240,87 +263,45 @@ func (p *Place) begun(ctx context.Context) (int64, error) {
 	if info.Mode().Perm()&0o022 != 0 || !p.own(ctx, info) {
 		return -1, &transfer.MediumError{Path: p.at(p.partial()), Err: errors.New("a partial is there that is somebody else's: remove it, or send to another folder")}
 	}
-	return size, nil
+	return p.contiguous(size)
+}
+
+// contiguous is how much of a partial is there without holes: where its end,
+// in which packets may be missing that were in flight, becomes another than the
+// file's. What comes before is for the sum to prove.
+func (p *Place) contiguous(size int64) (int64, error) {
+	size = min(size, p.file.Size)
+	from := max(0, size-inFlight)
+	there, here := make([]byte, size-from), make([]byte, size-from)
+	if _, err := p.file.Data.ReadAt(here, from); err != nil && err != io.EOF {
+		return -1, err
+	}
+	f, err := p.client.Open(p.partial())
+	if err != nil {
+		return -1, p.failed(err)
+	}
+	n, err := f.ReadAt(there, from)
+	f.Close()
+	if err != nil && err != io.EOF {
+		return -1, p.failed(err)
+	}
+	same := 0
+	for same < n && there[same] == here[same] {
+		same++
+	}
+	return from + int64(same), nil
 }
 
 // own compares the owner of a file with the user there. Where no shell tells
 // who that is, the server itself has to keep others' files from being written.
 func (p *Place) own(ctx context.Context, info fs.FileInfo) bool {
-	out, err := p.run(ctx, "id -u")
+	out, err := p.output(ctx, "id -u", nil)
 	stat, ok := info.Sys().(*sftp.FileStat)
-	uid, parseErr := strconv.ParseUint(strings.TrimSpace(string(out)), 10, 32)
+	uid, parseErr := strconv.ParseUint(strings.TrimSpace(out), 10, 32)
 	return err != nil || !ok || parseErr != nil || uint64(stat.UID) == uid
 }
 
 func (p *Place) at(name string) string { return p.dest.Host + ":" + name }
-
-// Write implements transfer.Place: many packets in flight, at explicit
-// offsets, since what "append" means differs between servers.
-func (p *Place) Write(ctx context.Context, off int64, data io.Reader) error {
-	err := p.guard(ctx, func() error { return p.write(off, data) })
-	if cause := context.Cause(ctx); cause != nil && err != nil {
-		return &transfer.InterruptedError{Place: p.dest.Host, Partial: p.partialIfAny(), Err: cause}
-	}
-	return err
-}
-
-func (p *Place) write(off int64, data io.Reader) error {
-	f, err := p.openPartial(off)
-	if err != nil {
-		return p.failed(err)
-	}
-	source := &sourceReader{r: data}
-	_, err = f.ReadFromWithConcurrency(source, requests)
-	if source.err != nil {
-		return errors.Join(source.err, f.Close())
-	}
-	if err == nil {
-		err = p.sync(f)
-	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	return p.failed(err)
-}
-
-// sourceReader remembers an error of our own side.
-type sourceReader struct {
-	r   io.Reader
-	err error
-}
-
-func (s *sourceReader) Read(b []byte) (int, error) {
-	n, err := s.r.Read(b)
-	if err != nil && err != io.EOF {
-		s.err = err
-	}
-	return n, err
-}
-
-// openPartial opens the partial for writing at off; a new one is made so that
-// only this user can read it until it is whole.
-func (p *Place) openPartial(off int64) (*sftp.File, error) {
-	if off > 0 {
-		f, err := p.client.OpenFile(p.partial(), os.O_WRONLY)
-		if err != nil {
-			return nil, err
-		}
-		_, err = f.Seek(off, io.SeekStart)
-		if err := errors.Join(f.Truncate(off), err); err != nil {
-			return nil, errors.Join(err, f.Close())
-		}
-		return f, nil
-	}
-	if err := p.remove(p.partial()); err != nil {
-		return nil, err
-	}
-	f, err := p.client.OpenFile(p.partial(), os.O_WRONLY|os.O_CREATE|os.O_EXCL)
-	if err == nil {
-		// A server that keeps modes to itself keeps its files to itself, too.
-		_ = f.Chmod(0o600)
-	}
-	return f, err
-}
 
 func (p *Place) remove(name string) error {
 	if err := p.client.Remove(name); !errors.Is(err, fs.ErrNotExist) {

@@ -4,12 +4,15 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 )
 
 // settings are how one host is reached.
@@ -27,18 +30,22 @@ type settings struct {
 	KeyAlias   string   // name under which the host's key is known
 	Strict     string   // StrictHostKeyChecking
 	HashNames  bool
+	CheckIP    bool   // CheckHostIP
 	Family     string // AddressFamily: inet or inet6 for that one only
 	Jumps      []Dest
+	Batch      bool          // nobody is to be asked
+	Timeout    time.Duration // for a connection; 0: ours
+	Prompts    int           // how often a password is asked for; 0: as ssh does
+	RekeyBytes uint64        // 0: as the cipher needs it
 
-	NoKeys, NoPassword, NoQuestions bool // ways to log in that are not wanted
-}
+	// Algorithms that may be used, in order; empty: all that Go has.
+	Ciphers, MACs, Exchanges, HostKeys, KeyTypes, AuthorityKeys []string
+	RSABits                                                     int  // keys that are shorter do not count
+	InOrder                                                     bool // HostKeys are in this order whatever key is known
+	allHostKeys                                                 string
 
-// name is the host as known_hosts has it.
-func (s settings) name() string {
-	if s.KeyAlias != "" {
-		return s.KeyAlias
-	}
-	return s.Host
+	Ways                            []string // PreferredAuthentications; empty: ours
+	NoKeys, NoPassword, NoQuestions bool     // ways to log in that are not wanted
 }
 
 // settle finds the settings for a destination.
@@ -53,14 +60,46 @@ func settle(ctx context.Context, d Dest) (settings, error) {
 	if d.Port != "" {
 		args = append(args, "-p", d.Port)
 	}
-	cmd := exec.CommandContext(ctx, "ssh", append(args, "--", d.Host)...)
+	out, err := printed(ctx, append(args, "--", d.Host)...)
+	if err != nil {
+		return settings{}, fmt.Errorf("asking ssh for its settings for %q: %w", d.Host, err)
+	}
+	s, strange, err := parseSettings(d, out)
+	if err != nil {
+		return s, err
+	}
+	usual, err := printed(ctx, "-F", "none", "-G", "--", d.Host)
+	if err != nil {
+		return s, fmt.Errorf("asking ssh for its settings without a configuration: %w", err)
+	}
+	return s, s.compare(strings.Fields(string(usual)), strings.Split(string(usual), "\n"), strange)
+}
+
+// printed is what ssh prints.
+func printed(ctx context.Context, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, "ssh", args...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return settings{}, fmt.Errorf("asking ssh for its settings for %q: %w: %s", d.Host, err, bytes.TrimSpace(stderr.Bytes()))
+		return nil, fmt.Errorf("%w: %s", err, bytes.TrimSpace(stderr.Bytes()))
 	}
-	return parseSettings(d, out)
+	return out, nil
+}
+
+// compare looks at what is as it is without any configuration. Strange settings
+// of a newer ssh may be. Where the algorithms of host keys are chosen, and not
+// only added to, ssh keeps to their order, whatever key is known.
+func (s *settings) compare(words, usual, strange []string) error {
+	for _, line := range strange {
+		if !slices.Contains(usual, line) {
+			return &ConfigError{s.Alias, line}
+		}
+	}
+	if i := slices.Index(words, "hostkeyalgorithms"); i >= 0 && i+1 < len(words) {
+		s.InOrder = !strings.HasPrefix(s.allHostKeys+",", words[i+1]+",")
+	}
+	return nil
 }
 
 // defaults are ssh's own, for a machine without it.
@@ -87,126 +126,47 @@ func defaults(d Dest) (settings, error) {
 	return s, nil
 }
 
-// parseSettings reads what `ssh -G` prints.
-func parseSettings(d Dest, out []byte) (settings, error) {
-	s := settings{Alias: d.Host, Agent: os.Getenv("SSH_AUTH_SOCK")}
+// parseSettings reads what `ssh -G` prints. strange are lines with keywords that
+// nobody has judged yet.
+func parseSettings(d Dest, out []byte) (s settings, strange []string, err error) {
+	s = settings{Alias: d.Host, Agent: os.Getenv("SSH_AUTH_SOCK")}
 	scanner := bufio.NewScanner(bytes.NewReader(out))
 	for scanner.Scan() {
-		key, value, _ := strings.Cut(scanner.Text(), " ")
-		if err := s.set(strings.ToLower(key), value); err != nil {
-			return s, err
+		line := strings.TrimSuffix(scanner.Text(), "\r")
+		key, value, _ := strings.Cut(line, " ")
+		known, err := s.set(strings.ToLower(key), value)
+		if err != nil {
+			return s, nil, err
+		}
+		if !known {
+			strange = append(strange, line)
 		}
 	}
 	if s.Host == "" || s.Port == "" || s.User == "" {
-		return s, fmt.Errorf("ssh's settings for %q name no host, port or user", d.Host)
+		return s, nil, fmt.Errorf("ssh's settings for %q name no host, port or user", d.Host)
 	}
-	return s, scanner.Err()
+	return s, strange, errors.Join(scanner.Err(), s.expandAll())
 }
 
-func (s *settings) set(key, value string) error {
-	switch key {
-	case "hostname":
-		s.Host = value
-	case "port":
-		s.Port = value
-	case "user":
-		s.User = value
-	case "identityfile":
-		s.Keys = append(s.Keys, expand(value))
-	case "certificatefile":
-		s.Certs = append(s.Certs, expand(value))
-	case "identitiesonly":
-		s.OnlyKeys = value == "yes"
-	case "identityagent":
-		s.setAgent(value)
-	case "userknownhostsfile":
-		s.KnownHosts = files(value)
-	case "globalknownhostsfile":
-		s.GlobalOnly = files(value)
-	case "hostkeyalias":
-		s.KeyAlias = value
-	case "stricthostkeychecking":
-		s.Strict = value
-	case "hashknownhosts":
-		s.HashNames = value == "yes"
-	case "proxyjump":
-		return s.setJumps(value)
-	case "addressfamily":
-		s.Family = value
-	case "proxycommand", "knownhostscommand", "revokedhostkeys", "pkcs11provider", "bindaddress", "bindinterface":
-		if value != "none" {
-			return &ConfigError{s.Alias, key + " " + value}
-		}
-	case "nohostauthenticationforlocalhost", "hostbasedauthentication":
-		if value == "yes" {
-			return &ConfigError{s.Alias, key + " " + value}
-		}
-	case "verifyhostkeydns":
-		if value == "yes" || value == "true" {
-			return &ConfigError{s.Alias, key + " " + value}
-		}
-	case "passwordauthentication":
-		s.NoPassword = value == "no"
-	case "kbdinteractiveauthentication":
-		s.NoQuestions = value == "no"
-	case "pubkeyauthentication":
-		s.NoKeys = value == "no" || value == "false"
+// set follows one setting. known is false for a keyword that is in no table.
+func (s *settings) set(key, value string) (known bool, err error) {
+	if follow, ok := followed[key]; ok {
+		return true, follow(s, value)
 	}
-	return nil
+	if harmless, ok := handed[key]; ok {
+		if !slices.Contains(harmless, value) {
+			return true, &ConfigError{s.Alias, key + " " + value}
+		}
+		return true, nil
+	}
+	_, known = passed[key]
+	return known, nil
 }
 
-// ConfigError names a setting that only the ssh command itself can follow.
+// ConfigError names a setting, or what else is there, that only the ssh command
+// itself can follow.
 type ConfigError struct{ Host, Setting string }
 
 func (e *ConfigError) Error() string {
 	return fmt.Sprintf("ssh's configuration for %q asks for %q, which needs the ssh command", e.Host, e.Setting)
-}
-
-func (s *settings) setAgent(value string) {
-	switch value {
-	case "none":
-		s.Agent = ""
-	case "SSH_AUTH_SOCK":
-	default:
-		s.Agent = expand(strings.Trim(os.ExpandEnv(value), `"`))
-	}
-}
-
-func (s *settings) setJumps(value string) error {
-	if value == "none" || value == "" {
-		return nil
-	}
-	for _, hop := range strings.Split(value, ",") {
-		d, err := parseURL(strings.TrimPrefix(hop, "ssh://"), hop)
-		if err != nil {
-			return err
-		}
-		d.Dir = ""
-		s.Jumps = append(s.Jumps, d)
-	}
-	return nil
-}
-
-// files splits a list of file names.
-func files(value string) []string {
-	var list []string
-	for _, name := range strings.Fields(value) {
-		if name != "none" && name != os.DevNull {
-			list = append(list, expand(name))
-		}
-	}
-	return list
-}
-
-// expand resolves a leading "~/".
-func expand(name string) string {
-	rest, ok := strings.CutPrefix(name, "~/")
-	if !ok {
-		return name
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return name
-	}
-	return filepath.Join(home, rest)
 }

@@ -3,6 +3,7 @@ package transfertest
 import (
 	"crypto/ed25519"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -137,18 +138,38 @@ func (s *Server) session(channel ssh.Channel, requests <-chan *ssh.Request) {
 			return
 		case r.Type == "exec" && s.Shell:
 			r.Reply(true, nil)
-			cmd := exec.Command("sh", "-c", arg.Value)
-			cmd.Stdout = channel
-			status := struct{ Status uint32 }{}
-			if cmd.Run() != nil {
-				status.Status = 1
-			}
-			channel.SendRequest("exit-status", false, ssh.Marshal(status))
+			go ssh.DiscardRequests(requests)
+			Exec(channel, exec.Command("sh", "-c", arg.Value))
 			return
 		default:
 			r.Reply(false, nil)
 		}
 	}
+}
+
+// Exec runs a command for a client, as sshd does without a terminal: when the
+// client is gone its input ends, and nothing else happens to it.
+func Exec(channel ssh.Channel, cmd *exec.Cmd) {
+	cmd.Stdout, cmd.Stderr = channel, channel.Stderr()
+	in, err := cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		fmt.Fprintln(channel.Stderr(), err)
+		return
+	}
+	go func() {
+		io.Copy(in, channel)
+		in.Close()
+	}()
+	err = cmd.Wait()
+	status := struct{ Status uint32 }{}
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		status.Status = uint32(exit.ExitCode())
+	}
+	channel.SendRequest("exit-status", false, ssh.Marshal(status))
 }
 
 // KnownHosts writes a file that knows the server's key under its address.

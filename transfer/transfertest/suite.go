@@ -173,7 +173,7 @@ func resumes(t *testing.T, target Target) {
 		t.Fatal(err)
 	}
 	Arrived(t, target.Dir, f, raw)
-	if want := int64(8 << 20); target.Resumes && (r.Resumed != want || r.Sent != f.Size-want) {
+	if want := int64(9 << 20); target.Resumes && (r.Resumed != want || r.Sent != f.Size-want) {
 		t.Errorf("receipt %+v, expected to resume at %d", r, want)
 	}
 }

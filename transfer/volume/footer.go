@@ -204,7 +204,7 @@ func (f Footer) slice() int64 {
 
 func (f Footer) sliceOK() bool {
 	slice := f.slice()
-	if slice < Shard || slice%Shard != 0 || f.Offset != int64(f.Number-1)*slice || f.Length > slice {
+	if slice < Shard || slice%Shard != 0 || int64(f.Number) > maxTotal/slice || f.Offset != int64(f.Number-1)*slice || f.Length > slice {
 		return false
 	}
 	w := f.Whole
@@ -216,7 +216,26 @@ func (f Footer) parityOK() bool {
 	if w == nil || p.Slice < 0 || p.Slice%Shard != 0 || p.Files < 1 || p.Files > maxFiles || f.Number > p.Files {
 		return false
 	}
-	return plan{w.Total, p.Slice}.count() == w.Volumes
+	g := f.geometry()
+	if p.Shard != Shard || g.Check() != nil || (plan{w.Total, p.Slice}).count() != w.Volumes {
+		return false
+	}
+	// Parity files are cut as the file is: the same for each but the last.
+	files := plan{g.ParitySize(), f.perFile()}
+	if files.slice < Shard || files.slice%Shard != 0 || files.count() != p.Files {
+		return false
+	}
+	off, length := files.at(f.Number)
+	return f.Offset == off && f.Length == length
+}
+
+// perFile is how many bytes of parity shards a parity file has that is not the
+// last.
+func (f Footer) perFile() int64 {
+	if f.Number > 1 && f.Number == f.Parity.Files {
+		return f.Offset / int64(f.Number-1)
+	}
+	return f.Length
 }
 
 // isBase says whether a name is one of a file in a folder, on any system.

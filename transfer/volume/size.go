@@ -24,7 +24,7 @@ const (
 	FAT = 4<<30 - 1
 )
 
-var media = map[string]int64{
+var sizes = map[string]int64{
 	"auto": FAT, "fat": FAT, "cd": CD, "dvd": DVD, "dvd-dl": DVDDL, "bd": BD25, "bd25": BD25, "bd50": BD50, "bd100": BD100,
 }
 
@@ -37,7 +37,7 @@ var units = map[string]float64{
 // bd, bd50, bd100) or a number with a unit, such as 4GiB, 650MB or 1.5g.
 func ParseSize(s string) (int64, error) {
 	text := strings.ToLower(strings.TrimSpace(s))
-	if n, ok := media[text]; ok {
+	if n, ok := sizes[text]; ok {
 		return n, nil
 	}
 	digits := strings.TrimRight(text, "bikmgt ")

@@ -78,14 +78,26 @@ func (c *cut) parts(ctx context.Context) (*Parts, error) {
 	if err := c.sum(ctx); err != nil {
 		return nil, err
 	}
-	parts := &Parts{}
+	var volumes []transfer.File
 	for n := 1; n <= c.count(); n++ {
 		f, err := c.volume(n)
 		if err != nil {
 			return nil, err
 		}
-		parts.Files = append(parts.Files, f)
+		volumes = append(volumes, f)
 	}
+	if c.Parity == 0 {
+		return &Parts{Files: volumes}, nil
+	}
+	facts := Footer{Name: c.file.Name, Set: c.set, File: c.ID, Whole: c.whole(), Parity: &Parity{Slice: c.slice}}
+	parts, err := protection{facts, c.Size, c.Layout.Parity, c.TempDir, c.Progress}.parts(ctx, c.file.Data)
+	if err != nil {
+		return nil, err
+	}
+	// The parity comes before the last volume, which makes the set whole: what
+	// is cut off never looks like a set that has no parity.
+	last := len(volumes) - 1
+	parts.Files = append(append(volumes[:last:last], parts.Files...), volumes[last])
 	return parts, nil
 }
 

@@ -17,11 +17,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+
+	"airgap/transfer/volume/parity"
 )
 
 // Shard is what slices are multiples of, in bytes: no shard of the parity is
 // on two volumes.
-const Shard = 64 << 10
+const Shard = parity.Shard
 
 // plan is how a file is cut: into slices of so many bytes, or not at all.
 type plan struct {

@@ -33,9 +33,9 @@ type WriterOptions struct {
 
 // Volume is one volume of a set.
 type Volume struct {
-	Name   string // of its file
-	Number int    // from 1; 0 for the last where nobody knows its number
-	Size   int64  // of its file in bytes
+	Name   string `json:"name"`   // of its file
+	Number int    `json:"number"` // from 1; 0 for the last where nobody knows its number
+	Size   int64  `json:"size"`   // of its file in bytes
 }
 
 // Writer cuts a stream while it is written. What fits into one volume becomes

@@ -127,6 +127,15 @@ func (e *Engine) Close() error { return e.client.Close() }
 // Platform is what the engine runs.
 func (e *Engine) Platform() image.Platform { return e.platform }
 
+// Root is the folder on this machine in which the engine keeps its images;
+// empty if it is on another, or does not tell.
+func (e *Engine) Root() string {
+	if !e.local {
+		return ""
+	}
+	return e.rootDir
+}
+
 // Parallel is how many images an import should bring side by side: Docker's
 // stores take in one while they unpack another, layer after layer with one
 // core; podman gains nothing.

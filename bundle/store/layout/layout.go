@@ -65,6 +65,9 @@ type Layout struct {
 	active int      // transactions that have written and are open
 }
 
+// Root is the folder.
+func (l *Layout) Root() string { return l.dir }
+
 // Open opens an existing layout.
 func Open(dir string) (*Layout, error) {
 	l := &Layout{dir: dir, blobs: map[image.Digest]*stored{}}

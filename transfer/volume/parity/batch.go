@@ -149,7 +149,10 @@ func (g *group) compare(j int, shard []byte, err error, good bool) {
 // are valid until the next solve.
 func (b *batch) solve(x int, t *Table) ([][]byte, error) {
 	g := &b.groups[x]
-	if len(g.used) < len(g.lost) {
+	switch {
+	case len(g.lost) == 0:
+		return nil, nil
+	case len(g.used) < len(g.lost):
 		return nil, b.tooDamaged(x)
 	}
 	shards, err := b.equations(g)

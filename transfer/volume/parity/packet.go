@@ -94,23 +94,26 @@ type Packets struct {
 // for its parity; it is an error if it has changed by the second time.
 func WritePackets(ctx context.Context, w io.Writer, p Packets) error {
 	g, err := packetGeometry(p.Size, p.Percent)
-	if err != nil {
-		return fmt.Errorf("sending packets: %w", err)
-	}
-	t, err := Encode(ctx, g, p.Data, p.Spill, nil)
-	if err != nil {
-		return fmt.Errorf("sending packets: %w", err)
-	}
-	s := sender{w, t, header{stream: stream{p.ID, t.root(), g}}, make([]byte, HeaderSize+g.Shard)}
-	progress := told(p.Progress)
-	err = s.send(ctx, g.data(p.Data), func(i int64) { progress(g.length(i)) })
 	if err == nil {
-		err = s.send(ctx, g.parity(p.Spill), func(int64) {})
+		err = p.write(ctx, w, g)
 	}
 	if err != nil {
 		return fmt.Errorf("sending packets: %w", err)
 	}
 	return nil
+}
+
+func (p Packets) write(ctx context.Context, w io.Writer, g Geometry) error {
+	t, err := Encode(ctx, g, p.Data, p.Spill, nil)
+	if err != nil {
+		return err
+	}
+	s := sender{w, t, header{stream: stream{p.ID, t.root(), g}}, make([]byte, HeaderSize+g.Shard)}
+	progress := told(p.Progress)
+	if err := s.send(ctx, g.data(p.Data), func(i int64) { progress(g.length(i)) }); err != nil {
+		return err
+	}
+	return s.send(ctx, g.parity(p.Spill), func(int64) {})
 }
 
 // packetGeometry takes larger shards where there would be too many.

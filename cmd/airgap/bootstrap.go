@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"airgap/bundle/image"
+	"airgap/transfer"
+	"airgap/transfer/sftp"
+)
+
+// privateFolder is where programs are put that only this user runs, below the
+// login folder.
+const privateFolder = ".cache/airgap"
+
+// bring puts an airgap for the host's platform there, under a name that says
+// what is in it. One that is there already is proven and used; what is installed
+// there stays as it is.
+func (h *hop) bring(ctx context.Context, bundle string) error {
+	platform, err := h.platform(ctx)
+	if err != nil {
+		return err
+	}
+	binary, err := h.o.binaryFor(h.place.Host(), platform)
+	if err != nil {
+		return err
+	}
+	defer binary.Close()
+	file, err := programFile(binary)
+	if err != nil {
+		return err
+	}
+	folder, err := h.place.Private(ctx, privateFolder)
+	if err != nil && context.Cause(ctx) == nil { // no home there
+		folder, err = h.place.Private(ctx, path.Join(path.Dir(bundle), ".airgap"))
+	}
+	if err != nil {
+		return err
+	}
+	receipt, err := h.upload(ctx, folder, file)
+	if err != nil {
+		return err
+	}
+	if h.airgap = receipt.Path; receipt.AlreadyThere {
+		h.env.Note("%s: using %s, which was brought before", h.place.Host(), h.airgap)
+	}
+	return folder.LetRun(ctx)
+}
+
+// upload sends the program, as far as possible from where it broke off.
+func (h *hop) upload(ctx context.Context, folder transfer.Place, file transfer.File) (transfer.Receipt, error) {
+	o := transfer.SendOptions{Note: h.env.Note, Limit: h.o.bytesASecond}
+	if h.together() { // its progress is not shown beside theirs
+		return transfer.Send(ctx, folder, file, o)
+	}
+	progress := h.env.Progress("bringing airgap to "+h.place.Host(), file.Size)
+	defer progress.Stop()
+	o.Progress = progress.Add
+	receipt, err := transfer.Send(ctx, folder, file, o)
+	if err == nil && !receipt.AlreadyThere {
+		progress.Done()
+	}
+	return receipt, err
+}
+
+// programFile is a program as a file that is sent.
+func programFile(f *os.File) (transfer.File, error) {
+	sum := sha256.New()
+	n, err := io.Copy(sum, f)
+	digits := hex.EncodeToString(sum.Sum(nil))
+	return transfer.File{Name: "airgap-" + digits[:16], Size: n, SHA256: digits, Data: f}, err
+}
+
+// platform asks the host what it is.
+func (h *hop) platform(ctx context.Context) (image.Platform, error) {
+	out := &bounded{}
+	err := h.place.Run(ctx, sftp.Command{Args: []string{"uname", "-sm"}, Stdout: out})
+	var exit *sftp.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		return image.Platform{}, err
+	}
+	said := strings.TrimSpace(out.String())
+	p, ok := unameIs[said]
+	if !ok || err != nil {
+		return p, &noBinaryError{Host: h.place.Host(), Platform: strings.TrimSpace("uname -sm: " + said)}
+	}
+	return p, nil
+}
+
+// unameIs is what `uname -sm` says of platforms that make cross knows.
+var unameIs = map[string]image.Platform{
+	"Linux x86_64":  {OS: "linux", Architecture: "amd64"},
+	"Linux aarch64": {OS: "linux", Architecture: "arm64"},
+	"Linux arm64":   {OS: "linux", Architecture: "arm64"},
+	"Darwin x86_64": {OS: "darwin", Architecture: "amd64"},
+	"Darwin arm64":  {OS: "darwin", Architecture: "arm64"},
+}
+
+// binaryFor opens the program for a platform: from --binaries, else this one.
+func (o *hopOptions) binaryFor(host string, p image.Platform) (*os.File, error) {
+	missing := &noBinaryError{Host: host, Platform: p.String(), Dir: o.binaries}
+	if o.binaries != "" {
+		f, err := os.Open(filepath.Join(o.binaries, "airgap-"+p.OS+"-"+p.Architecture))
+		if errors.Is(err, os.ErrNotExist) {
+			err = missing
+		}
+		return f, err
+	}
+	if p.OS != runtime.GOOS || p.Architecture != runtime.GOARCH {
+		return nil, missing
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	return os.Open(self)
+}

@@ -1,0 +1,371 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"airgap/bundle"
+	"airgap/cmd/airgap/internal/excerpt"
+	"airgap/cmd/airgap/internal/ui"
+	"airgap/transfer"
+	"airgap/transfer/sftp"
+	"airgap/verify"
+)
+
+// hopOptions are send's flags for what is done at the far side.
+type hopOptions struct {
+	unpack, bootstrap bool
+	binaries          string
+	far               unpackOptions  // of the unpack there
+	given             *pflag.FlagSet // its flags
+}
+
+func (o *hopOptions) flags(flags *pflag.FlagSet) {
+	flags.BoolVar(&o.unpack, "unpack", false, "run airgap unpack at each host afterwards; ask it beforehand whether that will do")
+	flags.BoolVar(&o.bootstrap, "bootstrap", false, "with --unpack: where a host has no airgap that will do, put one there for this user alone")
+	flags.StringVar(&o.binaries, "binaries", "", "with --bootstrap or --with-binary: take it from `DIR`, where make cross has put airgap-OS-ARCH (default: this program itself)")
+	o.given = pflag.NewFlagSet("unpack", pflag.ContinueOnError)
+	o.far.which(o.given)
+	o.given.VisitAll(func(f *pflag.Flag) {
+		f.Usage = "with --unpack: " + f.Usage
+		if f.Name == "to" {
+			f.DefValue = "" // what counts is the host's
+		}
+		flags.AddFlag(f)
+	})
+}
+
+// args are the flags that have been given for the far side, as they were.
+func (o *hopOptions) args() (args []string) {
+	o.given.VisitAll(func(f *pflag.Flag) {
+		if !f.Changed {
+			return
+		}
+		values := []string{f.Value.String()}
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			values = list.GetSlice()
+		}
+		for _, v := range values {
+			args = append(args, "--"+f.Name+"="+v)
+		}
+	})
+	return args
+}
+
+// misused says why the flags do not go together, or "".
+func (o *hopOptions) misused(dests []string) string {
+	switch {
+	case !o.unpack && o.bootstrap:
+		return "--bootstrap is for --unpack"
+	case !o.unpack && len(o.args()) > 0:
+		flag, _, _ := strings.Cut(o.args()[0], "=")
+		return flag + " is for --unpack"
+	case !o.unpack:
+		return ""
+	}
+	for _, dest := range dests {
+		if _, remote, err := sftp.ParseDest(dest); err == nil && !remote {
+			return fmt.Sprintf("--unpack is for hosts: %q is a folder here", dest)
+		}
+	}
+	return ""
+}
+
+// excerptOf gives, time and again, what of a bundle a plan for it needs.
+func excerptOf(ctx context.Context, b *bundleFile) (*excerpt.Recorder, error) {
+	r := excerpt.Record(b.data, b.size)
+	part, err := bundle.Open(r, b.size)
+	if err == nil {
+		_, err = verify.Read(ctx, part)
+	}
+	return r, named(b.name, err)
+}
+
+// hop is the way of the bundle to one host and into what runs there.
+type hop struct {
+	*sender
+	dest   string
+	place  *sftp.Place // the connection that is in use
+	airgap string      // the command there
+}
+
+// hopTo sends to a host and unpacks there, if that will do; what is there
+// already is not sent.
+func (s *sender) hopTo(ctx context.Context, dest string, place *sftp.Place, show shower) (err error) {
+	h := &hop{sender: s, dest: dest, place: place, airgap: "airgap"}
+	defer func() { err = errors.Join(err, h.place.Close()) }()
+	file, err := s.file()
+	if err != nil {
+		return inState(unsent, err)
+	}
+	found, err := place.Find(ctx, file)
+	if err != nil {
+		return inState(unsent, err)
+	}
+	there, err := h.ask(ctx, file, found)
+	if err != nil {
+		return inState(unsent, err)
+	}
+	if there.Unchanged {
+		there.Plan.Path = s.bundle.name
+		if s.together() {
+			show(dest, file.Size).Add(file.Size)
+		}
+		return h.report(there.Plan, false)
+	}
+	receipt, err := s.carry(ctx, dest, lasting{place}, h.reopen, show)
+	if err != nil {
+		return err
+	}
+	return h.unpack(ctx, receipt.Path)
+}
+
+// unsent is the state of things before a transfer.
+const unsent = "nothing has been sent"
+
+// lasting is a place whose connection is used again after the transfer.
+type lasting struct{ transfer.Place }
+
+// Close leaves that to the hop.
+func (lasting) Close() error { return nil }
+
+// reopen connects once more, in the place of a connection that has broken.
+func (h *hop) reopen(ctx context.Context) (transfer.Place, error) {
+	place, err := h.open(ctx, h.dest)
+	if err != nil {
+		return nil, err
+	}
+	_ = h.place.Close() // it is broken
+	h.place = place.(*sftp.Place)
+	return lasting{h.place}, nil
+}
+
+// ask finds out whether unpack will do there, with the airgap there or with one
+// that is brought.
+func (h *hop) ask(ctx context.Context, file transfer.File, found transfer.Found) (probeAnswer, error) {
+	rest := file.Size - max(0, min(found.Begun, file.Size))
+	if found.Final == file.Size {
+		rest = 0 // most likely the file itself
+	}
+	if found.Free >= 0 && found.Free < rest {
+		return probeAnswer{}, &transfer.NoSpaceError{Place: found.Place, Path: found.Path, Need: rest, Free: found.Free}
+	}
+	args := append([]string{"probe", "--json", "--beside=" + found.Path, "--rest=" + strconv.FormatInt(rest, 10)}, h.o.args()...)
+	answer, err := h.probe(ctx, args)
+	var none *noAirgapError
+	if !errors.As(err, &none) || !h.o.bootstrap {
+		return answer, err
+	}
+	h.env.Note("%v", err)
+	if err := h.bring(ctx, found.Path); err != nil {
+		return answer, err
+	}
+	if answer, err = h.probe(ctx, args); errors.As(err, &none) {
+		return answer, &cannotRunError{h.place.Host(), h.airgap, none.Why}
+	}
+	return answer, err
+}
+
+// probe asks the airgap there.
+func (h *hop) probe(ctx context.Context, args []string) (answer probeAnswer, err error) {
+	parts, err := h.excerpt()
+	if err != nil {
+		return answer, err
+	}
+	in, err := parts.Reader()
+	if err != nil {
+		return answer, err
+	}
+	out := &bounded{}
+	err = h.place.Run(ctx, sftp.Command{Args: append([]string{h.airgap}, args...), Stdin: in, Stdout: out})
+	said, explained := h.answered(out, "probe", &answer, err)
+	var there *thereError
+	if errors.As(explained, &there) && there.Status == ui.Usage {
+		said, explained = false, nil // an older one, that does not know what it is asked
+	}
+	if said || explained != nil {
+		return answer, explained
+	}
+	return answer, h.noAirgap(ctx, err)
+}
+
+// answered finds the answer of that type in what airgap there has printed, or
+// the error that it has explained. said is false if there is neither, where no
+// airgap that knows its part has run; a connection that broke is an error.
+func (h *hop) answered(out *bounded, kind string, answer any, err error) (said bool, _ error) {
+	var exit *sftp.ExitError
+	if err == nil {
+		return out.find(kind, answer), nil
+	}
+	if !errors.As(err, &exit) {
+		return false, err
+	}
+	e := &thereError{Host: h.place.Host()}
+	if out.find("error", e) && int(e.Status) == exit.Status {
+		return true, e
+	}
+	return false, nil
+}
+
+// noAirgap says what there is instead of an airgap that can be asked.
+func (h *hop) noAirgap(ctx context.Context, cause error) error {
+	var v versionAnswer
+	out := &bounded{}
+	err := h.place.Run(ctx, sftp.Command{Args: []string{h.airgap, "version", "--json"}, Stdout: out})
+	if _, err := h.answered(out, "version", &v, err); err != nil {
+		return err
+	}
+	none := &noAirgapError{Host: h.place.Host(), Version: v.Version}
+	var exit *sftp.ExitError
+	if errors.As(cause, &exit) {
+		none.Why = lastLine(exit.Stderr)
+	}
+	return none
+}
+
+func lastLine(s string) string {
+	s = strings.TrimSpace(s)
+	return s[strings.LastIndexByte(s, '\n')+1:]
+}
+
+// unpack runs airgap unpack there and says what came of it.
+func (h *hop) unpack(ctx context.Context, path string) error {
+	args := []string{h.airgap, "unpack", "--json", "--attended"}
+	if h.env.Verbose {
+		args = append(args, "--verbose")
+	}
+	args = append(append(args, h.o.args()...), "--", path)
+	out, said := &bounded{}, &relay{env: h.env, host: h.place.Host()}
+	err := h.place.Run(ctx, sftp.Command{Args: args, Stdout: out, Stderr: said, Attended: true})
+	said.end()
+	var answer unpackAnswer
+	switch ok, explained := h.answered(out, "summary", &answer, err); {
+	case explained != nil:
+		return inState(arrived(path, out, explained), explained)
+	case !ok:
+		return inState(arrived(path, out, err), &thereError{Host: h.place.Host(), Status: ui.Failed, Text: fmt.Sprintf("airgap unpack: %v; %s", err, said.last)})
+	}
+	return h.report(answer, true)
+}
+
+// arrived is the state of things when the transfer is over and unpack has failed.
+func arrived(path string, out *bounded, err error) string {
+	state := "the bundle is there whole, as " + path
+	var there thereError
+	var cut *transfer.InterruptedError
+	switch {
+	case out.find("error", &there) && there.State != "":
+		state += "; " + there.State
+	case errors.As(err, &cut):
+		state += "; the import there ends by itself, whole or taken back"
+	}
+	return state
+}
+
+// report tells what is at the host now.
+func (h *hop) report(a unpackAnswer, sent bool) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !a.Durable {
+		h.env.Warn("%s: it is not confirmed that everything is on the disk: %s", h.place.Host(), a.Why)
+	}
+	return h.env.Report("unpacked", unpackedThere{Dest: h.dest, Sent: sent, unpackAnswer: a})
+}
+
+// unpackedThere is what unpack has done at a host.
+type unpackedThere struct {
+	Dest string `json:"dest"`
+	Sent bool   `json:"sent"` // false where nothing had to be
+	unpackAnswer
+}
+
+func (a unpackedThere) Text(p *ui.Printer) {
+	if a.Sent {
+		p.Line("%s: unpacked there", a.Dest)
+	} else {
+		p.Line("%s: nothing had to be sent", a.Dest)
+	}
+	a.unpackAnswer.Text(p)
+}
+
+// bounded is a buffer that holds so much of what a host says.
+type bounded struct{ bytes.Buffer }
+
+const maxAnswer = 32 << 20
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if b.Len()+len(p) > maxAnswer {
+		return 0, errors.New("the host says too much")
+	}
+	return b.Buffer.Write(p)
+}
+
+// find gives the object of that type among the lines. Others, such as a shell's
+// greeting, are none of ours.
+func (b *bounded) find(kind string, into any) bool {
+	for line := range bytes.Lines(b.Bytes()) {
+		var head struct{ Type string }
+		if json.Unmarshal(line, &head) == nil && head.Type == kind {
+			return json.Unmarshal(line, into) == nil
+		}
+	}
+	return false
+}
+
+// relay shows the messages of an airgap at a host as they come. Its error is
+// not among them: that comes with its answer.
+type relay struct {
+	env    *ui.Env
+	host   string
+	buf    []byte
+	last   string // the last line
+	failed bool
+}
+
+var _ io.Writer = (*relay)(nil)
+
+const maxMessage = 64 << 10 // bytes of a line
+
+func (r *relay) Write(p []byte) (int, error) {
+	r.buf = append(r.buf, p...)
+	for {
+		i := bytes.IndexByte(r.buf, '\n')
+		if i < 0 && len(r.buf) < maxMessage {
+			return len(p), nil
+		}
+		if i < 0 {
+			i = len(r.buf) - 1
+		}
+		r.show(string(r.buf[:i]))
+		r.buf = r.buf[i+1:]
+	}
+}
+
+// end shows what has no line's end.
+func (r *relay) end() {
+	if len(r.buf) > 0 {
+		r.show(string(r.buf))
+		r.buf = nil
+	}
+}
+
+func (r *relay) show(line string) {
+	r.last = strings.TrimPrefix(strings.TrimSpace(line), "airgap: ")
+	r.failed = r.failed || strings.HasPrefix(r.last, "error: ")
+	warning, isWarning := strings.CutPrefix(r.last, "warning: ")
+	switch {
+	case r.failed || r.last == "":
+	case isWarning:
+		r.env.Warn("%s: %s", r.host, warning)
+	default:
+		r.env.Note("%s: %s", r.host, r.last)
+	}
+}

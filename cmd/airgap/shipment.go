@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"airgap/bundle/image"
+	"airgap/cmd/airgap/internal/ui"
+	"airgap/transfer"
+	"airgap/transfer/volume"
+)
+
+// cutOptions are the flags that say how a bundle is cut and protected.
+type cutOptions struct {
+	volumeSize, percent string
+	size                int64 // of a volume in bytes; 0: as the medium needs it
+	parity              int   // in percent of the bundle
+}
+
+func (o *cutOptions) flags(flags *pflag.FlagSet) {
+	flags.StringVar(&o.volumeSize, "volume-size", "auto", "cut the bundle into volumes of this `SIZE`: 4GiB, 650MB, cd, dvd, bd, or auto for what the medium needs")
+	flags.StringVar(&o.percent, "parity", "", "add so much to repair damage and lost volumes with: `PERCENT` of the bundle's size, such as 10%")
+}
+
+func (o *cutOptions) parse(cmd *cobra.Command) (err error) {
+	if o.volumeSize != "auto" {
+		if o.size, err = volume.ParseSize(o.volumeSize); err != nil {
+			return usage(cmd, "--volume-size: %w", err)
+		}
+	}
+	if o.percent == "" {
+		return nil
+	}
+	o.parity, err = strconv.Atoi(strings.TrimSuffix(o.percent, "%"))
+	if err != nil || o.parity < 1 || o.parity > 100 {
+		return usage(cmd, "--parity: %q is not a share from 1%% to 100%%", o.percent)
+	}
+	return nil
+}
+
+// shipment is what travels for a bundle: its file, or what that is cut into, and
+// what goes along. It is made once for each size of volumes.
+type shipment struct {
+	*sender
+	ctx context.Context
+
+	mu   sync.Mutex
+	made map[int64][]transfer.File
+	open []io.Closer
+}
+
+func newShipment(ctx context.Context, s *sender) *shipment {
+	return &shipment{sender: s, ctx: ctx, made: map[int64][]transfer.File{}}
+}
+
+// of gives the files for volumes of a size in bytes, in the order in which they
+// travel.
+func (c *shipment) of(size int64) ([]transfer.File, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if files := c.made[size]; files != nil {
+		return files, nil
+	}
+	files, err := c.cut(size)
+	if err != nil {
+		return nil, err
+	}
+	if c.o.withBinary {
+		along, err := c.along(files)
+		if err != nil {
+			return nil, err
+		}
+		files = append(along, files...)
+	}
+	c.made[size] = files
+	return files, nil
+}
+
+// cut cuts the bundle and makes its parity, if either is wanted.
+func (c *shipment) cut(size int64) ([]transfer.File, error) {
+	file, err := c.file()
+	if err != nil || size == 0 && c.o.cut.parity == 0 {
+		return []transfer.File{file}, err
+	}
+	passes := int64(1)
+	if c.o.cut.parity > 0 {
+		passes++
+	}
+	progress := c.env.Progress("cutting", file.Size*passes)
+	defer progress.Stop()
+	parts, err := volume.Split(c.ctx, file, volume.Layout{
+		ID: c.bundle.ID().Hex, Size: size, Parity: c.o.cut.parity, Progress: progress.Add,
+	})
+	if err != nil {
+		return nil, err
+	}
+	progress.Done()
+	c.open = append(c.open, parts)
+	if c.o.cut.parity > 0 {
+		c.env.Note("%s", protection(parts, c.o.cut.parity))
+	}
+	return parts.Files, nil
+}
+
+// protection says what parity is good for.
+func protection(p *volume.Parts, percent int) string {
+	if volumes := len(p.Files); volumes > 2 && p.Losable > 0 {
+		return fmt.Sprintf("parity of %d%%: any %s of the %d may be lost, or as much be damaged", percent, ui.Plural(p.Losable, "file"), volumes)
+	}
+	return fmt.Sprintf("parity of %d%%: so much of the bundle may be damaged", percent)
+}
+
+// along are the programs for the bundle's platforms, and what to do with them.
+func (c *shipment) along(files []transfer.File) ([]transfer.File, error) {
+	var along []transfer.File
+	var missing error
+	for _, platform := range c.platforms() {
+		f, err := c.o.binaryFor("the medium", platform)
+		if none := (*noBinaryError)(nil); errors.As(err, &none) {
+			missing = err
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		c.open = append(c.open, f)
+		program, err := programFile(f)
+		if err != nil {
+			return nil, err
+		}
+		program.Name = "airgap-" + platform.OS + "-" + platform.Architecture
+		along = append(along, program)
+	}
+	if len(along) == 0 {
+		return nil, missing
+	}
+	if missing != nil {
+		c.env.Note("%v", missing)
+	}
+	return append(along, readme(c.bundle, files, along)), nil
+}
+
+// platforms are those of hosts that the bundle can be meant for: its own, of
+// which programs for Linux are made.
+func (c *shipment) platforms() []image.Platform {
+	var list []image.Platform
+	seen := map[string]bool{}
+	add := func(p image.Platform) {
+		if key := p.OS + "/" + p.Architecture; p.OS == "linux" && !seen[key] {
+			seen[key] = true
+			list = append(list, p)
+		}
+	}
+	for _, img := range c.bundle.Manifest().Images {
+		for _, m := range img.Manifests {
+			os, rest, _ := strings.Cut(m.Platform, "/")
+			architecture, _, _ := strings.Cut(rest, "/")
+			add(image.Platform{OS: os, Architecture: architecture})
+		}
+	}
+	if len(list) == 0 {
+		list = append(list, image.Platform{OS: runtime.GOOS, Architecture: runtime.GOARCH})
+	}
+	return list
+}
+
+func (c *shipment) close() {
+	for _, f := range c.open {
+		f.Close()
+	}
+}
+
+// load decides what travels to a place: where its files cannot be large enough,
+// the bundle is cut.
+func (s *sender) load(ctx context.Context, place transfer.Place) ([]transfer.File, error) {
+	file, err := s.file()
+	if err != nil {
+		return nil, err
+	}
+	size := s.o.cut.size
+	if size == 0 {
+		found, err := place.Find(ctx, file)
+		if err != nil {
+			return nil, err
+		}
+		if found.Limit > 0 && file.Size > found.Limit {
+			size = found.Limit
+			s.env.Note("%s takes files of at most %s: the bundle is cut into volumes", found.Place, ui.Size(size))
+		}
+	}
+	files, err := s.shipment.of(size)
+	if err != nil || len(files) == 1 {
+		return files, err
+	}
+	found, err := transfer.Room(ctx, place, files)
+	if err == nil && found.Name != files[len(files)-1].Name {
+		err = &ui.Error{
+			Err: fmt.Errorf("several files are to be sent, and %q at %s is not a folder", found.Path, found.Place), Code: ui.Usage, State: unsent,
+			Hints: []string{"name a folder that exists"},
+		}
+	}
+	return files, err
+}
+
+// sizeOf is that of all files together, in bytes.
+func sizeOf(files []transfer.File) (total int64) {
+	for _, f := range files {
+		total += f.Size
+	}
+	return total
+}

@@ -1,0 +1,355 @@
+package volume
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// entry is a file of a folder.
+type entry struct {
+	name   string
+	size   int64
+	footer *Footer // nil: none that can be read
+	err    error   // why not
+}
+
+// fits says whether the file is as long as its footer says.
+func (e entry) fits() bool { return e.footer != nil && e.size == e.footer.fileSize() }
+
+// fileSize is the length of the footer's file.
+func (f Footer) fileSize() int64 {
+	if f.Parity == nil {
+		return f.Length + FooterSize
+	}
+	return f.Length + 2*f.geometry().TableSize() + 2*FooterSize
+}
+
+// readFolder reads the footers of the regular files of a folder.
+func readFolder(dir string) ([]entry, error) {
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var entries []entry
+	for _, d := range list {
+		name := d.Name()
+		if !d.Type().IsRegular() || strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".sha256") || strings.HasSuffix(name, ".partial") {
+			continue
+		}
+		entries = append(entries, readEntry(dir, name))
+	}
+	return entries, nil
+}
+
+func readEntry(dir, name string) entry {
+	f, err := openRegular(filepath.Join(dir, name))
+	if err != nil {
+		return entry{name: name, err: err}
+	}
+	defer f.Close()
+	e := entry{name: name, size: f.n}
+	footer, err := f.footer()
+	if err != nil {
+		e.err = err
+		return e
+	}
+	e.footer = &footer
+	return e
+}
+
+// footer is what the file ends with or, for a parity file, begins with.
+func (r regular) footer() (Footer, error) {
+	f, err := r.block(r.n - FooterSize)
+	if err == nil {
+		return f, nil
+	}
+	if first, err := r.block(0); err == nil && first.Parity != nil {
+		return first, nil
+	}
+	return Footer{}, err
+}
+
+func (r regular) block(off int64) (Footer, error) {
+	if off < 0 {
+		return Footer{}, errNoFooter
+	}
+	b := make([]byte, FooterSize)
+	if n, err := r.ReadAt(b, off); n < len(b) {
+		return Footer{}, short(err)
+	}
+	return ParseFooter(b)
+}
+
+// facts are what all footers of a set agree on.
+type facts struct {
+	id, name, file string
+	slice          int64   // 0: not cut
+	whole          *Whole  // nil: not known
+	par            *Footer // of any parity file; nil: none
+}
+
+func (f facts) plan() plan {
+	if f.whole == nil {
+		return plan{slice: f.slice}
+	}
+	return plan{f.whole.Total, f.slice}
+}
+
+// group is the files of one set in a folder.
+type group struct {
+	facts
+	data, parity map[int]entry // by number
+	twice        []string      // copies of what is there, and what contradicts the others
+	// bare are files that have the name of a volume and no footer, by number.
+	bare map[int]entry
+}
+
+func newGroup(f facts) *group {
+	return &group{facts: f, data: map[int]entry{}, parity: map[int]entry{}, bare: map[int]entry{}}
+}
+
+// groupsOf sorts the files of a folder by set.
+func groupsOf(entries []entry) []*group {
+	sets := map[string]*group{}
+	for _, e := range entries {
+		if f := e.footer; f != nil {
+			if sets[f.Set] == nil {
+				sets[f.Set] = newGroup(facts{id: f.Set, name: f.Name, file: f.File, slice: f.slice()})
+			}
+			sets[f.Set].add(e)
+		}
+	}
+	var list []*group
+	for _, g := range sets {
+		g.addBare(entries)
+		list = append(list, g)
+	}
+	slices.SortFunc(list, func(a, b *group) int { return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.id, b.id)) })
+	return list
+}
+
+// add takes a file into the set, unless its footer contradicts the others.
+func (g *group) add(e entry) {
+	f := e.footer
+	if f.Name != g.name || f.File != g.file || f.slice() != g.slice || !g.agrees(f) {
+		g.twice = append(g.twice, e.name)
+		return
+	}
+	if f.Whole != nil {
+		g.whole = f.Whole
+	}
+	members, right := g.data, g.plan().name(g.name, f.Number)
+	if f.Parity != nil {
+		g.par, members, right = f, g.parity, parityName(g.name, f.Number, f.Parity.Files)
+	}
+	other, taken := members[f.Number]
+	if taken && (other.fits() && !e.fits() || other.fits() == e.fits() && e.name != right) {
+		g.twice = append(g.twice, e.name)
+		return
+	}
+	if taken {
+		g.twice = append(g.twice, other.name)
+	}
+	members[f.Number] = e
+}
+
+// agrees compares what a footer says of the whole with what is known.
+func (g *group) agrees(f *Footer) bool {
+	if f.Whole != nil && g.whole != nil && *f.Whole != *g.whole {
+		return false
+	}
+	return f.Parity == nil || g.par == nil || *f.Parity == *g.par.Parity && f.perFile() == g.par.perFile()
+}
+
+// addBare looks for what has lost its footer. With parity it stands in for the
+// volume whose name it has, since each shard is proven by itself.
+func (g *group) addBare(entries []entry) {
+	for _, e := range entries {
+		if e.footer != nil {
+			continue
+		}
+		if n := g.numberOf(e.name, ""); n > 0 {
+			g.bare[n] = e
+		}
+		if n := g.numberOf(e.name, "par"); n > 0 && g.par != nil && n <= g.par.Parity.Files {
+			setIfFree(g.parity, n, e)
+		}
+	}
+	if g.par == nil {
+		return
+	}
+	for n, e := range g.bare {
+		if n <= g.whole.Volumes {
+			setIfFree(g.data, n, e)
+		}
+	}
+}
+
+func setIfFree(members map[int]entry, n int, e entry) {
+	if _, taken := members[n]; !taken {
+		members[n] = e
+	}
+}
+
+// numberOf is the number that a file's name has in the set, or 0.
+func (g *group) numberOf(name, kind string) int {
+	if g.slice == 0 && kind == "" {
+		return g.isWhole(name)
+	}
+	digits, ok := strings.CutPrefix(name, g.name+"."+kind)
+	if kind != "" && ok && digits == "" {
+		return 1
+	}
+	n, err := strconv.Atoi(digits)
+	if !ok || err != nil || n < 1 || fmt.Sprintf("%03d", n) != digits {
+		return 0
+	}
+	return n
+}
+
+// isWhole is 1 for the file that parity beside it is for: the one of that name,
+// or one that has been renamed together with it.
+func (g *group) isWhole(name string) int {
+	if name == g.name {
+		return 1
+	}
+	for _, e := range g.parity {
+		if name+".par" == e.name {
+			return 1
+		}
+	}
+	return 0
+}
+
+// count is the number of volumes, 0 if that is not known.
+func (f facts) count() int {
+	if f.whole == nil {
+		return 0
+	}
+	return f.whole.Volumes
+}
+
+// last is the highest number that there is, as far as is known.
+func (g *group) last() int {
+	n := g.count()
+	if n == 0 {
+		for k := range g.data {
+			n = max(n, k)
+		}
+	}
+	return n
+}
+
+// usable are the volumes whose bytes can be read at their places.
+func (g *group) usable(n int) bool {
+	e, ok := g.data[n]
+	return ok && (g.par != nil || e.fits())
+}
+
+func (g *group) complete() bool {
+	for n := 1; n <= g.count(); n++ {
+		if !g.usable(n) {
+			return false
+		}
+	}
+	return g.count() > 0
+}
+
+// has says whether a name is that of the set or of one of its files.
+func (g *group) has(name string) bool {
+	if name == g.name {
+		return true
+	}
+	named := func(members map[int]entry) bool {
+		for _, e := range members {
+			if e.name == name {
+				return true
+			}
+		}
+		return false
+	}
+	return named(g.data) || named(g.parity)
+}
+
+// choose finds the set that is meant.
+func choose(dir, name string, groups []*group) (*group, error) {
+	fitting := groups
+	if name != "" {
+		fitting = slices.DeleteFunc(slices.Clone(groups), func(g *group) bool { return !g.has(name) })
+	}
+	if len(fitting) > 1 {
+		// What an earlier run has left beside a whole set is not meant.
+		whole := slices.DeleteFunc(slices.Clone(fitting), func(g *group) bool { return !g.complete() })
+		if len(whole) == 1 && sameName(fitting) {
+			return whole[0], nil
+		}
+	}
+	if len(fitting) != 1 {
+		return nil, &ChoiceError{Dir: dir, Name: name, Sets: summaries(groups)}
+	}
+	return fitting[0], nil
+}
+
+func sameName(groups []*group) bool {
+	return !slices.ContainsFunc(groups, func(g *group) bool { return g.name != groups[0].name })
+}
+
+// Summary is a set as a folder has it.
+type Summary struct {
+	Name     string
+	Set      string
+	File     string
+	Volumes  int // 0: not known, since the last is missing
+	There    []int
+	Parity   int   // parity files that are there
+	Total    int64 // bytes of the whole, 0 if that is not known
+	Complete bool  // each volume is there, damaged or not
+}
+
+func summaries(groups []*group) []Summary {
+	var list []Summary
+	for _, g := range groups {
+		s := Summary{Name: g.name, Set: g.id, File: g.file, Volumes: g.count(), There: numbers(g.data), Parity: len(g.parity), Complete: g.complete()}
+		if g.whole != nil {
+			s.Total = g.whole.Total
+		}
+		list = append(list, s)
+	}
+	return list
+}
+
+func numbers(members map[int]entry) []int {
+	var list []int
+	for n := range members {
+		list = append(list, n)
+	}
+	slices.Sort(list)
+	return list
+}
+
+// Find tells what sets are in a folder, by name.
+func Find(dir string) (_ []Summary, err error) {
+	defer wrap(&err, "looking for volumes in", dir)
+	entries, err := readFolder(dir)
+	if err != nil {
+		return nil, err
+	}
+	return summaries(groupsOf(entries)), nil
+}
+
+// unknown is the first error of files that may have been volumes.
+func unknown(entries []entry) error {
+	for _, e := range entries {
+		if e.err != nil && !errors.Is(e.err, errNoFooter) && !errors.Is(e.err, io.ErrUnexpectedEOF) {
+			return fmt.Errorf("file %q: %w", e.name, e.err)
+		}
+	}
+	return nil
+}
