@@ -4,7 +4,8 @@
 //	bench -images "A B" -registry HOST:PORT -engine unix://SOCKET -out FILE
 //
 // The images are in the machine's engine and in the registry; the engine named
-// by -engine is one that may be emptied. Contestants run in turns, in the
+// by -engine is one that may be emptied. Sshd is started with keys of its own,
+// near and behind lines with a delay. Contestants run in turns, in the
 // current folder, as commands that a user would type; wall time, processor
 // time and peak memory are those of the command with all its children, as the
 // system counts them. It judges nothing: the limits are printed beside.
@@ -50,7 +51,12 @@ func main() {
 }
 
 func run(ctx context.Context, o options) error {
-	list := contests(o)
+	ssh, err := startSSH(ctx)
+	if err != nil {
+		return fmt.Errorf("starting sshd: %w", err)
+	}
+	defer ssh.stop()
+	list := append(contests(o), ssh.contests()...)
 	for i := range list {
 		fmt.Fprintf(os.Stderr, "bench: %s\n", list[i].title)
 		if err := list[i].hold(ctx, o.rounds); err != nil {

@@ -81,6 +81,7 @@ func machine(ctx context.Context) (string, error) {
 		{"airgap", `airgap version | head -n 1`},
 		{"Docker engine", `docker version --format '{{.Server.Version}}'; docker info --format '({{.Driver}})'`},
 		{"crane", `crane version`},
+		{"OpenSSH", `ssh -V 2>&1 | cut -d, -f1`},
 		{"zstd", `zstd --version | grep -o 'v[0-9.]*'`},
 	} {
 		out, err := exec.CommandContext(ctx, "bash", "-o", "pipefail", "-c", fact.command).Output()

@@ -263,6 +263,9 @@ func (p *Place) begun(ctx context.Context) (int64, error) {
 	if info.Mode().Perm()&0o022 != 0 || !p.own(ctx, info) {
 		return -1, &transfer.MediumError{Path: p.at(p.partial()), Err: errors.New("a partial is there that is somebody else's: remove it, or send to another folder")}
 	}
+	if p.file.Data == nil { // a stream is not continued
+		return size, nil
+	}
 	return p.contiguous(size)
 }
 

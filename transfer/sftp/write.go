@@ -37,6 +37,7 @@ func (p *Place) write(ctx context.Context, off int64, data io.Reader) error {
 		return p.failed(err)
 	}
 	s := &stream{data: data, read: off, packet: p.packet, acks: contiguous{end: off}, arrival: p.follow(ctx)}
+	s.change.L = &s.mu
 	err = s.send(p, f)
 	p.arrived = s.arrival
 	if s.failed != nil {
@@ -56,6 +57,7 @@ type stream struct {
 	arrival *arrival
 
 	mu     sync.Mutex
+	change sync.Cond // with mu
 	data   io.Reader
 	read   int64 // where in the file the data goes on
 	done   bool  // no more is to be taken: it ended, or something failed
@@ -118,16 +120,22 @@ func (s *stream) work(f *sftp.File) error {
 	}
 }
 
-// next fills buf with what comes next in the data.
+// next fills buf with what comes next in the data. It waits for the first
+// packet that is not acknowledged before it goes further ahead of that than may
+// be in flight: else there could be holes anywhere behind a channel that lags.
 func (s *stream) next(buf []byte) (n int, off int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for !s.done && s.read-s.acks.end >= int64(requests(s.packet)*s.packet) {
+		s.change.Wait()
+	}
 	if s.done {
 		return 0, 0
 	}
 	n, err := io.ReadFull(s.data, buf)
 	if err != nil {
 		s.done = true
+		s.change.Broadcast()
 	}
 	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
 		s.failed = err
@@ -141,12 +149,14 @@ func (s *stream) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.done = true
+	s.change.Broadcast()
 }
 
 func (s *stream) acknowledge(off, n int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.arrival.has(s.acks.add(off, n))
+	s.change.Broadcast()
 }
 
 // contiguous keeps account of stretches that become one.

@@ -9,7 +9,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"airgap/transfer"
 	"airgap/transfer/transfertest"
@@ -26,6 +28,36 @@ func TestContiguous(t *testing.T) {
 	if len(c.later) > 0 {
 		t.Errorf("%v is left", c.later)
 	}
+}
+
+// TestNotTooFarAhead has the first packet lag: nobody goes on reading then,
+// until it is there.
+func TestNotTooFarAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stream{data: bytes.NewReader(make([]byte, 2*inFlight)), packet: largePacket, arrival: newArrival()}
+		s.change.L = &s.mu
+		buf := make([]byte, s.packet)
+		for range requests(s.packet) {
+			if n, _ := s.next(buf); n != s.packet {
+				t.Fatalf("%d bytes", n)
+			}
+		}
+		var taken atomic.Int64
+		go func() {
+			_, off := s.next(buf)
+			taken.Store(off)
+		}()
+		s.acknowledge(int64(s.packet), int64(s.packet))
+		synctest.Wait()
+		if taken.Load() != 0 {
+			t.Error("read on behind a hole")
+		}
+		s.acknowledge(0, int64(s.packet))
+		synctest.Wait()
+		if want := int64(requests(s.packet) * s.packet); taken.Load() != want || want > inFlight {
+			t.Errorf("went on at %d, expected %d", taken.Load(), want)
+		}
+	})
 }
 
 // TestArrival tells a shell of a growing file, piece by piece, and of its end.

@@ -195,8 +195,6 @@ func (m *mender) finishVolume(ctx context.Context, f *os.File, n int) error {
 	return m.end(f, length, block, sum, m.known(n))
 }
 
-func (m *mender) file_() string { return m.facts.file }
-
 // known is the hash that the footer of a file which is there has for it.
 func (m *mender) known(key int) string {
 	if e, ok := m.member(key); ok && e.footer != nil {

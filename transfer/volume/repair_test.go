@@ -369,6 +369,9 @@ func TestDiscs(t *testing.T) {
 	if asked[0] != 0 || !slices.Contains(asked, 3) || len(asked) < 10 {
 		t.Errorf("asked for %v", asked)
 	}
+	if r, err := s.Check(t.Context(), nil); err != nil || r.Err() != nil {
+		t.Errorf("%+v, %v", r, err)
+	}
 	boom := errors.New("gone home")
 	s, err = open(t, dir, "", OpenOptions{Ask: func(context.Context, Volume) error { return boom }})
 	if err == nil {

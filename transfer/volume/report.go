@@ -28,6 +28,9 @@ func (s *Set) report() Report {
 func (s *Set) reportVolume(r *Report, n int) {
 	e, ok := s.group.data[n]
 	if !ok {
+		e, ok = s.seen[n]
+	}
+	if !ok {
 		r.Missing = append(r.Missing, n)
 		return
 	}

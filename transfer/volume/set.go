@@ -37,6 +37,7 @@ type Set struct {
 	mu      sync.Mutex // of what follows
 	group   *group
 	open    map[int]regular // by number, those of parity files negative
+	seen    map[int]entry   // volumes that have been opened: with discs, not all are there at once
 	lost    map[int]bool    // nobody has them
 	refused error           // of Ask
 }
@@ -50,7 +51,7 @@ const maxOpen = 32
 // whole and nobody can be asked. ctx ends what Ask asks.
 func Open(ctx context.Context, dir, name string, o OpenOptions) (_ *Set, err error) {
 	defer wrap(&err, "reading volumes in", dir)
-	s := &Set{ctx: ctx, dir: dir, o: o, open: map[int]regular{}, lost: map[int]bool{}}
+	s := &Set{ctx: ctx, dir: dir, o: o, open: map[int]regular{}, seen: map[int]entry{}, lost: map[int]bool{}}
 	entries, err := readFolder(dir)
 	if err != nil {
 		return nil, err
@@ -300,6 +301,9 @@ func (s *Set) openFile(key int) (regular, error) {
 		s.closeFiles()
 	}
 	s.open[key] = f
+	if key > 0 && s.o.Ask != nil {
+		s.seen[key] = e
+	}
 	return f, nil
 }
 
