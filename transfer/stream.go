@@ -84,7 +84,7 @@ func (u *upTo) Read(p []byte) (int, error) {
 		return n, err
 	}
 	if u.left -= int64(n); u.left < 0 {
-		return 0, &MediumError{u.found.Path, fmt.Errorf("its file system takes at most %d bytes a file, and there are more", u.found.Limit)}
+		return 0, &MediumError{u.found.Path, fmt.Errorf("at most %d bytes can be written to a file there, and there are more", u.found.Limit)}
 	}
 	return n, err
 }

@@ -199,7 +199,7 @@ func (s *sending) fits() error {
 	need := s.file.Size - max(0, min(s.found.Begun, s.file.Size))
 	switch {
 	case s.found.Limit > 0 && s.file.Size > s.found.Limit:
-		return &MediumError{s.found.Path, fmt.Errorf("the file has %d bytes, its file system takes at most %d a file", s.file.Size, s.found.Limit)}
+		return &MediumError{s.found.Path, fmt.Errorf("the file has %d bytes, and at most %d can be written to one there", s.file.Size, s.found.Limit)}
 	case s.found.Free >= 0 && need > s.found.Free:
 		return &NoSpaceError{Place: s.found.Place, Path: s.found.Path, Need: need, Free: s.found.Free}
 	}

@@ -41,6 +41,7 @@ func (o packOptions) writeVolumes(ctx context.Context, env *ui.Env, plan *bundle
 		return summary, err
 	}
 	defer medium.Close()
+	warnOfDoubt(env, medium)
 	found, err := medium.Find(ctx, transfer.File{Name: name, Temporary: "." + name + ".partial"})
 	if err == nil && o.noClobber {
 		err = checkFree(found.Path)
@@ -100,6 +101,13 @@ func checkFree(path string) error {
 		}
 	}
 	return nil
+}
+
+// warnOfDoubt says that a folder may not be the medium that it is taken for.
+func warnOfDoubt(env *ui.Env, medium *media.Folder) {
+	if doubt := medium.Doubt(); doubt != "" {
+		env.Warn("%s", doubt)
+	}
 }
 
 func warnUnlessDurable(env *ui.Env, r transfer.Receipt) {

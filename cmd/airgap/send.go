@@ -396,7 +396,7 @@ func (s *sender) open(ctx context.Context, dest string) (transfer.Place, error) 
 		return nil, &ui.Error{Err: err, Code: ui.Usage, Hints: []string{"airgap send --help"}}
 	}
 	if !remote {
-		return openFolder(dest)
+		return openFolder(s.env, dest)
 	}
 	options := sftp.Options{SSH: s.o.ssh, Note: s.env.Note}
 	if s.env.CanAsk() {
@@ -477,7 +477,7 @@ func parseRate(s string) (int64, error) {
 }
 
 // openFolder opens a folder here, or says what a destination looks like.
-func openFolder(dir string) (transfer.Place, error) {
+func openFolder(env *ui.Env, dir string) (transfer.Place, error) {
 	place, err := media.Open(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &ui.Error{
@@ -485,7 +485,11 @@ func openFolder(dir string) (transfer.Place, error) {
 			Hints: []string{"make the folder or mount the medium; a host is written user@host:DIR"},
 		}
 	}
-	return place, err
+	if err != nil {
+		return nil, err
+	}
+	warnOfDoubt(env, place)
+	return place, nil
 }
 
 // readPassword reads the first line of a file.

@@ -10,7 +10,7 @@ import (
 )
 
 // limits are not known here: a full medium is found when it is full.
-func limits(string) (free, largest int64, err error) { return -1, 0, nil }
+func limits(string, int64) (free, largest int64, err error) { return -1, 0, nil }
 
 func isNoSpace(err error) bool {
 	const errorDiskFull = syscall.Errno(112) // Windows

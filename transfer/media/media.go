@@ -2,7 +2,10 @@
 // written is synced and read back past the page cache, which would otherwise
 // answer for a medium that did not store it.
 //
-// The first error of a sync is final. The only full proof is to take the medium
+// What cannot succeed is found before the first byte: a read-only file system, a
+// lack of room, a file that is larger than the file system or this process can
+// write. The first error of a sync is final: a second try would succeed, without
+// the bytes. The only full proof is to take the medium
 // out and read it again elsewhere, with airgap verify; this package goes as far
 // as a running system can.
 package media
@@ -59,13 +62,15 @@ func (p *Folder) Find(_ context.Context, f transfer.File) (transfer.Found, error
 		return found, err
 	}
 	var err error
-	found.Free, found.Limit, err = limits(p.dir)
+	if found.Free, found.Limit, err = limits(p.dir, f.Size); err != nil {
+		return found, p.failed(err)
+	}
 	if found.Free >= 0 {
 		if info, err := os.Lstat(p.partial()); err == nil && info.Mode().IsRegular() {
 			found.Free += info.Size() // it will be replaced
 		}
 	}
-	return found, err
+	return found, nil
 }
 
 // Write implements transfer.Place.
@@ -100,7 +105,7 @@ func (p *Folder) failed(err error) error {
 		return err
 	}
 	if isNoSpace(err) {
-		free, _, _ := limits(p.dir)
+		free, _, _ := limits(p.dir, 1)
 		return &transfer.NoSpaceError{Place: p.dir, Path: p.final(), Need: p.file.Size, Free: free}
 	}
 	return &transfer.MediumError{Path: path.Path, Err: err}
@@ -145,10 +150,15 @@ func (p *Folder) Commit(_ context.Context, which transfer.Which, sidecar []byte)
 			return false, "", p.failed(err)
 		}
 	}
+	// The sum is last, since on FAT a cut may leave a name without its bytes.
+	if _, _, err := syncFolder(p.dir); err != nil {
+		return false, "", p.failed(err)
+	}
 	if err := writeSynced(sums, sidecar); err != nil {
 		return false, "", p.failed(err)
 	}
-	return syncFolder(p.dir)
+	durable, why, err = syncFolder(p.dir)
+	return durable, why, p.failed(err)
 }
 
 // writeSynced writes a small file by a temporary name.
