@@ -115,6 +115,9 @@ const (
 type Policy struct {
 	Level    Level
 	Jobs     int           // layers side by side; 0 for all cores
+	// InOrder reads from start to end, and does that twice, rather than once in
+	// several places: on a set of discs every step back is a change of discs.
+	InOrder bool
 	Progress func(n int64) // hears of bytes of blobs; may be called from several goroutines
 }
 
@@ -212,6 +215,9 @@ type checker struct {
 }
 
 func (c *checker) run(ctx context.Context, b *bundle.Bundle) error {
+	if c.InOrder {
+		return c.inOrder(ctx, b)
+	}
 	view, prove := b.Prove(func(int64) {})
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(c.Jobs + 1)
@@ -225,6 +231,20 @@ func (c *checker) run(ctx context.Context, b *bundle.Bundle) error {
 		})
 	}
 	return group.Wait()
+}
+
+// inOrder is run for media on which only one place can be read at a time.
+func (c *checker) inOrder(ctx context.Context, b *bundle.Bundle) error {
+	_, prove := b.Prove(func(int64) {})
+	if err := c.found("file", prove(ctx)); err != nil {
+		return err
+	}
+	for _, blob := range b.Manifest().Blobs {
+		if err := c.found(blob.Entry, c.blob(ctx, b, blob)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // readingWindow is the stretch of a bundle, in bytes, within which blobs are

@@ -88,14 +88,16 @@ func TestAllFindings(t *testing.T) {
 	starts := frameStarts(file) // the layers' frames are the third and the fifth
 	file[starts[2]+30] ^= 0xff
 	file[starts[4]+30] ^= 0xff
-	report, err := check(t, file, verify.Policy{})
-	var damage *bundle.DamagedError
-	if !errors.As(err, &damage) || len(report.Findings) < 3 { // and the trailer
-		t.Errorf("%d findings: %v", len(report.Findings), err)
-	}
-	raw, err := json.Marshal(report)
-	if err != nil || !strings.Contains(string(raw), "trailer") {
-		t.Errorf("report %s, %v", raw, err)
+	for _, inOrder := range []bool{false, true} {
+		report, err := check(t, file, verify.Policy{InOrder: inOrder})
+		var damage *bundle.DamagedError
+		if !errors.As(err, &damage) || len(report.Findings) < 3 { // and the trailer
+			t.Errorf("%d findings: %v", len(report.Findings), err)
+		}
+		raw, err := json.Marshal(report)
+		if err != nil || !strings.Contains(string(raw), "trailer") {
+			t.Errorf("report %s, %v", raw, err)
+		}
 	}
 }
 

@@ -83,6 +83,9 @@ func openBundle(ctx context.Context, env *ui.Env, name string) (*bundleFile, err
 	if set == nil {
 		return openFile(plain)
 	}
+	if set.Spread() {
+		env.Note("the volumes of %s are on several media, which have to be changed now and then; copied into one folder they have not", set.Name())
+	}
 	return bundleOf(set, name)
 }
 

@@ -256,7 +256,7 @@ func proveWritten(ctx context.Context, env *ui.Env, path string) error {
 	if err != nil {
 		return named(path, err)
 	}
-	_, _, err = check(ctx, env, docs, verify.Full)
+	_, _, err = check(ctx, env, b, docs, verify.Full)
 	return named(path, err)
 }
 

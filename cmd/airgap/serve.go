@@ -108,7 +108,7 @@ func openServed(ctx context.Context, env *ui.Env, names []string) (images []serv
 		if err != nil {
 			return nil, closeAll, named(name, err)
 		}
-		verified, _, err := check(ctx, env, docs, verify.Full)
+		verified, _, err := check(ctx, env, b, docs, verify.Full)
 		if err != nil {
 			return nil, closeAll, named(name, err)
 		}

@@ -141,11 +141,15 @@ func runUnpack(ctx context.Context, env *ui.Env, o unpackOptions, name string) e
 	if o.dryRun || p.Unchanged() {
 		return env.Report(o.kind(), newUnpackAnswer(o, b.name, p, load.Summary{Durable: true}))
 	}
-	verified, _, err := check(ctx, env, docs, level(p.sink))
+	verified, _, err := check(ctx, env, b, docs, level(p.sink))
 	if err != nil {
 		return inState(untouched, named(b.name, err))
 	}
-	summary, err := o.carryOut(ctx, env, p.Plan, verified, p.sink)
+	parallel := sideBySide(p.sink)
+	if b.spread() {
+		parallel = 1
+	}
+	summary, err := o.carryOut(ctx, env, p, verified, parallel)
 	b.noteRebuilt(env)
 	if err != nil {
 		return err
@@ -270,12 +274,12 @@ func (o unpackOptions) kind() string {
 }
 
 // carryOut imports what has been planned, showing how far the place is.
-func (o unpackOptions) carryOut(ctx context.Context, env *ui.Env, plan *load.Plan, v *verify.Verified, sink image.Sink) (load.Summary, error) {
-	progress := env.Progress("importing", plan.Need())
+func (o unpackOptions) carryOut(ctx context.Context, env *ui.Env, p *decided, v *verify.Verified, parallel int) (load.Summary, error) {
+	progress := env.Progress("importing", p.Need())
 	defer progress.Stop()
-	summary, err := plan.Run(ctx, v, load.RunOptions{
-		Parallel: sideBySide(sink), Settled: progress.Add,
-		Naming: func(tags []image.Tag) error { note(env, o.to, sink, tags); return nil },
+	summary, err := p.Run(ctx, v, load.RunOptions{
+		Parallel: parallel, Settled: progress.Add,
+		Naming: func(tags []image.Tag) error { note(env, o.to, p.sink, tags); return nil },
 	})
 	var half *load.CommitError
 	switch {

@@ -51,7 +51,7 @@ func runVerify(ctx context.Context, env *ui.Env, name string) error {
 	if err != nil {
 		return named(name, err)
 	}
-	_, report, err := check(ctx, env, docs, verify.Full)
+	_, report, err := check(ctx, env, b, docs, verify.Full)
 	if report != nil && err != nil {
 		for _, f := range report.Findings {
 			if err := env.Report("finding", findingAnswer{f.What, f.Err.Error()}); err != nil {
@@ -94,10 +94,10 @@ func openToVerify(ctx context.Context, env *ui.Env, name string) (b *bundleFile,
 }
 
 // check proves a bundle, showing how far it is.
-func check(ctx context.Context, env *ui.Env, docs *verify.Documents, level verify.Level) (*verify.Verified, *verify.Report, error) {
+func check(ctx context.Context, env *ui.Env, b *bundleFile, docs *verify.Documents, level verify.Level) (*verify.Verified, *verify.Report, error) {
 	progress := env.Progress("verifying", docs.Total())
 	defer progress.Stop()
-	v, report, err := verify.Check(ctx, docs, verify.Policy{Level: level, Progress: progress.Add})
+	v, report, err := verify.Check(ctx, docs, verify.Policy{Level: level, Progress: progress.Add, InOrder: b.spread()})
 	if err == nil {
 		progress.Done()
 	}

@@ -91,6 +91,9 @@ func bundleOf(set *volume.Set, name string) (*bundleFile, error) {
 	return &bundleFile{Bundle: b, name: name, size: set.Size(), data: set, set: set, closers: []func() error{set.Close}}, nil
 }
 
+// spread says that not all of the bundle is there at once: somebody changes discs.
+func (b *bundleFile) spread() bool { return b.set != nil && b.set.Spread() }
+
 // noteRebuilt says that parity was needed, and what to do about it.
 func (b *bundleFile) noteRebuilt(env *ui.Env) {
 	if b.set == nil || b.set.Rebuilt() == 0 {

@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 )
 
@@ -26,6 +27,7 @@ type options struct {
 	registry string
 	engine   string
 	rounds   int
+	only     string
 	out      string
 }
 
@@ -35,6 +37,7 @@ func main() {
 	flag.StringVar(&o.registry, "registry", "127.0.0.1:5000", "registry that has them too")
 	flag.StringVar(&o.engine, "engine", "", "DOCKER_HOST of an engine that may be emptied")
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds of each contest")
+	flag.StringVar(&o.only, "only", "", "hold only the contests in whose titles this stands; the files of those before must be there")
 	flag.StringVar(&o.out, "out", "BENCHMARKS.md", "file to write")
 	flag.Parse()
 	o.images = strings.Fields(*images)
@@ -56,7 +59,7 @@ func run(ctx context.Context, o options) error {
 		return fmt.Errorf("starting sshd: %w", err)
 	}
 	defer ssh.stop()
-	list := append(contests(o), ssh.contests()...)
+	list := slices.DeleteFunc(append(contests(o), ssh.contests()...), func(c contest) bool { return !strings.Contains(c.title, o.only) })
 	for i := range list {
 		fmt.Fprintf(os.Stderr, "bench: %s\n", list[i].title)
 		if err := list[i].hold(ctx, o.rounds); err != nil {

@@ -33,6 +33,7 @@ type Set struct {
 	table  *parity.Table // nil: there is no parity, or none that can be used
 	spill  io.Closer
 	reader io.ReaderAt
+	spread bool
 
 	mu      sync.Mutex // of what follows
 	group   *group
@@ -78,10 +79,12 @@ func (s *Set) begin() error {
 			return err
 		}
 	}
+	r := s.report()
+	s.spread = len(r.Missing) > 0
 	if s.o.Partly || s.o.Ask != nil {
 		return nil
 	}
-	if r := s.report(); !r.Readable() {
+	if !r.Readable() {
 		return r.Err()
 	}
 	return nil

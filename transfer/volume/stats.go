@@ -10,3 +10,7 @@ func (s *Set) Rebuilt() int64 {
 	}
 	return 0
 }
+
+// Spread says that volumes were missing when the set was opened, for which
+// somebody is asked: it is best read from its start to its end.
+func (s *Set) Spread() bool { return s.spread }
