@@ -113,11 +113,11 @@ const (
 
 // Policy says what Check demands.
 type Policy struct {
-	Level    Level
-	Jobs     int           // layers side by side; 0 for all cores
+	Level Level
+	Jobs  int // layers side by side; 0 for all cores
 	// InOrder reads from start to end, and does that twice, rather than once in
 	// several places: on a set of discs every step back is a change of discs.
-	InOrder bool
+	InOrder  bool
 	Progress func(n int64) // hears of bytes of blobs; may be called from several goroutines
 }
 
