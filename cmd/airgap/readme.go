@@ -1,13 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/hex"
+	"fmt"
 	"regexp"
+	"slices"
 	"strings"
-	"text/template"
 
 	"airgap/cmd/airgap/internal/ui"
 	"airgap/transfer"
@@ -19,68 +19,59 @@ import (
 //go:embed readme.txt
 var readmeText string
 
-var readmeTemplate = template.Must(template.New("README.txt").Parse(readmeText))
+// repairText is its part about parity.
+const repairText = `
 
-// dataVolume is the name of a volume, not of parity.
-var dataVolume = regexp.MustCompile(`\.[0-9]{3,}$`)
+IF SOMETHING IS DAMAGED OR LOST
 
-// readmeFacts are what the text speaks of.
-type readmeFacts struct {
-	Bundle   string // its file's name
-	ID       string
-	Version  string
-	Programs []string
-	Images   []string
-	Files    []readmeFile
-	Slices   []readmeFile // of those: volumes, in their order
-	Parity   bool
-	Footer   int // bytes at the end of a volume
-}
+The parity files repair it, as far as they reach: airgap unpack does that while it
+reads. To make the medium itself good again:
 
-type readmeFile struct {
-	Name, Size string
-	Slice      int64 // bytes of the bundle in it, of a volume
-}
+      /tmp/airgap repair .
+`
+
+// dataVolume is the end of the name of a volume, and parityFile of parity.
+var (
+	dataVolume = regexp.MustCompile(`\.[0-9]{3,}$`)
+	parityFile = regexp.MustCompile(`\.par[0-9]*$`)
+)
 
 // readme is the text for a medium with these files.
 func readme(b *bundleFile, files, programs []transfer.File) transfer.File {
-	facts := readmeFacts{ID: b.ID().String(), Version: thisVersion(), Footer: volume.FooterSize}
-	for _, p := range programs {
-		facts.Programs = append(facts.Programs, p.Name)
-	}
+	var images, names []string
 	for _, img := range b.Manifest().Images {
-		facts.Images = append(facts.Images, ui.Escape(label(nonEmpty(img.Name), img.Root.Digest)))
+		images = append(images, ui.Escape(label(nonEmpty(img.Name), img.Root.Digest)))
 	}
-	for _, f := range files {
-		facts.add(f)
+	repair := ""
+	for _, f := range slices.Concat(files, programs) {
+		names = append(names, fmt.Sprintf("%s  (%s)", f.Name, ui.Size(f.Size)))
+		if parityFile.MatchString(f.Name) {
+			repair = repairText
+		}
 	}
-	var text bytes.Buffer
-	if err := readmeTemplate.Execute(&text, facts); err != nil {
-		panic(err) // the template is a constant, and so are the types of what it speaks of
-	}
-	sum := sha256.Sum256(text.Bytes())
-	return transfer.File{
-		Name: "README.txt", Size: int64(text.Len()), SHA256: hex.EncodeToString(sum[:]), Data: bytes.NewReader(text.Bytes()),
-	}
+	text := strings.NewReplacer(
+		"{id}", b.ID().String(), "{version}", thisVersion(), "{images}", indented(images), "{files}", indented(names),
+		"{program}", programs[0].Name, "{parity}", repair, "{plain}", plainCommand(files),
+	).Replace(readmeText)
+	sum := sha256.Sum256([]byte(text))
+	return transfer.File{Name: "README.txt", Size: int64(len(text)), SHA256: hex.EncodeToString(sum[:]), Data: strings.NewReader(text)}
 }
 
-func (r *readmeFacts) add(f transfer.File) {
-	out := readmeFile{Name: f.Name, Size: ui.Size(f.Size)}
-	whole := f.Name
-	switch {
-	case dataVolume.MatchString(f.Name) && !strings.Contains(f.Name, ".par"):
-		out.Slice = f.Size - volume.FooterSize
-		whole = dataVolume.ReplaceAllString(f.Name, "")
-	case strings.Contains(f.Name, ".par"):
-		r.Parity = true
-		whole, _, _ = strings.Cut(f.Name, ".par")
+// plainCommand loads the bundle without airgap: of volumes, all but their footers.
+func plainCommand(files []transfer.File) string {
+	var parts []string
+	for _, f := range files {
+		if dataVolume.MatchString(f.Name) {
+			parts = append(parts, fmt.Sprintf("head -c %d %s", f.Size-volume.FooterSize, f.Name))
+		} else if !parityFile.MatchString(f.Name) {
+			return "      zstd -dc " + f.Name + " | docker load"
+		}
 	}
-	r.Bundle = whole
-	r.Files = append(r.Files, out)
-	if out.Slice > 0 {
-		r.Slices = append(r.Slices, out)
-	}
+	return fmt.Sprintf("Each volume ends with a note of %d bytes that is not of the bundle. Docker takes\nthe bundle without these notes:\n\n"+
+		"      (%s) |\n        zstd -dc | docker load", volume.FooterSize, strings.Join(parts, "; "))
 }
+
+func indented(lines []string) string { return "      " + strings.Join(lines, "\n      ") }
 
 func nonEmpty(s string) []string {
 	if s == "" {
