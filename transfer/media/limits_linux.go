@@ -67,6 +67,6 @@ func takesLarge(dir string) bool {
 	return !errors.Is(err, unix.EFBIG)
 }
 
-func isNoSpace(err error) bool {
-	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
-}
+func isNoSpace(err error) bool { return errors.Is(err, unix.ENOSPC) || isQuota(err) }
+
+func isQuota(err error) bool { return errors.Is(err, unix.EDQUOT) }

@@ -101,12 +101,33 @@ func (p *Folder) failed(err error) error {
 	if !ok {
 		return err
 	}
-	if isNoSpace(err) {
-		free, _, _ := limits(p.dir, 1)
-		return &transfer.NoSpaceError{Place: p.dir, Path: p.final(), Need: p.file.Size, Free: free}
+	switch {
+	case isNoSpace(err):
+		return p.full(name, err)
+	case errors.Is(err, fs.ErrNotExist): // Open has seen the folder
+		err = errors.New("the folder, or what was written there, is gone: is the medium still in?")
 	}
 	return &transfer.MediumError{Path: name, Err: err}
 }
+
+// full tells a medium without room from one that says it has some.
+func (p *Folder) full(name string, err error) error {
+	free, _, _ := limits(p.dir, 1)
+	need := p.file.Size
+	if info, err := os.Lstat(p.partial()); err == nil {
+		need -= info.Size()
+	}
+	if enough := max(need, 1) + spare; free >= enough && !isQuota(err) {
+		return &transfer.MediumError{Path: name, Err: fmt.Errorf("%w, although %d bytes are said to be free", err, free)}
+	}
+	if isQuota(err) {
+		free = 0 // for this user
+	}
+	return &transfer.NoSpaceError{Place: p.dir, Path: p.final(), Need: p.file.Size, Free: free}
+}
+
+// spare is what a file system may keep for itself when it is full, in bytes.
+const spare = 16 << 20
 
 // pathOf is the path that an error of the system is about.
 func pathOf(err error) (string, bool) {
