@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -56,7 +57,7 @@ func ownLimit(largest int64) int64 {
 // takesLarge tries a byte behind what 32 bits can count. Behind FUSE and on
 // servers there may be any file system; it says so at once if it cannot do that.
 func takesLarge(dir string) bool {
-	f, err := os.CreateTemp(dir, ".airgap-*.partial")
+	f, err := create(filepath.Join(dir, ".airgap-large.partial"))
 	if err != nil {
 		return true // writing will tell what is wrong
 	}
@@ -66,6 +67,6 @@ func takesLarge(dir string) bool {
 	return !errors.Is(err, unix.EFBIG)
 }
 
-func isNoSpace(err error) bool {
-	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
-}
+func isNoSpace(err error) bool { return errors.Is(err, unix.ENOSPC) || isQuota(err) }
+
+func isQuota(err error) bool { return errors.Is(err, unix.EDQUOT) }

@@ -17,6 +17,9 @@ func isNoSpace(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, errorDiskFull)
 }
 
+// isQuota is not told apart here.
+func isQuota(error) bool { return false }
+
 // openUncached cannot pass the page cache here, and says so.
 func openUncached(path string) (r io.ReadCloser, how string, err error) {
 	f, err := os.Open(path)

@@ -78,10 +78,7 @@ func (p *Folder) Write(_ context.Context, off int64, data io.Reader) (err error)
 	if off != 0 {
 		return fmt.Errorf("writing %q from %d on: a folder starts over", p.partial(), off)
 	}
-	if err := p.Discard(context.Background()); err != nil {
-		return err
-	}
-	f, err := os.OpenFile(p.partial(), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := create(p.partial())
 	if err != nil {
 		return p.failed(err)
 	}
@@ -100,15 +97,49 @@ func (p *Folder) Write(_ context.Context, off int64, data io.Reader) (err error)
 // failed sorts the errors of writing: a full medium, a failing one, or another
 // error altogether.
 func (p *Folder) failed(err error) error {
-	var path *fs.PathError
-	if !errors.As(err, &path) {
+	name, ok := pathOf(err)
+	if !ok {
 		return err
 	}
-	if isNoSpace(err) {
-		free, _, _ := limits(p.dir, 1)
-		return &transfer.NoSpaceError{Place: p.dir, Path: p.final(), Need: p.file.Size, Free: free}
+	switch {
+	case isNoSpace(err):
+		return p.full(name, err)
+	case errors.Is(err, fs.ErrNotExist): // Open has seen the folder
+		err = errors.New("the folder, or what was written there, is gone: is the medium still in?")
 	}
-	return &transfer.MediumError{Path: path.Path, Err: err}
+	return &transfer.MediumError{Path: name, Err: err}
+}
+
+// full tells a medium without room from one that says it has some.
+func (p *Folder) full(name string, err error) error {
+	free, _, _ := limits(p.dir, 1)
+	need := p.file.Size
+	if info, err := os.Lstat(p.partial()); err == nil {
+		need -= info.Size()
+	}
+	if enough := max(need, 1) + spare; free >= enough && !isQuota(err) {
+		return &transfer.MediumError{Path: name, Err: fmt.Errorf("%w, although %d bytes are said to be free", err, free)}
+	}
+	if isQuota(err) {
+		free = 0 // for this user
+	}
+	return &transfer.NoSpaceError{Place: p.dir, Path: p.final(), Need: p.file.Size, Free: free}
+}
+
+// spare is what a file system may keep for itself when it is full, in bytes.
+const spare = 16 << 20
+
+// pathOf is the path that an error of the system is about.
+func pathOf(err error) (string, bool) {
+	var path *fs.PathError
+	var link *os.LinkError
+	switch {
+	case errors.As(err, &path):
+		return path.Path, true
+	case errors.As(err, &link):
+		return link.New, true
+	}
+	return "", false
 }
 
 // Hash implements transfer.Place: what is written is read past the page cache.
@@ -161,21 +192,31 @@ func (p *Folder) Commit(_ context.Context, which transfer.Which, sidecar []byte)
 	return durable, why, p.failed(err)
 }
 
-// writeSynced writes a small file by a temporary name.
+// writeSynced writes a small file by a temporary name, the same each time, so
+// that what a cut leaves is replaced.
 func writeSynced(path string, content []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	temporary := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".partial")
+	f, err := create(temporary)
 	if err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil {
 			f.Close()
-			os.Remove(f.Name())
+			os.Remove(temporary)
 		}
 	}()
 	_, err = f.Write(content)
 	if err := errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), path)
+	return os.Rename(temporary, path)
+}
+
+// create makes a new file, in place of what is left from before.
+func create(path string) (*os.File, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 }

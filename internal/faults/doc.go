@@ -1,0 +1,3 @@
+// Package faults makes things go wrong while bundles travel, and looks at what
+// comes of it.
+package faults
