@@ -30,7 +30,8 @@ type link struct {
 	client  *ssh.Client
 	closers []io.Closer // in the order in which they are closed
 	heard   *hearing
-	dead    atomic.Bool // it was closed for want of an answer
+	pulse   time.Duration // between keepalives
+	dead    atomic.Bool   // it was closed for want of an answer
 }
 
 func (l *link) Close() error {
@@ -83,7 +84,7 @@ func (l *link) extend(ctx context.Context, s settings, o Options, depth int) (*l
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
-	next := &link{client: client, heard: heard, closers: append([]io.Closer{client}, l.closers...)}
+	next := &link{client: client, heard: heard, pulse: cmp.Or(o.keepalive, keepalive), closers: append([]io.Closer{client}, l.closers...)}
 	if agent != nil {
 		next.closers = append(next.closers, agent)
 	}
@@ -216,7 +217,7 @@ func (l *link) keepAlive() {
 		_ = l.client.Wait() // why it ended is told by the call that it ended
 		close(ended)
 	}()
-	tick := time.NewTicker(keepalive)
+	tick := time.NewTicker(l.pulse)
 	defer tick.Stop()
 	for {
 		select {
@@ -224,7 +225,7 @@ func (l *link) keepAlive() {
 			return
 		case <-tick.C:
 		}
-		silence := l.hangUpInSilence(keepalive * (keepaliveMisses - 1))
+		silence := l.hangUpInSilence(l.pulse * (keepaliveMisses - 1))
 		_, _, err := l.client.SendRequest("keepalive@openssh.com", true, nil)
 		silence()
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/pkg/sftp"
 
@@ -25,6 +26,8 @@ type Options struct {
 	Ask      Asker  // nil: nobody is there
 	// Note hears of what a user should know; may be nil.
 	Note func(format string, args ...any)
+
+	keepalive time.Duration // 0: the usual; tests have no patience
 }
 
 // Place is a folder on another host, or a new name in one: a transfer.Place.

@@ -28,6 +28,7 @@ type Server struct {
 	Config  *ssh.ServerConfig
 	HostKey ssh.Signer
 	Shell   bool
+	SFTP    func(channel io.ReadWriteCloser) // serves files; nil for the usual
 
 	forwarded atomic.Int32
 }
@@ -132,7 +133,9 @@ func (s *Server) session(channel ssh.Channel, requests <-chan *ssh.Request) {
 		switch {
 		case r.Type == "subsystem" && arg.Value == "sftp":
 			r.Reply(true, nil)
-			if server, err := sftp.NewServer(channel); err == nil {
+			if s.SFTP != nil {
+				s.SFTP(channel)
+			} else if server, err := sftp.NewServer(channel); err == nil {
 				server.Serve()
 			}
 			return
@@ -186,6 +189,9 @@ func (s *Server) KnownHosts(t testing.TB) string {
 type Line struct {
 	Addr string
 	left atomic.Int64 // bytes towards the server until the cut; negative: no limit
+
+	stalls atomic.Bool   // where it would be cut nothing more passes, and it stays open
+	ended  chan struct{} // with the test
 }
 
 // NewLine starts a line to addr.
@@ -195,8 +201,8 @@ func NewLine(t testing.TB, addr string) *Line {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { l.Close() })
-	line := &Line{Addr: l.Addr().String()}
+	line := &Line{Addr: l.Addr().String(), ended: make(chan struct{})}
+	t.Cleanup(func() { l.Close(); close(line.ended) })
 	line.left.Store(-1)
 	go func() {
 		for {
@@ -211,7 +217,16 @@ func NewLine(t testing.TB, addr string) *Line {
 }
 
 // CutAfter cuts the connections of the line after n more bytes to the server.
-func (l *Line) CutAfter(n int64) { l.left.Store(n) }
+func (l *Line) CutAfter(n int64) {
+	l.stalls.Store(false)
+	l.left.Store(n)
+}
+
+// StallAfter has nothing more pass after n more bytes to the server.
+func (l *Line) StallAfter(n int64) {
+	l.stalls.Store(true)
+	l.left.Store(n)
+}
 
 // Heal lets everything pass again.
 func (l *Line) Heal() { l.left.Store(-1) }
@@ -234,6 +249,10 @@ func (l *Line) pass(conn net.Conn, addr string) {
 			if int64(n) >= left {
 				server.Write(buf[:left])
 				l.left.Store(0)
+				if l.stalls.Load() {
+					<-l.ended
+					return
+				}
 				server.(*net.TCPConn).SetLinger(0)
 				conn.(*net.TCPConn).SetLinger(0)
 				return
