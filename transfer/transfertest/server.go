@@ -286,8 +286,11 @@ func SSHD(t testing.TB, extra ...string) (addr, key, knownHosts string) {
 	}
 	addr = freeAddr(t)
 	_, port, _ := net.SplitHostPort(addr)
-	config := fmt.Sprintf("ListenAddress 127.0.0.1\nPort %s\nHostKey %s\nAuthorizedKeysFile %s.pub\nPidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nSubsystem sftp internal-sftp\nMaxStartups 100\n%s\n",
+	config := fmt.Sprintf("ListenAddress 127.0.0.1\nPort %s\nHostKey %s\nAuthorizedKeysFile %s.pub\nPidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nMaxStartups 100\n%s\n",
 		port, host, key, strings.Join(extra, "\n"))
+	if !strings.Contains(config, "\nSubsystem ") {
+		config += "Subsystem sftp internal-sftp\n"
+	}
 	if err := os.WriteFile(filepath.Join(dir, "config"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
