@@ -50,7 +50,13 @@ func (n noise) ReadAt(p []byte, off int64) (int, error) {
 	for i := 0; i < len(p); {
 		at := off + int64(i)
 		x := uint64(at/8) * 0x9e3779b97f4a7c15
-		binary.LittleEndian.PutUint64(word[:], x^x>>29)
+		x ^= x >> 29
+		if at%8 == 0 && len(p)-i >= 8 {
+			binary.LittleEndian.PutUint64(p[i:], x)
+			i += 8
+			continue
+		}
+		binary.LittleEndian.PutUint64(word[:], x)
 		i += copy(p[i:], word[at%8:])
 	}
 	return len(p), nil

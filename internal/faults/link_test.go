@@ -101,11 +101,13 @@ func TestBadNetwork(t *testing.T) {
 	}
 	needRoot(t, "netns")
 	for name, commands := range map[string]string{
-		"F18, 10 Mbit/s":      "tc qdisc add dev lo root tbf rate 10mbit burst 32kbit latency 100ms",
+		"F18, 10 Mbit/s":      "ip link set lo mtu 1500 && tc qdisc add dev lo root tbf rate 10mbit burst 32kbit latency 100ms",
 		"F19, 5 percent lost": "iptables -A INPUT -i lo -m statistic --mode random --probability 0.05 -j DROP",
 	} {
 		t.Run(name, func(t *testing.T) {
-			need(t, "netns", strings.Fields(commands)[0])
+			for _, tool := range []string{"ip", "tc", "iptables"} {
+				need(t, "netns", tool)
+			}
 			runtime.LockOSThread()
 			defer runtime.UnlockOSThread()
 			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestInsideBadNetwork$", "-test.v")
