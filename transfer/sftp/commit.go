@@ -63,7 +63,7 @@ func (p *Place) writeSmall(name string, content []byte) error {
 // syncFolder makes the renames durable: OpenSSH syncs a folder as it does a
 // file.
 func (p *Place) syncFolder() (durable bool, why string) {
-	if _, ok := p.client.HasExtension("fsync@openssh.com"); !ok {
+	if !p.canSync() {
 		return false, "the server has no way to sync to its disk"
 	}
 	for _, name := range []string{p.final(), p.dir} {

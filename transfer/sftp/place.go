@@ -318,10 +318,15 @@ func (p *Place) remove(name string) error {
 
 // sync writes a file to the disk there, where the server can do that.
 func (p *Place) sync(f *sftp.File) error {
-	if _, ok := p.client.HasExtension("fsync@openssh.com"); !ok {
+	if !p.canSync() {
 		return nil
 	}
 	return f.Sync()
+}
+
+func (p *Place) canSync() bool {
+	_, ok := p.client.HasExtension("fsync@openssh.com")
+	return ok
 }
 
 // failed sorts the errors of the far side. OpenSSH says only "failure" for a

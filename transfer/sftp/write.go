@@ -70,9 +70,13 @@ func (s *stream) send(p *Place, f *sftp.File) error {
 	var group errgroup.Group
 	workers := requests(s.packet)
 	share := workers
-	if p.more != nil && p.file.Size-s.read > inFlight {
+	from := s.read
+	if p.more != nil && p.file.Size-from > inFlight {
 		share = workers / 2
 		group.Go(func() error { return s.sendBeside(p, f, workers-share) })
+	}
+	if p.more != nil && p.canSync() && p.file.Size-from > 2*syncStretch {
+		group.Go(func() error { return s.syncBehind(p, from) })
 	}
 	for range share {
 		group.Go(func() error { return s.work(f) })
@@ -102,6 +106,41 @@ func (s *stream) sendBeside(p *Place, first *sftp.File, workers int) error {
 		err = errors.Join(err, f.Close())
 	}
 	return err
+}
+
+// syncStretch is how many bytes arrive before the disk there is to take them.
+const syncStretch = 64 << 20
+
+// syncBehind has the far side write to its disk what has arrived, while more
+// does, so that little is left for the end. It takes a channel of its own, since
+// a server does nothing else on a channel meanwhile.
+func (s *stream) syncBehind(p *Place, from int64) error {
+	client, err := p.more()
+	if err != nil {
+		return nil // the sync at the end is the one that counts
+	}
+	defer client.Close()
+	f, err := client.OpenFile(p.partial(), os.O_WRONLY)
+	if err != nil {
+		return nil
+	}
+	for at := from + syncStretch; s.past(at); at += syncStretch {
+		if err := f.Sync(); err != nil {
+			s.stop()
+			return errors.Join(err, f.Close())
+		}
+	}
+	return f.Close()
+}
+
+// past waits until all before that is there, or answers false at the end.
+func (s *stream) past(at int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for !s.done && s.acks.end < at {
+		s.change.Wait()
+	}
+	return !s.done
 }
 
 // work writes packets until there are no more.
