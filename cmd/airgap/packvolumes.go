@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"airgap/bundle"
@@ -66,13 +67,17 @@ func (o packOptions) writeVolumes(ctx context.Context, env *ui.Env, plan *bundle
 	if err := w.Close(); err != nil {
 		return summary, err
 	}
-	summary.Path, summary.Replaced = found.Path, found.Final >= 0
 	var written []string
 	for _, v := range w.Volumes() {
 		written = append(written, v.Name)
 	}
-	if len(written) > 1 {
+	older := found.Final >= 0
+	summary.Path, summary.Replaced = found.Path, older && slices.Contains(written, name)
+	if !slices.Contains(written, name) {
 		env.Note("%s is cut into %s", found.Path, ui.Plural(len(written), "volume"))
+		if older {
+			env.Warn("the file %s beside them is an older bundle: remove it", found.Path)
+		}
 	}
 	return summary, o.finish(ctx, env, summary, written)
 }
@@ -83,14 +88,15 @@ func (o packOptions) finish(ctx context.Context, env *ui.Env, summary bundle.Sum
 	if o.cut.parity > 0 {
 		added, err := o.addParity(ctx, env, summary)
 		if err != nil {
-			return err
+			return inState("the bundle is there whole, its parity is not", err)
 		}
 		written = append(written, added...)
 	}
 	if o.noClobber {
 		return nil
 	}
-	return dropLeftovers(env, filepath.Dir(summary.Path), filepath.Base(summary.Path), written)
+	err := dropLeftovers(env, filepath.Dir(summary.Path), filepath.Base(summary.Path), written)
+	return inState("the bundle is there whole, and so is something of an earlier one", err)
 }
 
 // checkFree refuses to replace a file or a volume of it.
