@@ -6,12 +6,16 @@ import (
 	"time"
 )
 
-// Persistence says how long a transfer that breaks off is tried again.
+// Persistence says how long something is tried again where the way to a place
+// breaks off.
 type Persistence struct {
-	// Reopen connects to the place once more. Nil: the first cut is the end.
+	// Reopen connects to the place once more, in the stead of a connection that
+	// has broken. Nil: the first cut is the end.
 	Reopen func(ctx context.Context) (Place, error)
 	// Pause waits for the way to come back. Nil: by the clock.
 	Pause func(ctx context.Context, d time.Duration) error
+	// Note hears of what a user should know; may be nil.
+	Note func(format string, args ...any)
 }
 
 // How often it is tried without any gain, and how long is waited before: a
@@ -22,78 +26,49 @@ const (
 	maxPause    = 40 * time.Second
 )
 
-// SendOn is Send, for as long as it takes: where the way to the place breaks
-// off it connects again and goes on. It gives up with the error of the last
-// Send when that has been in vain for some minutes; what else goes wrong ends
-// it at once. It closes p, and every place that it opens.
-func SendOn(ctx context.Context, p Place, f File, o SendOptions, again Persistence) (Receipt, error) {
-	if again.Pause == nil {
-		again.Pause = pauseFor
-	}
-	s := &persistent{f: f, o: o.withDefaults(), again: again}
+// Try does something at a place, for as long as it takes: where the way to the
+// place breaks off it connects again and does it once more. It gives up with
+// the error of the last time when that has been in vain for some minutes; what
+// else goes wrong ends it at once. Do says whether it has come further than the
+// times before.
+func (again Persistence) Try(ctx context.Context, p Place, do func(p Place) (further bool, err error)) error {
+	failures := 0
 	for {
-		receipt, err := s.attempt(ctx, p)
+		further, err := do(p)
+		if further {
+			failures = 0
+		}
 		var cut *InterruptedError
 		if err == nil || again.Reopen == nil || !errors.As(err, &cut) || ctx.Err() != nil {
-			return receipt, err
+			return err
 		}
-		if p, err = s.reopen(ctx, err); err != nil {
-			return receipt, err
+		if p, err = again.reopen(ctx, err, &failures); err != nil {
+			return err
 		}
 	}
 }
 
-// persistent is one SendOn.
-type persistent struct {
-	f     File
-	o     SendOptions
-	again Persistence
-
-	total    Receipt
-	told     int64 // bytes that Progress has heard of
-	best     int64 // bytes that a place was proven, or said, to have
-	failures int   // since then
-}
-
-// attempt is one Send, with what was done before in its receipt.
-func (s *persistent) attempt(ctx context.Context, p Place) (Receipt, error) {
-	o, at := s.o, int64(0)
-	o.Progress = func(n int64) { // what is proven again has been told already
-		at += n
-		if at > s.told {
-			s.o.Progress(at - s.told)
-			s.told = at
-		}
+// reopen connects again after an interruption. Failures counts those since it
+// last came further.
+func (again Persistence) reopen(ctx context.Context, cause error, failures *int) (Place, error) {
+	pause, note := again.Pause, again.Note
+	if pause == nil {
+		pause = pauseFor
 	}
-	r, err := Send(ctx, p, s.f, o)
-	_ = p.Close() // of a connection that may be broken; Send has told what matters
-	if s.total.Place == "" {
-		s.total = r
-	} else {
-		s.total.Sent += r.Sent
-		r.Sent, r.Resumed = s.total.Sent, s.total.Resumed
+	if note == nil {
+		note = func(string, ...any) {}
 	}
-	r.Cuts = s.total.Cuts
-	if s.told > s.best {
-		s.best, s.failures = s.told, 0
-	}
-	return r, err
-}
-
-// reopen connects again after an interruption.
-func (s *persistent) reopen(ctx context.Context, cause error) (Place, error) {
-	s.total.Cuts++
 	why := cause
 	for {
-		if s.failures++; s.failures > maxFailures {
+		if *failures++; *failures > maxFailures {
 			return nil, cause
 		}
-		wait := min(firstPause<<(s.failures-1), maxPause)
-		s.o.Note("%v; connecting again in %v", why, wait)
-		if err := s.again.Pause(ctx, wait); err != nil {
+		wait := min(firstPause<<(*failures-1), maxPause)
+		note("%v; connecting again in %v", why, wait)
+		if err := pause(ctx, wait); err != nil {
 			return nil, cause
 		}
-		p, err := s.again.Reopen(ctx)
+		p, err := again.Reopen(ctx)
 		var cut *InterruptedError
 		switch {
 		case err == nil:
@@ -105,6 +80,50 @@ func (s *persistent) reopen(ctx context.Context, cause error) (Place, error) {
 		}
 		why = err
 	}
+}
+
+// SendOn is Send, tried again as Persistence says: it goes on where the way
+// broke off.
+func SendOn(ctx context.Context, p Place, f File, o SendOptions, again Persistence) (Receipt, error) {
+	s := &persistent{f: f, o: o.withDefaults()}
+	if again.Note == nil {
+		again.Note = s.o.Note
+	}
+	err := again.Try(ctx, p, func(p Place) (bool, error) { return s.attempt(ctx, p) })
+	return s.total, err
+}
+
+// persistent is one SendOn.
+type persistent struct {
+	f        File
+	o        SendOptions
+	attempts int
+	total    Receipt // of them all
+	told     int64   // bytes that Progress has heard of
+}
+
+// attempt is one Send. It has come further when a place was proven, or said, to
+// have more than before.
+func (s *persistent) attempt(ctx context.Context, p Place) (further bool, err error) {
+	o, at, before := s.o, int64(0), s.told
+	o.Progress = func(n int64) { // what is proven again has been told already
+		at += n
+		if at > s.told {
+			s.o.Progress(at - s.told)
+			s.told = at
+		}
+	}
+	r, err := Send(ctx, p, s.f, o)
+	switch {
+	case r.Place == "": // it broke off before anything was found there
+		r = s.total
+	case s.total.Place != "":
+		r.Sent, r.Resumed = s.total.Sent+r.Sent, s.total.Resumed
+	}
+	r.Cuts = s.attempts
+	s.attempts++
+	s.total = r
+	return s.told > before, err
 }
 
 func pauseFor(ctx context.Context, d time.Duration) error {

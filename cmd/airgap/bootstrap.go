@@ -29,7 +29,7 @@ func (h *hop) bring(ctx context.Context, bundle string) error {
 	if err != nil {
 		return err
 	}
-	binary, err := h.o.binaryFor(h.place.Host(), platform)
+	binary, err := h.o.binaryFor(h.remote().Host(), platform)
 	if err != nil {
 		return err
 	}
@@ -38,9 +38,9 @@ func (h *hop) bring(ctx context.Context, bundle string) error {
 	if err != nil {
 		return err
 	}
-	folder, err := h.place.Private(ctx, privateFolder)
+	folder, err := h.remote().Private(ctx, privateFolder)
 	if err != nil && context.Cause(ctx) == nil { // no home there
-		folder, err = h.place.Private(ctx, path.Join(path.Dir(bundle), ".airgap"))
+		folder, err = h.remote().Private(ctx, path.Join(path.Dir(bundle), ".airgap"))
 	}
 	if err != nil {
 		return err
@@ -50,7 +50,7 @@ func (h *hop) bring(ctx context.Context, bundle string) error {
 		return err
 	}
 	if h.airgap = receipt.Path; receipt.AlreadyThere {
-		h.env.Note("%s: using %s, which was brought before", h.place.Host(), h.airgap)
+		h.env.Note("%s: using %s, which was brought before", h.remote().Host(), h.airgap)
 	}
 	return folder.LetRun(ctx)
 }
@@ -61,7 +61,7 @@ func (h *hop) upload(ctx context.Context, folder transfer.Place, file transfer.F
 	if h.together() { // its progress is not shown beside theirs
 		return transfer.Send(ctx, folder, file, o)
 	}
-	progress := h.env.Progress("bringing airgap to "+h.place.Host(), file.Size)
+	progress := h.env.Progress("bringing airgap to "+h.remote().Host(), file.Size)
 	defer progress.Stop()
 	o.Progress = progress.Add
 	receipt, err := transfer.Send(ctx, folder, file, o)
@@ -82,7 +82,7 @@ func programFile(f *os.File) (transfer.File, error) {
 // platform asks the host what it is.
 func (h *hop) platform(ctx context.Context) (image.Platform, error) {
 	out := &bounded{}
-	err := h.place.Run(ctx, sftp.Command{Args: []string{"uname", "-sm"}, Stdout: out})
+	err := h.remote().Run(ctx, sftp.Command{Args: []string{"uname", "-sm"}, Stdout: out})
 	var exit *sftp.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		return image.Platform{}, err
@@ -90,7 +90,7 @@ func (h *hop) platform(ctx context.Context) (image.Platform, error) {
 	said := strings.TrimSpace(out.String())
 	p, ok := unameIs[said]
 	if !ok || err != nil {
-		return p, &noBinaryError{Host: h.place.Host(), Platform: strings.TrimSpace("uname -sm: " + said)}
+		return p, &noBinaryError{Host: h.remote().Host(), Platform: strings.TrimSpace("uname -sm: " + said)}
 	}
 	return p, nil
 }

@@ -91,37 +91,40 @@ func excerptOf(ctx context.Context, b *bundleFile) (*excerpt.Recorder, error) {
 
 // hop is the way of the bundle to one host and into what runs there.
 type hop struct {
-	*sender
-	dest   string
-	place  *sftp.Place // the connection that is in use
-	airgap string      // the command there
+	*way
+	airgap string // the command there
 }
+
+// remote is the host by the connection that is in use.
+func (h *hop) remote() *sftp.Place { return h.place.(*sftp.Place) }
 
 // hopTo sends to a host and unpacks there, if that will do; what is there
 // already is not sent.
-func (s *sender) hopTo(ctx context.Context, dest string, place *sftp.Place, show shower) (err error) {
-	h := &hop{sender: s, dest: dest, place: place, airgap: "airgap"}
-	defer func() { err = errors.Join(err, h.place.Close()) }()
+func (s *sender) hopTo(ctx context.Context, way *way, show shower) error {
+	h := &hop{way: way, airgap: "airgap"}
 	file, err := s.file()
 	if err != nil {
 		return inState(unsent, err)
 	}
-	found, err := place.Find(ctx, file)
-	if err != nil {
-		return inState(unsent, err)
-	}
-	there, err := h.ask(ctx, file, found)
+	var there probeAnswer
+	err = way.try(ctx, func(p transfer.Place) (err error) {
+		found, err := p.Find(ctx, file)
+		if err == nil {
+			there, err = h.ask(ctx, file, found)
+		}
+		return err
+	})
 	if err != nil {
 		return inState(unsent, err)
 	}
 	if there.Unchanged {
 		there.Plan.Path = s.bundle.name
 		if s.together() {
-			show(dest, file.Size).Add(file.Size)
+			show(way.dest, file.Size).Add(file.Size)
 		}
 		return h.report(there.Plan, false)
 	}
-	receipt, err := s.carry(ctx, dest, lasting{place}, h.reopen, show)
+	receipt, err := s.carry(ctx, way, show)
 	if err != nil {
 		return err
 	}
@@ -130,23 +133,6 @@ func (s *sender) hopTo(ctx context.Context, dest string, place *sftp.Place, show
 
 // unsent is the state of things before a transfer.
 const unsent = "nothing has been sent"
-
-// lasting is a place whose connection is used again after the transfer.
-type lasting struct{ transfer.Place }
-
-// Close leaves that to the hop.
-func (lasting) Close() error { return nil }
-
-// reopen connects once more, in the place of a connection that has broken.
-func (h *hop) reopen(ctx context.Context) (transfer.Place, error) {
-	place, err := h.open(ctx, h.dest)
-	if err != nil {
-		return nil, err
-	}
-	_ = h.place.Close() // it is broken
-	h.place = place.(*sftp.Place)
-	return lasting{h.place}, nil
-}
 
 // ask finds out whether unpack will do there, with the airgap there or with one
 // that is brought.
@@ -169,7 +155,7 @@ func (h *hop) ask(ctx context.Context, file transfer.File, found transfer.Found)
 		return answer, err
 	}
 	if answer, err = h.probe(ctx, args); errors.As(err, &none) {
-		return answer, &cannotRunError{h.place.Host(), h.airgap, none.Why}
+		return answer, &cannotRunError{h.remote().Host(), h.airgap, none.Why}
 	}
 	return answer, err
 }
@@ -185,7 +171,7 @@ func (h *hop) probe(ctx context.Context, args []string) (answer probeAnswer, err
 		return answer, err
 	}
 	out := &bounded{}
-	err = h.place.Run(ctx, sftp.Command{Args: append([]string{h.airgap}, args...), Stdin: in, Stdout: out})
+	err = h.remote().Run(ctx, sftp.Command{Args: append([]string{h.airgap}, args...), Stdin: in, Stdout: out})
 	said, explained := h.answered(out, "probe", &answer, err)
 	var there *thereError
 	if errors.As(explained, &there) && there.Status == ui.Usage {
@@ -208,7 +194,7 @@ func (h *hop) answered(out *bounded, kind string, answer any, err error) (said b
 	if !errors.As(err, &exit) {
 		return false, err
 	}
-	e := &thereError{Host: h.place.Host()}
+	e := &thereError{Host: h.remote().Host()}
 	if out.find("error", e) && int(e.Status) == exit.Status {
 		return true, e
 	}
@@ -219,11 +205,11 @@ func (h *hop) answered(out *bounded, kind string, answer any, err error) (said b
 func (h *hop) noAirgap(ctx context.Context, cause error) error {
 	var v versionAnswer
 	out := &bounded{}
-	err := h.place.Run(ctx, sftp.Command{Args: []string{h.airgap, "version", "--json"}, Stdout: out})
+	err := h.remote().Run(ctx, sftp.Command{Args: []string{h.airgap, "version", "--json"}, Stdout: out})
 	if _, err := h.answered(out, "version", &v, err); err != nil {
 		return err
 	}
-	none := &noAirgapError{Host: h.place.Host(), Version: v.Version}
+	none := &noAirgapError{Host: h.remote().Host(), Version: v.Version}
 	var exit *sftp.ExitError
 	if errors.As(cause, &exit) {
 		none.Why = lastLine(exit.Stderr)
@@ -243,15 +229,15 @@ func (h *hop) unpack(ctx context.Context, path string) error {
 		args = append(args, "--verbose")
 	}
 	args = append(append(args, h.o.args()...), "--", path)
-	out, said := &bounded{}, &relay{env: h.env, host: h.place.Host()}
-	err := h.place.Run(ctx, sftp.Command{Args: args, Stdout: out, Stderr: said, Attended: true})
+	out, said := &bounded{}, &relay{env: h.env, host: h.remote().Host()}
+	err := h.remote().Run(ctx, sftp.Command{Args: args, Stdout: out, Stderr: said, Attended: true})
 	said.end()
 	var answer unpackAnswer
 	switch ok, explained := h.answered(out, "summary", &answer, err); {
 	case explained != nil:
 		return inState(arrived(path, out, explained), explained)
 	case !ok:
-		return inState(arrived(path, out, err), &thereError{Host: h.place.Host(), Status: ui.Failed, Text: fmt.Sprintf("airgap unpack: %v; %s", err, said.last)})
+		return inState(arrived(path, out, err), &thereError{Host: h.remote().Host(), Status: ui.Failed, Text: fmt.Sprintf("airgap unpack: %v; %s", err, said.last)})
 	}
 	return h.report(answer, true)
 }
@@ -275,7 +261,7 @@ func (h *hop) report(a unpackAnswer, sent bool) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !a.Durable {
-		h.env.Warn("%s: it is not confirmed that everything is on the disk: %s", h.place.Host(), a.Why)
+		h.env.Warn("%s: it is not confirmed that everything is on the disk: %s", h.remote().Host(), a.Why)
 	}
 	return h.env.Report("unpacked", unpackedThere{Dest: h.dest, Sent: sent, unpackAnswer: a})
 }

@@ -222,34 +222,37 @@ func (s *sender) sendTo(ctx context.Context, dest string, show shower) error {
 	if err != nil {
 		return inState(unsent, err)
 	}
-	if host, ok := place.(*sftp.Place); ok && s.o.unpack {
-		return s.hopTo(ctx, dest, host, show)
+	way := &way{s, dest, place}
+	defer func() { _ = way.place.Close() }() // of a connection that may be broken; what matters has been told
+	if s.o.unpack {
+		return s.hopTo(ctx, way, show)
 	}
-	reopen := func(ctx context.Context) (transfer.Place, error) { return s.open(ctx, dest) }
-	_, err = s.carry(ctx, dest, place, reopen, show)
+	_, err = s.carry(ctx, way, show)
 	return err
 }
 
-// carry carries the file, or what it is cut into, to an open place, which it
-// closes, and reports it. The receipt is that of the bundle.
-func (s *sender) carry(ctx context.Context, dest string, place transfer.Place, reopen reopen, show shower) (receipt transfer.Receipt, err error) {
-	way := &way{place, reopen}
-	defer way.Close() // the connection may be broken; what matters has been told
-	files, err := s.load(ctx, place)
+// carry carries the file, or what it is cut into, to a destination and reports
+// it. The receipt is that of the bundle.
+func (s *sender) carry(ctx context.Context, way *way, show shower) (receipt transfer.Receipt, err error) {
+	var files []transfer.File
+	err = way.try(ctx, func(p transfer.Place) (err error) {
+		files, err = s.load(ctx, p)
+		return err
+	})
 	if err != nil {
 		return receipt, inState(unsent, err)
 	}
-	progress := show(dest, sizeOf(files))
+	progress := show(way.dest, sizeOf(files))
 	for _, file := range files {
 		if receipt, err = s.carryOne(ctx, way, file, progress); err != nil {
 			break
 		}
-		if err = s.tell(dest, receipt); err != nil {
+		if err = s.tell(way.dest, receipt); err != nil {
 			break
 		}
 	}
-	if _, here := place.(*media.Folder); here && err == nil {
-		err = s.dropOld(dest, files)
+	if _, here := way.place.(*media.Folder); here && err == nil {
+		err = s.dropOld(way.dest, files)
 	}
 	if !s.together() {
 		if err == nil {
@@ -274,13 +277,9 @@ func (s *sender) dropOld(dir string, files []transfer.File) error {
 }
 
 func (s *sender) carryOne(ctx context.Context, way *way, file transfer.File, progress *ui.Progress) (transfer.Receipt, error) {
-	again := transfer.Persistence{Reopen: way.again}
-	if s.o.noReconnect {
-		again.Reopen = nil
-	}
-	return transfer.SendOn(ctx, lasting{way.Place}, file, transfer.SendOptions{
+	return transfer.SendOn(ctx, way.place, file, transfer.SendOptions{
 		Progress: progress.Add, Note: s.env.Note, Limit: s.o.bytesASecond,
-	}, again)
+	}, way.persistence())
 }
 
 func (s *sender) tell(dest string, receipt transfer.Receipt) error {
@@ -292,28 +291,38 @@ func (s *sender) tell(dest string, receipt transfer.Receipt) error {
 	return s.env.Report("sent", sendAnswer{"send", dest, receipt})
 }
 
-// way is the connection to a place, over which one file after the other goes.
+// way is the way to a destination, whose connection may have to be another one
+// from time to time.
 type way struct {
-	transfer.Place
-	reopen reopen
+	*sender
+	dest  string
+	place transfer.Place
 }
 
 // again connects once more, after an interruption.
 func (w *way) again(ctx context.Context) (transfer.Place, error) {
-	_ = w.Close() // it is broken
-	p, err := w.reopen(ctx)
-	if err != nil {
-		return nil, err
+	_ = w.place.Close() // it is broken
+	p, err := w.open(ctx, w.dest)
+	if err == nil {
+		w.place = p
 	}
-	w.Place = p
-	return lasting{p}, nil
+	return p, err
+}
+
+func (w *way) persistence() transfer.Persistence {
+	if w.o.noReconnect {
+		return transfer.Persistence{}
+	}
+	return transfer.Persistence{Reopen: w.again, Note: w.env.Note}
+}
+
+// try does something there, again where the way breaks off meanwhile.
+func (w *way) try(ctx context.Context, do func(transfer.Place) error) error {
+	return w.persistence().Try(ctx, w.place, func(p transfer.Place) (bool, error) { return false, do(p) })
 }
 
 // shower shows how far it is with so many bytes to a destination.
 type shower = func(dest string, size int64) *ui.Progress
-
-// reopen connects to a place once more.
-type reopen = func(ctx context.Context) (transfer.Place, error)
 
 // fileToSend is the bundle as the bytes that travel. Their sum is that of the
 // file beside it, which pack has written; without one it is made.

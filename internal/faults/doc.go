@@ -7,7 +7,7 @@
 // Each test has a short form, for every run of go test, and a long one with
 // AIRGAP_FAULTS=1, as make faults has it. What a machine lacks is skipped and
 // told, or fails where AIRGAP_REQUIRE names it: strace, loop (ext4 on loop
-// devices), sshd, netns.
+// devices), fuse, sshd, netns.
 //
 //	F2   killed at a system call                TestKilled, TestKilledOverSSH
 //	F3   a system call fails                    TestCallsFail
@@ -16,15 +16,15 @@
 //	F6   bits flip on the medium                TestBitFlips
 //	F7   the medium does not store              TestCounterfeit, TestForgery
 //	F8   full disk                              TestFullDisk
-//	F9   4 GiB limit                            TestSizeLimit, TestFourGiB
-//	F12  removed meanwhile                      TestPowerFailsMeanwhile, TestUnmounted
+//	F9   4 GiB limit                            TestSizeLimit, TestFourGiB, TestStick
+//	F12  removed meanwhile                      TestPowerFailsMeanwhile, TestUnmounted, TestStickPulled
 //	F13  both names after a cut                 TestBothNames
 //	F14  the page cache hides errors            TestForgery, TestCounterfeit
-//	F15  reset at a byte                        transfer/sftp: TestSendsOn, TestCuts
-//	F16  stall                                  transfer/sftp: TestStall
+//	F15  reset at a byte                        TestCuts; transfer/sftp: TestSendsOn, TestCutAnywhere
+//	F16  stall                                  TestCuts; transfer/sftp: TestStall
 //	F17  delay                                  transfer/sftp, by transfertest.Far
 //	F18  little bandwidth, F19 loss             TestBadNetwork
-//	F20  the server or the client is killed     TestServerKilled
+//	F20  the server or the client is killed     TestCuts
 //	F21  weird, poor and chrooted servers       transfer/sftp: TestWeirdServers, TestPoorServers, TestReadOnlyServer, TestChroot
 //	F22  slow and closed pipes                  TestSlowReader, TestSlowWriter, TestClosedPipe
 //	F29  damage and parity                      TestParity; transfer/volume and its parity

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"airgap/transfer/transfertest"
@@ -23,17 +24,23 @@ func newHost(t *testing.T, extra ...string) host {
 }
 
 // reached writes ~/.ssh, which is the tests' own here.
-func reached(t *testing.T, addr, key, known string) host {
+func reached(t *testing.T, addr, key, known string, extra ...string) host {
 	t.Helper()
-	name, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := fmt.Sprintf("Host %s\n  Port %s\n  IdentityFile %s\n  UserKnownHostsFile %s\n", name, port, key, known)
+	name, _, _ := net.SplitHostPort(addr)
+	text := fmt.Sprintf("Host %s\n  Port %s\n  IdentityFile %s\n  UserKnownHostsFile %s\n  %s\n", name, port(t, addr), key, known, strings.Join(extra, "\n  "))
 	if err := os.WriteFile(filepath.Join(world.dir, "ssh", "config"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return host{addr}
+}
+
+func port(t *testing.T, addr string) string {
+	t.Helper()
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
 }
 
 func (h host) dest(dir string) string {

@@ -3,21 +3,16 @@
 package faults_test
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
-
-	"golang.org/x/sys/unix"
-
-	"airgap/transfer"
-	"airgap/transfer/media"
-	"airgap/transfer/volume"
 )
 
 // TestSizeLimit (F9) sends to where files are limited to 8 MiB: the limit is
@@ -62,72 +57,85 @@ func (n noise) ReadAt(p []byte, off int64) (int, error) {
 	return len(p), nil
 }
 
-func (n noise) sum(t *testing.T, r io.ReaderAt) string {
+// TestFourGiB (F9) packs 9 GiB straight onto a stick whose files have less than
+// 4 GiB, loses a volume that is full, unpacks what is left, and repairs it. The
+// short form is a hundredth of it, cut as it is told.
+func TestFourGiB(t *testing.T) {
+	const files = 9
+	full, size, cut := int64(math.MaxUint32), int64(1<<30), []string(nil)
+	if !long() {
+		full, size = full/100, size/100
+		cut = []string{"--volume-size", strconv.FormatInt(full, 10)}
+	}
+	s, from, to := newStick(t), folder(t), folder(t)
+	sums := map[string]string{}
+	for i := range files {
+		name := fmt.Sprintf("part-%d", i)
+		sums[name] = written(t, filepath.Join(from, name), part{noise{files * size}, int64(i) * size, size})
+	}
+	ends(t, 0, "packed", append([]string{"pack", "oci:images", "--include-files", from, "--parity", "50%", "-o", s.dir}, cut...)...)
+	must(t, "rm", "-r", from)
+	lost := filepath.Join(s.on, bundleName+".002")
+	was := sizeOf(lost)
+	if was > full || was < full/100*99 {
+		t.Fatalf("the volume that is to be lost has %d bytes; the stick has %q", was, list(t, s.on))
+	}
+	must(t, "rm", lost)
+	ends(t, 0, "verified", "unpack", "--to", "oci:"+filepath.Join(to, "layout"), "--files", to, s.dir)
+	for name, sum := range sums {
+		if got := summed(t, filepath.Join(to, filepath.Base(from), name)); got != sum {
+			t.Errorf("%s came as sha256 %s, expected %s", name, got, sum)
+		}
+	}
+	ends(t, 0, "", "repair", s.dir)
+	if got := sizeOf(lost); got != was {
+		t.Errorf("repaired, the volume has %d bytes", got)
+	}
+	ends(t, 0, "", "verify", s.dir)
+	t.Logf("F9: a bundle of %d bytes, less than 4 GiB a file, a volume of %d lost: unpacked and repaired, wrong results 0", files*size, was)
+}
+
+// sizeOf is a file's size, or -1.
+func sizeOf(path string) int64 {
+	info, err := os.Stat(path)
+	if err != nil {
+		return -1
+	}
+	return info.Size()
+}
+
+// part is a part of the noise.
+type part struct {
+	noise
+	from, size int64
+}
+
+// written writes it to a file, and gives its sum.
+func written(t *testing.T, path string, p part) string {
 	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
 	h := sha256.New()
-	if _, err := io.CopyBuffer(h, io.NewSectionReader(r, 0, n.size), make([]byte, 1<<20)); err != nil {
+	_, err = io.CopyBuffer(io.MultiWriter(f, h), io.NewSectionReader(p, p.from, p.size), make([]byte, 1<<20))
+	if err := errors.Join(err, f.Close()); err != nil {
 		t.Fatal(err)
 	}
 	return fmt.Sprintf("%x", h.Sum(nil))
 }
 
-// TestFourGiB (F9) cuts a file of 9 GiB for a file system whose files have less
-// than 4 GiB, loses a volume, and reads all of it. The short form is a
-// hundredth of it.
-func TestFourGiB(t *testing.T) {
-	limit, data := int64(math.MaxUint32), noise{9 << 30}
-	if !long() {
-		limit, data = limit/100, noise{data.size / 100}
-	}
-	dir := folder(t)
-	limited(t, limit)
-	p, err := media.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := transfer.File{Name: "bundle", Size: data.size, SHA256: data.sum(t, data), Data: data}
-	found, err := p.Find(t.Context(), f)
-	if err != nil || found.Limit != limit {
-		t.Fatalf("limit %d found, %v", found.Limit, err)
-	}
-	sendParts(t, p, f, volume.Layout{Size: found.Limit, Parity: 15, TempDir: world.dir})
-	must(t, "rm", filepath.Join(dir, "bundle.003"))
-	set, err := volume.Open(t.Context(), dir, "bundle", volume.OpenOptions{TempDir: world.dir})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer set.Close()
-	if got := data.sum(t, set); got != f.SHA256 {
-		t.Errorf("read as sha256 %s, expected %s", got, f.SHA256)
-	}
-	t.Logf("F9: %d bytes, at most %d a file, one of 3 volumes lost: read whole, %d shards rebuilt", data.size, limit, set.Rebuilt())
-}
-
-// limited sets the limit of this process.
-func limited(t *testing.T, limit int64) {
+// summed is the sum of a file.
+func summed(t *testing.T, path string) string {
 	t.Helper()
-	var before unix.Rlimit
-	err := unix.Getrlimit(unix.RLIMIT_FSIZE, &before)
-	if err := errors.Join(err, unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: uint64(limit), Max: before.Max})); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &before); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-func sendParts(t *testing.T, p transfer.Place, f transfer.File, l volume.Layout) {
-	t.Helper()
-	parts, err := volume.Split(context.WithoutCancel(t.Context()), f, l)
+	f, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer parts.Close()
-	for _, part := range parts.Files {
-		if _, err := transfer.Send(t.Context(), p, part, transfer.SendOptions{}); err != nil {
-			t.Fatal(err)
-		}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		t.Fatal(err)
 	}
+	return fmt.Sprintf("%x", h.Sum(nil))
 }

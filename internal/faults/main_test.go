@@ -161,13 +161,18 @@ func folder(t *testing.T) string {
 	return dir
 }
 
-// patience is how long a command may hang before the test gives up on it.
-const patience = 2 * time.Minute
+// patience is how long a command may take before the test gives up on it.
+func patience() time.Duration {
+	if long() {
+		return time.Hour
+	}
+	return 2 * time.Minute
+}
 
 // command is a command in the folder of the shared bundle.
 func command(t *testing.T, name string, args ...string) *exec.Cmd {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), patience())
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = bundleOf(t).dir
@@ -228,9 +233,12 @@ type sample struct {
 // bundleName is its name, which is that of airgap pack.
 const bundleName = "bundle.tar.zst"
 
-var packed = sync.OnceValues(pack)
+var (
+	packed = sync.OnceValues(func() (sample, error) { return pack("packed", 12<<20) })
+	larger = sync.OnceValues(func() (sample, error) { return pack("larger", 64<<20) })
+)
 
-// bundleOf is the bundle that all tests send: some 12 MiB.
+// bundleOf is the bundle that nearly all tests send: some 12 MiB.
 func bundleOf(t *testing.T) sample {
 	t.Helper()
 	s, err := packed()
@@ -240,9 +248,9 @@ func bundleOf(t *testing.T) sample {
 	return s
 }
 
-func pack() (sample, error) {
-	s := sample{dir: filepath.Join(world.dir, "packed")}
-	img, err := random.Image(12<<20, 1)
+func pack(name string, size int64) (sample, error) {
+	s := sample{dir: filepath.Join(world.dir, name)}
+	img, err := random.Image(size, 1)
 	if err != nil {
 		return s, err
 	}

@@ -3,6 +3,7 @@
 package faults_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"airgap/transfer"
 	"airgap/transfer/media"
 	"airgap/transfer/transfertest"
 	"airgap/transfer/volume"
@@ -51,6 +53,20 @@ func TestParity(t *testing.T) {
 	t.Logf("F29: %d sets, %d shards and 64 KiB pieces lost: %d read whole, %d refused, wrong results 0", n, shards, whole, refused)
 	if whole == 0 || refused == 0 {
 		t.Error("the damage is all of one kind")
+	}
+}
+
+func sendParts(t *testing.T, p transfer.Place, f transfer.File, l volume.Layout) {
+	t.Helper()
+	parts, err := volume.Split(context.WithoutCancel(t.Context()), f, l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer parts.Close()
+	for _, part := range parts.Files {
+		if _, err := transfer.Send(t.Context(), p, part, transfer.SendOptions{}); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -2,7 +2,6 @@ package sftp
 
 import (
 	"context"
-	"errors"
 	"os"
 	"path"
 
@@ -53,9 +52,12 @@ func (p *Place) writeSmall(name string, content []byte) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(content)
-	if err := errors.Join(err, p.sync(f), f.Close()); err != nil {
-		return errors.Join(err, p.remove(temporary))
+	if _, err = f.Write(content); err == nil {
+		err = p.sync(f)
+	}
+	if err := closing(f, err); err != nil {
+		_ = p.remove(temporary) // a later send does that first
+		return err
 	}
 	return p.rename(temporary, name)
 }

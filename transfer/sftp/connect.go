@@ -31,8 +31,20 @@ type link struct {
 	closers []io.Closer // in the order in which they are closed
 	heard   *hearing
 	pulse   time.Duration // between keepalives
+	misses  int           // keepalives without an answer that end it
 	dead    atomic.Bool   // it was closed for want of an answer
 }
+
+// told adds to an error of the connection that we have ended it, and why.
+func (l *link) told(err error) error {
+	if l.dead.Load() {
+		return fmt.Errorf("no answer for %s: %w", l.pulse+l.silence(), err)
+	}
+	return err
+}
+
+// silence is how long nothing may come after a keepalive.
+func (l *link) silence() time.Duration { return l.pulse * time.Duration(max(1, l.misses-1)) }
 
 func (l *link) Close() error {
 	var errs []error
@@ -84,7 +96,8 @@ func (l *link) extend(ctx context.Context, s settings, o Options, depth int) (*l
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
-	next := &link{client: client, heard: heard, pulse: cmp.Or(o.keepalive, keepalive), closers: append([]io.Closer{client}, l.closers...)}
+	next := &link{client: client, heard: heard, pulse: cmp.Or(o.keepalive, s.Pulse, keepalive), misses: cmp.Or(s.Misses, keepaliveMisses)}
+	next.closers = append([]io.Closer{client}, l.closers...)
 	if agent != nil {
 		next.closers = append(next.closers, agent)
 	}
@@ -225,9 +238,9 @@ func (l *link) keepAlive() {
 			return
 		case <-tick.C:
 		}
-		silence := l.hangUpInSilence(l.pulse * (keepaliveMisses - 1))
+		stop := l.hangUpInSilence(l.silence())
 		_, _, err := l.client.SendRequest("keepalive@openssh.com", true, nil)
-		silence()
+		stop()
 		if err != nil {
 			return
 		}

@@ -26,6 +26,8 @@ var followed = map[string]func(s *settings, value string) error{
 	"addressfamily":         func(s *settings, v string) error { s.Family = v; return nil },
 	"proxyjump":             (*settings).setJumps,
 	"connecttimeout":        (*settings).setTimeout,
+	"serveraliveinterval":   (*settings).setPulse,
+	"serveralivecountmax":   func(s *settings, v string) (err error) { s.Misses, err = strconv.Atoi(v); return err },
 	"controlpath":           (*settings).setMaster,
 	"batchmode":             func(s *settings, v string) error { s.Batch = v == "yes"; return nil },
 	"rekeylimit":            (*settings).setRekey,
@@ -104,7 +106,7 @@ var passed = map[string]string{
 	"loglevel": messages, "logverbose": messages, "syslogfacility": messages, "visualhostkey": messages, "fingerprinthash": messages,
 	"warnweakcrypto": messages, "versionaddendum": messages,
 
-	"serveraliveinterval": ours, "serveralivecountmax": ours, "tcpkeepalive": ours, "connectionattempts": ours,
+	"tcpkeepalive": ours, "connectionattempts": ours,
 
 	"compression": extra, "compressionlevel": extra, "ipqos": extra, "addkeystoagent": extra, "updatehostkeys": extra,
 	"kbdinteractivedevices": extra, "usekeychain": extra,
@@ -146,6 +148,13 @@ func (s *settings) setTimeout(value string) error {
 	}
 	seconds, err := strconv.Atoi(value)
 	s.Timeout = time.Duration(seconds) * time.Second
+	return err
+}
+
+// setPulse follows an interval that somebody has set: ssh's own is none.
+func (s *settings) setPulse(value string) error {
+	seconds, err := strconv.Atoi(value)
+	s.Pulse = time.Duration(seconds) * time.Second
 	return err
 }
 

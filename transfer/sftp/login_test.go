@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
@@ -277,13 +278,13 @@ func TestUnreadableRevocation(t *testing.T) {
 func TestSettings(t *testing.T) {
 	s, _, err := parseSettings(Dest{Host: "box"}, []byte("host box\nuser carol\nhostname 10.0.0.7\nport 2222\nidentityfile ~/.ssh/a\nidentityfile /k/b\n"+
 		"identitiesonly yes\nuserknownhostsfile /u/1 /u/2\nglobalknownhostsfile none\nhostkeyalias boxes\nstricthostkeychecking accept-new\nhashknownhosts yes\n"+
-		"proxyjump jump@hop:2200,second\nidentityagent none\n"))
+		"proxyjump jump@hop:2200,second\nidentityagent none\nserveraliveinterval 5\nserveralivecountmax 2\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if s.User != "carol" || s.Host != "10.0.0.7" || s.Port != "2222" || len(s.Keys) != 2 || !filepath.IsAbs(s.Keys[0]) || !s.OnlyKeys || len(s.KnownHosts) != 2 ||
 		len(s.GlobalOnly) != 0 || s.KeyAlias != "boxes" || s.Strict != "accept-new" || !s.HashNames || s.Agent != "" ||
-		len(s.Jumps) != 2 || s.Jumps[0] != (Dest{User: "jump", Host: "hop", Port: "2200"}) || s.Jumps[1].Host != "second" {
+		s.Pulse != 5*time.Second || s.Misses != 2 || len(s.Jumps) != 2 || s.Jumps[0] != (Dest{User: "jump", Host: "hop", Port: "2200"}) || s.Jumps[1].Host != "second" {
 		t.Errorf("settings %+v", s)
 	}
 	_, _, err = parseSettings(Dest{Host: "box"}, []byte("hostname h\nport 1\nuser u\nproxycommand nc %h %p\n"))

@@ -38,7 +38,7 @@ type Place struct {
 	link   io.Closer
 	run    runner
 	more   func() (*sftp.Client, error) // another channel of the connection; nil if it has but one
-	dead   func() bool
+	told   func(error) error            // of an error of the connection, with why we ended it if we did
 
 	file    transfer.File
 	dir     string // absolute
@@ -48,7 +48,7 @@ type Place struct {
 
 // Open connects to a destination.
 func Open(ctx context.Context, d Dest, o Options) (*Place, error) {
-	p := &Place{dest: d, dead: func() bool { return false }}
+	p := &Place{dest: d, told: func(err error) error { return err }}
 	var err error
 	if o.SSH == "" {
 		err = p.openOwn(ctx, o)
@@ -97,7 +97,7 @@ func (p *Place) openSettled(ctx context.Context, s settings, o Options) error {
 	if err != nil {
 		return err
 	}
-	p.link, p.run, p.dead = l, l.run, l.dead.Load
+	p.link, p.run, p.told = l, l.run, l.told
 	p.more = func() (*sftp.Client, error) {
 		r, w, err := l.subsystem("sftp")
 		if err != nil {
@@ -337,8 +337,6 @@ func (p *Place) failed(err error) error {
 	switch {
 	case err == nil, errors.As(err, &medium):
 		return err
-	case p.dead():
-		err = fmt.Errorf("no answer for %s: %w", keepalive*keepaliveMisses, err)
 	case errors.As(err, &status):
 		if need, free := p.room(); free >= 0 && free < need {
 			return &transfer.NoSpaceError{Place: p.dest.Host, Path: p.final(), Need: need, Free: free}
@@ -347,7 +345,7 @@ func (p *Place) failed(err error) error {
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrExist):
 		return &transfer.MediumError{Path: p.at(p.final()), Err: err}
 	}
-	return &transfer.InterruptedError{Place: p.dest.Host, Partial: p.partialIfAny(), Err: err}
+	return &transfer.InterruptedError{Place: p.dest.Host, Partial: p.partialIfAny(), Err: p.told(err)}
 }
 
 func (p *Place) partialIfAny() string {

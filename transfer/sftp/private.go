@@ -18,7 +18,7 @@ func (p *Place) Private(ctx context.Context, dir string) (*Place, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a folder of one's own at %s: %w", p.dest.Host, err)
 	}
-	private := &Place{dest: p.dest, client: p.client, packet: p.packet, link: p.link, run: p.run, more: p.more, dead: p.dead}
+	private := &Place{dest: p.dest, client: p.client, packet: p.packet, link: p.link, run: p.run, more: p.more, told: p.told}
 	private.dest.Dir = dir + "/"
 	return private, p.ownFolder(ctx, dir)
 }

@@ -96,9 +96,8 @@ func (p *Place) ended(c Command, err error, stderr string) error {
 		return exit
 	case errors.Is(err, ErrNoCommands):
 		return fmt.Errorf("running %q at %s: %w", c.Args[0], p.dest.Host, err)
-	case p.dead():
-		err = fmt.Errorf("no answer for %s: %w", keepalive*keepaliveMisses, err)
 	}
+	err = p.told(err)
 	if said := strings.TrimSpace(stderr); said != "" {
 		err = fmt.Errorf("%w: %s", err, said)
 	}

@@ -35,6 +35,8 @@ type settings struct {
 	Jumps      []Dest
 	Batch      bool          // nobody is to be asked
 	Timeout    time.Duration // for a connection; 0: ours
+	Pulse      time.Duration // between keepalives; 0: ours
+	Misses     int           // keepalives without an answer that are the end; 0: ours
 	Prompts    int           // how often a password is asked for; 0: as ssh does
 	RekeyBytes uint64        // 0: as the cipher needs it
 

@@ -3,6 +3,7 @@ package sftp
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -21,7 +22,7 @@ import (
 
 // open connects with settings of the test's own.
 func open(ctx context.Context, s settings, dir string, o Options) (*Place, error) {
-	p := &Place{dest: Dest{Host: s.Host, Port: s.Port, Dir: dir}, dead: func() bool { return false }}
+	p := &Place{dest: Dest{Host: s.Host, Port: s.Port, Dir: dir}, told: func(err error) error { return err }}
 	if err := p.openSettled(ctx, s, o); err != nil {
 		return nil, err
 	}
@@ -180,6 +181,53 @@ func cutAndResume(t *testing.T, line *transfertest.Line, s settings) {
 	}
 }
 
+// TestCutAnywhere cuts a conversation about a small file at one place after the
+// other, from the greeting to the last name: the final name is there whole or
+// not at all, and the next Send leaves nothing else. AIRGAP_CUTS has it cut at
+// many more places.
+func TestCutAnywhere(t *testing.T) {
+	addr, key, known := transfertest.SSHD(t)
+	line := transfertest.NewLine(t, addr)
+	s := settingsFor(t, line.Addr, knownAs(t, known, line.Addr))
+	s.User, s.Keys = currentUser(t), []string{key}
+	f, raw := transfertest.Content("bundle", 1<<10)
+	step := int64(211)
+	if os.Getenv("AIRGAP_CUTS") != "" {
+		step = 13
+	}
+	cuts, named := 0, 0
+	for at := int64(1); ; at += step {
+		dir := t.TempDir()
+		line.CutAfter(at)
+		err := sendTo(t, s, dir, f)
+		line.Heal()
+		if err == nil {
+			break
+		}
+		cuts++
+		switch got, readErr := os.ReadFile(filepath.Join(dir, f.Name)); {
+		case errors.Is(readErr, fs.ErrNotExist):
+		case string(got) != string(raw):
+			t.Fatalf("cut after %d bytes: the final name has %d others, %v", at, len(got), readErr)
+		default:
+			named++
+		}
+		var cut *transfer.InterruptedError
+		if !errors.As(err, &cut) {
+			t.Errorf("cut after %d bytes: error %v", at, err)
+		}
+		if err := sendTo(t, s, dir, f); err != nil {
+			t.Fatalf("after a cut after %d bytes: %v", at, err)
+		}
+		transfertest.Arrived(t, dir, f, raw)
+		transfertest.Only(t, dir, f.Name, f.Name+".sha256")
+	}
+	t.Logf("F15: cut at %d places, in %d of them with the final name there, whole; wrong results 0", cuts, named)
+	if cuts < 20 || named == 0 {
+		t.Error("these are too few")
+	}
+}
+
 // TestInterrupted ends a Send with its context, at once.
 func TestInterrupted(t *testing.T) {
 	server := transfertest.NewServer(t, true, anybody)
@@ -260,19 +308,27 @@ func TestSendsOn(t *testing.T) {
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	opened, told := 0, int64(0)
+	var p *Place
 	connect := func(ctx context.Context) (transfer.Place, error) {
+		p.Close()
 		if opened++; opened > cuts {
 			line.Heal()
 		} else {
 			line.CutAfter(random.Int64N(10 << 20)) // now and then before anybody has logged in
 		}
-		return open(ctx, s, dir, Options{})
+		next, err := open(ctx, s, dir, Options{})
+		if err != nil {
+			return nil, err
+		}
+		p = next
+		return p, nil
 	}
 	line.Heal()
 	p, err := open(t.Context(), s, dir, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer func() { p.Close() }()
 	line.CutAfter(5 << 20)
 	r, err := transfer.SendOn(t.Context(), p, f, transfer.SendOptions{Progress: func(n int64) {
 		told += n

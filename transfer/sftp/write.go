@@ -41,12 +41,21 @@ func (p *Place) write(ctx context.Context, off int64, data io.Reader) error {
 	err = s.send(p, f)
 	p.arrived = s.arrival
 	if s.failed != nil {
-		return errors.Join(s.failed, f.Close())
+		return closing(f, s.failed)
 	}
 	if err == nil {
 		err = p.sync(f)
 	}
-	return p.failed(errors.Join(err, f.Close()))
+	return p.failed(closing(f, err))
+}
+
+// closing closes a file after an error, or none. What closing says counts only
+// if all went well before: a connection that is lost is told once.
+func closing(f io.Closer, err error) error {
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	return err
 }
 
 // stream is what one Write has under way. Its workers take packet after packet
@@ -103,7 +112,7 @@ func (s *stream) sendBeside(p *Place, first *sftp.File, workers int) error {
 	}
 	err = group.Wait()
 	if f != first {
-		err = errors.Join(err, f.Close())
+		err = closing(f, err)
 	}
 	return err
 }
@@ -127,7 +136,7 @@ func (s *stream) syncBehind(p *Place, from int64) error {
 	for at := from + syncStretch; s.past(at); at += syncStretch {
 		if err := f.Sync(); err != nil {
 			s.stop()
-			return errors.Join(err, f.Close())
+			return closing(f, err)
 		}
 	}
 	return f.Close()
@@ -228,7 +237,7 @@ func (p *Place) openPartial(off int64) (*sftp.File, error) {
 		}
 		_, err = f.Seek(off, io.SeekStart)
 		if err := errors.Join(f.Truncate(off), err); err != nil {
-			return nil, errors.Join(err, f.Close())
+			return nil, closing(f, err)
 		}
 		return f, nil
 	}
