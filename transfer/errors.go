@@ -10,10 +10,17 @@ type NoSpaceError struct {
 	Place string // which side: a host or a folder
 	Path  string
 	Need  int64 // bytes still to be written
-	Free  int64 // bytes that there is room for
+	Free  int64 // bytes that the place has free
+	Err   error // why there is too little room all the same, such as a quota; may be nil
 }
 
+// Unwrap gives the place's own error.
+func (e *NoSpaceError) Unwrap() error { return e.Err }
+
 func (e *NoSpaceError) Error() string {
+	if e.Err != nil {
+		return fmt.Sprintf("not enough space at %s for %s: %d bytes needed: %v", e.Place, e.Path, e.Need, e.Err)
+	}
 	return fmt.Sprintf("not enough space at %s for %s: %d bytes needed, %d free", e.Place, e.Path, e.Need, e.Free)
 }
 

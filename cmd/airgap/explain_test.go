@@ -71,6 +71,7 @@ var explained = []struct {
 	{"send", &sftp.ConfigError{Host: "h", Setting: "ProxyCommand x"}, ui.Transfer, "--ssh ssh"},
 	{"send", &transfer.NoSpaceError{Place: "h", Path: "/x", Need: 3000, Free: 1000}, ui.NoSpace, "2.0 kB"},
 	{"send", &transfer.NoSpaceError{Place: "h", Path: "/x", Need: 3000, Free: -1}, ui.NoSpace, "3.0 kB"},
+	{"send", &transfer.NoSpaceError{Place: "h", Path: "/x", Need: 3000, Free: 5000, Err: errors.New("disk quota exceeded")}, ui.NoSpace, "below your quota"},
 	{"send", &transfer.MediumError{Path: "/x", Err: errors.New("x")}, ui.Medium, "another medium"},
 	{"send", &transfer.MediumError{Path: "/x", Err: fs.ErrPermission}, ui.Failed, "may write to"},
 	{"send", fmt.Errorf("folder: %w", fs.ErrNotExist), ui.Failed, "make the folder"},

@@ -28,6 +28,8 @@ func ofTransfer(command string, err error) (ui.Status, []string, bool) {
 		return ui.Transfer, []string{fmt.Sprintf("make this work first: ssh %s@%s; or give a password: --password-file FILE", login.User, login.Host)}, true
 	case errors.As(err, &config):
 		return ui.Transfer, []string{"use the ssh command itself: airgap send --ssh ssh"}, true
+	case errors.As(err, &space) && space.Err != nil:
+		return ui.NoSpace, []string{"make room for it below your quota there, or send to another folder"}, true
 	case errors.As(err, &space):
 		return ui.NoSpace, []string{fmt.Sprintf("make %s of room there, or send to another folder", ui.Size(space.Need-max(0, space.Free)))}, true
 	case errors.As(err, &changed):
@@ -37,7 +39,7 @@ func ofTransfer(command string, err error) (ui.Status, []string, bool) {
 	case command == "airgap send" && errors.Is(err, fs.ErrPermission):
 		return ui.Failed, []string{"name a folder that this user may write to"}, true
 	case errors.As(err, &medium):
-		return ui.Medium, []string{"use another medium: this one does not keep what it is given"}, true
+		return ui.Medium, []string{"use another medium or folder: this one does not keep what it is given"}, true
 	case errors.As(err, &cut) && cut.Partial == "":
 		return ui.Transfer, []string{"check the host, its port and the way to it; then run the same command again"}, true
 	case errors.As(err, &cut):

@@ -7,7 +7,7 @@
 // Each test has a short form, for every run of go test, and a long one with
 // AIRGAP_FAULTS=1, as make faults has it. What a machine lacks is skipped and
 // told, or fails where AIRGAP_REQUIRE names it: strace, loop (ext4 on loop
-// devices), fuse, sshd, netns.
+// devices), fuse, btrfs, sshd, netns.
 //
 //	F2   killed at a system call                TestKilled, TestKilledOverSSH
 //	F3   a system call fails                    TestCallsFail
@@ -25,7 +25,7 @@
 //	F17  delay                                  transfer/sftp, by transfertest.Far
 //	F18  little bandwidth, F19 loss             TestBadNetwork
 //	F20  the server or the client is killed     TestCuts
-//	F21  weird, poor and chrooted servers       transfer/sftp: TestWeirdServers, TestPoorServers, TestReadOnlyServer, TestChroot
+//	F21  weird, poor and chrooted servers       transfer/sftp: TestWeirdServers, TestPoorServers, TestReadOnlyServer, TestChroot, TestSmallPackets; TestQuota
 //	F22  slow and closed pipes                  TestSlowReader, TestSlowWriter, TestClosedPipe
 //	F29  damage and parity                      TestParity; transfer/volume and its parity
 package faults

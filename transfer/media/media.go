@@ -120,10 +120,11 @@ func (p *Folder) full(name string, err error) error {
 	if enough := max(need, 1) + spare; free >= enough && !isQuota(err) {
 		return &transfer.MediumError{Path: name, Err: fmt.Errorf("%w, although %d bytes are said to be free", err, free)}
 	}
+	full := &transfer.NoSpaceError{Place: p.dir, Path: p.final(), Need: p.file.Size, Free: free}
 	if isQuota(err) {
-		free = 0 // for this user
+		full.Err = err
 	}
-	return &transfer.NoSpaceError{Place: p.dir, Path: p.final(), Need: p.file.Size, Free: free}
+	return full
 }
 
 // spare is what a file system may keep for itself when it is full, in bytes.

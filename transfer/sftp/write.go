@@ -3,6 +3,7 @@ package sftp
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"sync"
@@ -46,7 +47,18 @@ func (p *Place) write(ctx context.Context, off int64, data io.Reader) error {
 	if err == nil {
 		err = p.sync(f)
 	}
-	return p.failed(closing(f, err))
+	return unexplained(p.failed(closing(f, err)))
+}
+
+// unexplained adds to a failure of which the server says nothing, with room for
+// what it was to write, what it may be.
+func unexplained(err error) error {
+	var medium *transfer.MediumError
+	var status *sftp.StatusError
+	if errors.As(err, &medium) && errors.As(err, &status) && status.FxCode() == sftp.ErrSSHFxFailure {
+		medium.Err = fmt.Errorf("%w; the server does not say why: a quota there would do that", medium.Err)
+	}
+	return err
 }
 
 // closing closes a file after an error, or none. What closing says counts only
