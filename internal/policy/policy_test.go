@@ -314,3 +314,23 @@ func TestHostKeysChecked(t *testing.T) {
 		t.Fatalf("%d files: nothing has been checked", files)
 	}
 }
+
+// TestSmallFiles keeps what is built out of what is kept: nothing of ours that
+// somebody writes is so large.
+func TestSmallFiles(t *testing.T) {
+	const most = 256 << 10
+	list, err := exec.Command("git", "-C", "../..", "ls-files", "-z").Output()
+	if err != nil {
+		t.Skipf("SKIPPED for want of a git checkout: %v", err)
+	}
+	names := strings.FieldsFunc(string(list), func(r rune) bool { return r == 0 })
+	if len(names) == 0 {
+		t.Error("git knows of no files")
+	}
+	for _, name := range names {
+		info, err := os.Lstat(filepath.Join("../..", name))
+		if err == nil && info.Size() > most {
+			t.Errorf("%s has %d bytes, and at most %d are expected: is it built?", name, info.Size(), most)
+		}
+	}
+}
