@@ -50,7 +50,7 @@ lint: ## gofmt, go vet for every system, staticcheck; golangci-lint too if it is
 fuzz: ## run every fuzz target for FUZZTIME (30s)
 	@found=; for package in $$($(GO) list ./...); do \
 	  for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz'); do \
-	    found=1; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+	    found=1; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x $$package || exit 1; \
 	  done; \
 	done; test "$$found" || { echo 'fuzz: there are no targets'; exit 1; }
 
@@ -58,7 +58,7 @@ torture: ## the long tests: every bit of a 64 KiB bundle flipped, and the like
 	AIRGAP_TORTURE=1 $(GO) test -v -timeout 4h -run 'Flip|Damage|Cut|Torture' ./bundle/... ./verify/... ./transfer/...
 
 faults: ## cut transfers and pull media, hundreds of times; 9 GiB past a limit of 4
-	AIRGAP_CUTS=1000 $(GO) test -v -timeout 4h -count 10 -run 'SendsOn' ./transfer/sftp
+	AIRGAP_CUTS=1000 $(GO) test -v -timeout 4h -count 2 -run 'SendsOn|CutAnywhere' ./transfer/sftp
 	AIRGAP_FAULTS=1 $(GO) test -v -timeout 4h -count 1 ./internal/faults
 
 bench: build ## measure airgap against what it replaces, into docs/BENCHMARKS.md

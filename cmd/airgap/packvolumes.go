@@ -71,12 +71,11 @@ func (o packOptions) writeVolumes(ctx context.Context, env *ui.Env, plan *bundle
 	for _, v := range w.Volumes() {
 		written = append(written, v.Name)
 	}
-	older := found.Final >= 0
-	summary.Path, summary.Replaced = found.Path, older && slices.Contains(written, name)
+	summary.Path, summary.Replaced = found.Path, found.Final >= 0 && slices.Contains(written, name)
 	if !slices.Contains(written, name) {
 		env.Note("%s is cut into %s", found.Path, ui.Plural(len(written), "volume"))
-		if older {
-			env.Warn("the file %s beside them is an older bundle: remove it", found.Path)
+		if found.Final >= 0 {
+			warnOfOlder(env, found.Path)
 		}
 	}
 	return summary, o.finish(ctx, env, summary, written)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -54,8 +55,9 @@ bundle.tar.zst. A DEST is
 Where a medium does not take files that large (FAT: 4 GiB), the bundle is cut into
 volumes, bundle.tar.zst.001 and so on, which airgap unpack reads where they are;
 --volume-size cuts for discs. --parity 10% adds what damage of up to a tenth is
-repaired with, lost volumes included. --with-binary puts airgap itself beside it,
-and a README.txt for whoever has nothing else.
+repaired with, lost volumes included; parity that pack has put beside the bundle
+goes along with it. --with-binary puts airgap itself beside it, and a README.txt
+for whoever has nothing else.
 
 SSH is used as ssh itself would be: ~/.ssh/config, agent, keys and known_hosts
 count. Unknown hosts are asked about on a terminal and refused elsewhere. Where
@@ -247,7 +249,7 @@ func (s *sender) carry(ctx context.Context, way *way, show shower) (receipt tran
 		if receipt, err = s.carryOne(ctx, way, file, progress); err != nil {
 			break
 		}
-		if err = s.tell(way.dest, receipt); err != nil {
+		if err = s.tell(way.dest, receipt, len(files) > 1); err != nil {
 			break
 		}
 	}
@@ -273,7 +275,21 @@ func (s *sender) dropOld(dir string, files []transfer.File) error {
 	for _, f := range files {
 		sent = append(sent, f.Name)
 	}
+	path := filepath.Join(dir, file.Name)
+	if !slices.Contains(sent, file.Name) && isOther(path, s.bundle.name) {
+		warnOfOlder(s.env, path)
+	}
 	return dropLeftovers(s.env, dir, file.Name, sent)
+}
+
+// isOther says that there is a file, and that it is not a certain one.
+func isOther(path, certain string) bool {
+	there, err := os.Stat(path)
+	if err != nil {
+		return false
+	}
+	mine, err := os.Stat(certain)
+	return err != nil || !os.SameFile(there, mine)
 }
 
 func (s *sender) carryOne(ctx context.Context, way *way, file transfer.File, progress *ui.Progress) (transfer.Receipt, error) {
@@ -282,13 +298,14 @@ func (s *sender) carryOne(ctx context.Context, way *way, file transfer.File, pro
 	}, way.persistence())
 }
 
-func (s *sender) tell(dest string, receipt transfer.Receipt) error {
+// tell reports a file, which may be one of several.
+func (s *sender) tell(dest string, receipt transfer.Receipt, several bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !receipt.Durable {
 		s.env.Warn("%s: it is not confirmed that the bundle is on the disk: %s", dest, receipt.Why)
 	}
-	return s.env.Report("sent", sendAnswer{"send", dest, receipt})
+	return s.env.Report("sent", sendAnswer{"send", dest, receipt, several})
 }
 
 // way is the way to a destination, whose connection may have to be another one

@@ -10,6 +10,7 @@ type sendAnswer struct {
 	Command string `json:"command"`
 	Dest    string `json:"dest"`
 	transfer.Receipt
+	several bool // it is one of several, of which not much is told
 }
 
 func (a sendAnswer) Text(p *ui.Printer) {
@@ -23,6 +24,10 @@ func (a sendAnswer) Text(p *ui.Printer) {
 		how = "resumed and sent"
 	case a.Replaced:
 		how = "sent, replacing an older file"
+	}
+	if a.several {
+		p.Line("%s: %s, %s (%s)", a.Path, how, ui.Size(a.Size), a.Proven)
+		return
 	}
 	p.Line("%s: %s, %s", a.Path, how, ui.Size(a.Size))
 	p.Line("%s: sha256 %s (%s)", a.Place, a.SHA256, a.Proven)

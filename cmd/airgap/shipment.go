@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -88,8 +90,17 @@ func (c *shipment) of(size int64) ([]transfer.File, error) {
 // cut cuts the bundle and makes its parity, if either is wanted.
 func (c *shipment) cut(size int64) ([]transfer.File, error) {
 	file, err := c.file()
-	if err != nil || size == 0 && c.o.cut.parity == 0 {
-		return []transfer.File{file}, err
+	if err != nil {
+		return nil, err
+	}
+	if c.o.cut.parity == 0 {
+		beside, err := c.beside(file)
+		if err != nil || size == 0 {
+			return append(beside, file), err
+		}
+		if len(beside) > 0 {
+			c.env.Note("the parity beside %s is for all of it in one and stays: --parity makes some for volumes", c.bundle.name)
+		}
 	}
 	passes := int64(1)
 	if c.o.cut.parity > 0 {
@@ -109,6 +120,35 @@ func (c *shipment) cut(size int64) ([]transfer.File, error) {
 		c.env.Note("%s", protection(parts, c.o.cut.parity))
 	}
 	return parts.Files, nil
+}
+
+// beside is the parity that pack has put beside the bundle; where it is unpacked
+// at once there is no use for it.
+func (c *shipment) beside(file transfer.File) (list []transfer.File, err error) {
+	if c.o.unpack {
+		return nil, nil
+	}
+	dir := c.bundle.name // which may be the folder that it is in
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		dir = filepath.Dir(dir)
+	}
+	names, err := volume.Beside(dir, file.Name, file.SHA256)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		f, err := os.Open(filepath.Join(dir, name))
+		if err != nil {
+			return nil, err
+		}
+		c.open = append(c.open, f)
+		sum, n, err := hashed(f)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, transfer.File{Name: name, Size: n, SHA256: sum, Data: f})
+	}
+	return list, nil
 }
 
 // protection says what parity is good for.

@@ -143,6 +143,11 @@ func dropLeftovers(env *ui.Env, dir, name string, written []string) error {
 	return nil
 }
 
+// warnOfOlder says that a whole bundle stays beside volumes of another.
+func warnOfOlder(env *ui.Env, path string) {
+	env.Warn("the file %s beside the volumes is an older bundle: remove it", path)
+}
+
 // removeIn removes a file of a folder with its sums.
 func removeIn(dir string) func(name string) error {
 	return func(name string) error {
