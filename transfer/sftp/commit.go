@@ -5,24 +5,46 @@ import (
 	"os"
 	"path"
 
+	"github.com/pkg/sftp"
+	"golang.org/x/sync/errgroup"
+
 	"airgap/transfer"
 )
 
-// Commit implements transfer.Place.
+// together does things side by side whose order does not matter, so that they
+// cost one round trip, not one each, and gives the first error.
+func together(things ...func() error) error {
+	var group errgroup.Group
+	for _, do := range things {
+		group.Go(do)
+	}
+	return group.Wait()
+}
+
+// Commit implements transfer.Place. The file has no sums while its name changes.
 func (p *Place) Commit(ctx context.Context, which transfer.Which, sidecar []byte) (durable bool, why string, err error) {
 	err = p.guard(ctx, func() error {
 		sums := p.final() + ".sha256"
-		if err := p.remove(sums); err != nil {
-			return p.failed(err)
+		begun := path.Join(p.dir, "."+path.Base(sums)+".partial")
+		err := together(
+			func() error { return p.remove(sums) },
+			func() error { return p.writeSmall(begun, sidecar) },
+			func() error {
+				if which == transfer.Partial {
+					// Whether others may read it is for the server to say, where it does.
+					_ = p.client.Chmod(p.partial(), 0o644)
+				}
+				return nil
+			},
+		)
+		if err == nil && which == transfer.Partial {
+			err = p.rename(p.partial(), p.final())
 		}
-		if which == transfer.Partial {
-			// Whether others may read it is for the server to say, where it does.
-			_ = p.client.Chmod(p.partial(), 0o644)
-			if err := p.rename(p.partial(), p.final()); err != nil {
-				return p.failed(err)
-			}
+		if err == nil {
+			err = p.rename(begun, sums)
 		}
-		if err := p.writeSmall(sums, sidecar); err != nil {
+		if err != nil {
+			_ = p.remove(begun) // a later send does that first
 			return p.failed(err)
 		}
 		durable, why = p.syncFolder()
@@ -43,23 +65,25 @@ func (p *Place) rename(from, to string) error {
 	return p.client.Rename(from, to)
 }
 
-func (p *Place) writeSmall(name string, content []byte) error {
-	temporary := path.Join(path.Dir(name), "."+path.Base(name)+".partial")
-	if err := p.remove(temporary); err != nil {
-		return err
+// create makes a file that was not there, in the stead of one that was.
+func (p *Place) create(name string) (*sftp.File, error) {
+	const how = os.O_WRONLY | os.O_CREATE | os.O_EXCL
+	f, err := p.client.OpenFile(name, how)
+	if err == nil || p.remove(name) != nil {
+		return f, err
 	}
-	f, err := p.client.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
+	return p.client.OpenFile(name, how)
+}
+
+func (p *Place) writeSmall(name string, content []byte) error {
+	f, err := p.create(name)
 	if err != nil {
 		return err
 	}
 	if _, err = f.Write(content); err == nil {
 		err = p.sync(f)
 	}
-	if err := closing(f, err); err != nil {
-		_ = p.remove(temporary) // a later send does that first
-		return err
-	}
-	return p.rename(temporary, name)
+	return closing(f, err)
 }
 
 // syncFolder makes the renames durable: OpenSSH syncs a folder as it does a
@@ -68,16 +92,18 @@ func (p *Place) syncFolder() (durable bool, why string) {
 	if !p.canSync() {
 		return false, "the server has no way to sync to its disk"
 	}
-	for _, name := range []string{p.final(), p.dir} {
-		f, err := p.client.Open(name)
-		if err != nil {
-			return false, "the server cannot sync a folder"
+	sync := func(name string) func() error {
+		return func() error {
+			f, err := p.client.Open(name)
+			if err != nil {
+				return err
+			}
+			defer func() { go f.Close() }() // nothing depends on it
+			return f.Sync()
 		}
-		err = f.Sync()
-		f.Close()
-		if err != nil {
-			return false, "the server cannot sync a folder"
-		}
+	}
+	if err := together(sync(p.final()), sync(p.dir)); err != nil {
+		return false, "the server cannot sync a folder"
 	}
 	return true, ""
 }

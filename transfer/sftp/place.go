@@ -171,12 +171,12 @@ func (p *Place) Find(ctx context.Context, f transfer.File) (found transfer.Found
 		if err := p.locate(); err != nil {
 			return err
 		}
-		found = transfer.Found{Place: p.dest.Host, Path: p.final(), Name: p.name, Partial: p.partial(), Final: -1, Begun: -1, Free: p.free()}
-		if found.Final, err = p.sizeOf(p.final()); err != nil {
-			return err
-		}
-		found.Begun, err = p.begun(ctx)
-		return err
+		found = transfer.Found{Place: p.dest.Host, Path: p.final(), Name: p.name, Partial: p.partial()}
+		return together(
+			func() error { found.Free = p.free(); return nil },
+			func() (err error) { found.Final, err = p.sizeOf(p.final()); return err },
+			func() (err error) { found.Begun, err = p.begun(ctx); return err },
+		)
 	})
 	return found, err
 }

@@ -253,10 +253,7 @@ func (p *Place) openPartial(off int64) (*sftp.File, error) {
 		}
 		return f, nil
 	}
-	if err := p.remove(p.partial()); err != nil {
-		return nil, err
-	}
-	f, err := p.client.OpenFile(p.partial(), os.O_WRONLY|os.O_CREATE|os.O_EXCL)
+	f, err := p.create(p.partial())
 	if err == nil {
 		// A server that keeps modes to itself keeps its files to itself, too.
 		_ = f.Chmod(0o600)
