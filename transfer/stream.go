@@ -15,7 +15,7 @@ import (
 // wrong, the partial is removed.
 func SendStream(ctx context.Context, p Place, name string, data io.Reader, o SendOptions) (Receipt, error) {
 	o = o.withDefaults()
-	s := &sending{place: p, file: fileToCome(name), SendOptions: o, local: sha256.New()}
+	s := &sending{place: p, file: fileToCome(name), SendOptions: o}
 	if err := s.find(ctx); err != nil {
 		return s.receipt, err
 	}
@@ -43,11 +43,12 @@ func (s *sending) find(ctx context.Context) (err error) {
 }
 
 func (s *sending) stream(ctx context.Context, data io.Reader) error {
+	sum := sha256.New()
 	limited := s.limited(ctx, ContextReader(ctx, &upTo{data, s.found.Limit, s.found}))
-	if err := s.place.Write(ctx, 0, &counted{io.TeeReader(limited, s.local), s}); err != nil {
+	if err := s.place.Write(ctx, 0, &counted{io.TeeReader(limited, sum), s}); err != nil {
 		return s.atLeast(err)
 	}
-	s.file.Size, s.file.SHA256 = s.receipt.Sent, hex.EncodeToString(s.local.Sum(nil))
+	s.file.Size, s.file.SHA256 = s.receipt.Sent, hex.EncodeToString(sum.Sum(nil))
 	s.receipt.Size, s.receipt.SHA256 = s.file.Size, s.file.SHA256
 	if s.Name != nil {
 		s.file.Name = s.Name()

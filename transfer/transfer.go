@@ -18,7 +18,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 
 	"golang.org/x/time/rate"
@@ -133,7 +132,7 @@ func Send(ctx context.Context, p Place, f File, o SendOptions) (Receipt, error) 
 	if err != nil {
 		return Receipt{}, err
 	}
-	s := &sending{place: p, file: f, found: found, SendOptions: o, local: sha256.New()}
+	s := &sending{place: p, file: f, found: found, SendOptions: o}
 	s.receipt = Receipt{Place: found.Place, Path: found.Path, Size: f.Size, SHA256: f.SHA256, Replaced: found.Final >= 0}
 	err = s.run(ctx)
 	return s.receipt, err
@@ -145,7 +144,6 @@ type sending struct {
 	place   Place
 	file    File
 	found   Found
-	local   hash.Hash // of the file from its start, as it was read here
 	receipt Receipt
 }
 
@@ -212,15 +210,15 @@ func (s *sending) resume(ctx context.Context) error {
 	if n <= 0 {
 		return nil
 	}
-	if _, err := io.Copy(s.local, readerOf(ctx, s.file, 0, n)); err != nil {
-		return err
-	}
-	sum, _, err := s.place.Hash(ctx, Partial, n)
+	here, err := sumOf(ctx, s.file, n)
 	if err != nil {
 		return err
 	}
-	if sum != hex.EncodeToString(s.local.Sum(nil)) {
-		s.local.Reset()
+	there, _, err := s.place.Hash(ctx, Partial, n)
+	if err != nil {
+		return err
+	}
+	if there != here {
 		s.Note("what is there of %s is not its beginning: starting over", s.file.Name)
 		return nil
 	}
@@ -230,17 +228,15 @@ func (s *sending) resume(ctx context.Context) error {
 	return nil
 }
 
-// write sends the rest, and hashes it on the way.
+// write sends the rest. It is not hashed here, too: that what is there has the
+// sum that it should have says all.
 func (s *sending) write(ctx context.Context) error {
 	off := s.receipt.Resumed
-	data := &counted{io.TeeReader(s.limited(ctx, readerOf(ctx, s.file, off, s.file.Size-off)), s.local), s}
-	if err := s.place.Write(ctx, off, data); err != nil {
-		return err
+	err := s.place.Write(ctx, off, &counted{s.limited(ctx, readerOf(ctx, s.file, off, s.file.Size-off)), s})
+	if err == nil && off+s.receipt.Sent < s.file.Size { // it has become shorter
+		err = errors.Join(s.blame(ctx, "that of too few bytes"), s.place.Discard(ctx))
 	}
-	if sum := hex.EncodeToString(s.local.Sum(nil)); sum != s.file.SHA256 {
-		return errors.Join(&ChangedError{Name: s.file.Name, Want: s.file.SHA256, Got: sum}, s.place.Discard(ctx))
-	}
-	return nil
+	return err
 }
 
 // limited keeps to the limit, if there is one.
@@ -279,11 +275,32 @@ func (s *sending) prove(ctx context.Context) error {
 		return err
 	}
 	if sum != s.file.SHA256 {
-		err := fmt.Errorf("it holds other bytes than it was given: sha256 %s, expected %s", sum, s.file.SHA256)
-		return errors.Join(&MediumError{s.found.Path, err}, s.place.Discard(ctx))
+		return errors.Join(s.blame(ctx, sum), s.place.Discard(ctx))
 	}
 	s.receipt.Proven = how
 	return nil
+}
+
+// blame says whose fault a wrong sum there is: the place's, unless the file here
+// has a wrong one, too.
+func (s *sending) blame(ctx context.Context, there string) error {
+	if s.file.Data != nil { // a stream cannot be read again
+		here, err := sumOf(ctx, s.file, s.file.Size)
+		if err != nil {
+			return err
+		}
+		if here != s.file.SHA256 {
+			return &ChangedError{Name: s.file.Name, Want: s.file.SHA256, Got: here}
+		}
+	}
+	return &MediumError{s.found.Path, fmt.Errorf("it holds other bytes than it was given: sha256 %s, expected %s", there, s.file.SHA256)}
+}
+
+// sumOf is the sha256 of the first n bytes of a file here.
+func sumOf(ctx context.Context, f File, n int64) (string, error) {
+	h := sha256.New()
+	_, err := io.Copy(h, readerOf(ctx, f, 0, n))
+	return hex.EncodeToString(h.Sum(nil)), err
 }
 
 type counted struct {
