@@ -147,6 +147,7 @@ func (o packOptions) addParity(ctx context.Context, env *ui.Env, summary bundle.
 		names = append(names, file.Name)
 	}
 	progress.Done()
+	env.Note("%s", protection(parts, o.cut.parity))
 	return names, nil
 }
 

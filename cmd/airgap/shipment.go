@@ -153,8 +153,11 @@ func (c *shipment) beside(file transfer.File) (list []transfer.File, err error) 
 
 // protection says what parity is good for.
 func protection(p *volume.Parts, percent int) string {
-	if volumes := len(p.Files); volumes > 2 && p.Losable > 0 {
-		return fmt.Sprintf("parity of %d%%: any %s of the %d may be lost, or as much be damaged", percent, ui.Plural(p.Losable, "file"), volumes)
+	switch {
+	case p.Losable > 0:
+		return fmt.Sprintf("parity of %d%%: any %s may be lost, or as much be damaged", percent, ui.Plural(p.Losable, "volume"))
+	case p.ToLose > 0:
+		return fmt.Sprintf("parity of %d%%: so much of the bundle may be damaged; for the loss of a whole volume it takes %d%%", percent, p.ToLose)
 	}
 	return fmt.Sprintf("parity of %d%%: so much of the bundle may be damaged", percent)
 }

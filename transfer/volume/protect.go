@@ -47,6 +47,9 @@ func (p protection) parts(ctx context.Context, data io.ReaderAt) (_ *Parts, err 
 	}
 	p.facts.Parity = &Parity{Slice: p.facts.Parity.Slice, Shard: g.Shard, Data: g.Data, Check: g.Parity, Files: int((g.ParityShards()-1)/per + 1)}
 	parts := &Parts{staged: staged, Losable: losable(g, p.facts.Parity.Slice)}
+	if parts.Losable == 0 {
+		parts.ToLose = toLose(g.Size, p.facts.Parity.Slice)
+	}
 	for n := 1; n <= p.facts.Parity.Files; n++ {
 		off := int64(n-1) * per * Shard
 		f, err := parityFile(ctx, p.facts.parityPart(n, off, min(per*Shard, g.ParitySize()-off)), staged, table.Marshal())
@@ -121,6 +124,16 @@ func losable(g parity.Geometry, slice int64) int {
 	}
 	each := (shards-1)/g.Groups() + 1
 	return int(int64(g.Parity) / each)
+}
+
+// toLose is the least parity in percent that can stand for a volume, or 0.
+func toLose(total, slice int64) int {
+	for percent := 1; percent <= 100 && slice > 0; percent++ {
+		if g, err := parity.NewGeometry(total, Shard, percent); err == nil && losable(g, slice) > 0 {
+			return percent
+		}
+	}
+	return 0
 }
 
 // AddParity makes the parity of what a Writer has written: the set of the file

@@ -100,8 +100,8 @@ func TestRepair(t *testing.T) {
 	for name, damage := range damages {
 		t.Run(name, func(t *testing.T) {
 			dir, raw, parts := protected(t, true)
-			if parts.Losable != 1 {
-				t.Fatalf("%d parts, %d of which can be lost", len(parts.Files), parts.Losable)
+			if parts.Losable != 1 || parts.ToLose != 0 {
+				t.Fatalf("%d parts, %d of which can be lost, with %d%%", len(parts.Files), parts.Losable, parts.ToLose)
 			}
 			before := snapshot(t, dir)
 			damage(t, dir)

@@ -31,6 +31,9 @@ type Parts struct {
 	Files []transfer.File
 	// Losable is how many volumes may be lost while all of the parity is there.
 	Losable int
+	// ToLose is the parity, in percent, with which a volume might be lost where
+	// this one is too little for that; 0 where it is not, or nothing is cut.
+	ToLose int
 
 	staged io.Closer
 }
