@@ -232,11 +232,7 @@ func (s *sending) resume(ctx context.Context) error {
 // sum that it should have says all.
 func (s *sending) write(ctx context.Context) error {
 	off := s.receipt.Resumed
-	err := s.place.Write(ctx, off, &counted{s.limited(ctx, readerOf(ctx, s.file, off, s.file.Size-off)), s})
-	if err == nil && off+s.receipt.Sent < s.file.Size { // it has become shorter
-		err = errors.Join(s.blame(ctx, "that of too few bytes"), s.place.Discard(ctx))
-	}
-	return err
+	return s.place.Write(ctx, off, &counted{s.limited(ctx, readerOf(ctx, s.file, off, s.file.Size-off)), s})
 }
 
 // limited keeps to the limit, if there is one.

@@ -73,18 +73,10 @@ func (h *hop) upload(ctx context.Context, folder transfer.Place, file transfer.F
 
 // programFile is a program as a file that is sent.
 func programFile(f *os.File) (transfer.File, error) {
-	digits, n, err := hashed(f)
-	if err != nil {
-		return transfer.File{}, err
-	}
-	return transfer.File{Name: "airgap-" + digits[:16], Size: n, SHA256: digits, Data: f}, nil
-}
-
-// hashed reads a file to its end and gives its sum and its size.
-func hashed(f *os.File) (sum string, n int64, err error) {
-	h := sha256.New()
-	n, err = io.Copy(h, f)
-	return hex.EncodeToString(h.Sum(nil)), n, err
+	sum := sha256.New()
+	n, err := io.Copy(sum, f)
+	digits := hex.EncodeToString(sum.Sum(nil))
+	return transfer.File{Name: "airgap-" + digits[:16], Size: n, SHA256: digits, Data: f}, err
 }
 
 // platform asks the host what it is.

@@ -8,6 +8,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
 
 	"airgap/bundle"
 	"airgap/cmd/airgap/internal/ui"
@@ -39,6 +41,19 @@ type bundleFile struct {
 	set  *volume.Set // that it was cut into, or that protects it; or nil
 
 	closers []func() error
+}
+
+// parity are the paths of the parity files beside it.
+func (b *bundleFile) parity() []string {
+	if b.set == nil {
+		return nil
+	}
+	return b.set.Parity()
+}
+
+// isParity says whether a file is one of those.
+func (b *bundleFile) isParity(name string) bool {
+	return slices.ContainsFunc(b.parity(), func(path string) bool { return filepath.Base(path) == name })
 }
 
 // Close closes what the bundle is in.

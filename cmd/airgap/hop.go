@@ -98,16 +98,16 @@ type hop struct {
 // remote is the host by the connection that is in use.
 func (h *hop) remote() *sftp.Place { return h.place.(*sftp.Place) }
 
-// hopTo sends to a host and unpacks there, if that will do; what is there
+// sendAndUnpack sends to a host and unpacks there, if that will do; what is there
 // already is not sent.
-func (s *sender) hopTo(ctx context.Context, way *way, show shower) error {
-	h := &hop{way: way, airgap: "airgap"}
-	file, err := s.file()
+func (w *way) sendAndUnpack(ctx context.Context, show shower) error {
+	h := &hop{way: w, airgap: "airgap"}
+	file, err := w.file()
 	if err != nil {
 		return inState(unsent, err)
 	}
 	var there probeAnswer
-	err = way.try(ctx, func(p transfer.Place) (err error) {
+	err = w.try(ctx, func(p transfer.Place) (err error) {
 		found, err := p.Find(ctx, file)
 		if err == nil {
 			there, err = h.ask(ctx, file, found)
@@ -118,13 +118,13 @@ func (s *sender) hopTo(ctx context.Context, way *way, show shower) error {
 		return inState(unsent, err)
 	}
 	if there.Unchanged {
-		there.Plan.Path = s.bundle.name
-		if s.together() {
-			show(way.dest, file.Size).Add(file.Size)
+		there.Plan.Path = w.bundle.name
+		if w.together() {
+			show(w.dest, file.Size).Add(file.Size)
 		}
 		return h.report(there.Plan, false)
 	}
-	receipt, err := s.carry(ctx, way, show)
+	receipt, err := w.carry(ctx, show)
 	if err != nil {
 		return err
 	}

@@ -224,88 +224,13 @@ func (s *sender) sendTo(ctx context.Context, dest string, show shower) error {
 	if err != nil {
 		return inState(unsent, err)
 	}
-	way := &way{s, dest, place}
-	defer func() { _ = way.place.Close() }() // of a connection that may be broken; what matters has been told
+	w := &way{s, dest, place}
+	defer func() { _ = w.place.Close() }() // of a connection that may be broken; what matters has been told
 	if s.o.unpack {
-		return s.hopTo(ctx, way, show)
+		return w.sendAndUnpack(ctx, show)
 	}
-	_, err = s.carry(ctx, way, show)
+	_, err = w.carry(ctx, show)
 	return err
-}
-
-// carry carries the file, or what it is cut into, to a destination and reports
-// it. The receipt is that of the bundle.
-func (s *sender) carry(ctx context.Context, way *way, show shower) (receipt transfer.Receipt, err error) {
-	var files []transfer.File
-	err = way.try(ctx, func(p transfer.Place) (err error) {
-		files, err = s.load(ctx, p)
-		return err
-	})
-	if err != nil {
-		return receipt, inState(unsent, err)
-	}
-	progress := show(way.dest, sizeOf(files))
-	for _, file := range files {
-		if receipt, err = s.carryOne(ctx, way, file, progress); err != nil {
-			break
-		}
-		if err = s.tell(way.dest, receipt, len(files) > 1); err != nil {
-			break
-		}
-	}
-	if _, here := way.place.(*media.Folder); here && err == nil {
-		err = s.dropOld(way.dest, files)
-	}
-	if !s.together() {
-		if err == nil {
-			progress.Done()
-		}
-		progress.Stop()
-	}
-	return receipt, err
-}
-
-// dropOld removes what an earlier send has left in a folder here.
-func (s *sender) dropOld(dir string, files []transfer.File) error {
-	file, err := s.file()
-	if err != nil {
-		return err
-	}
-	var sent []string
-	for _, f := range files {
-		sent = append(sent, f.Name)
-	}
-	path := filepath.Join(dir, file.Name)
-	if !slices.Contains(sent, file.Name) && isOther(path, s.bundle.name) {
-		warnOfOlder(s.env, path)
-	}
-	return dropLeftovers(s.env, dir, file.Name, sent)
-}
-
-// isOther says that there is a file, and that it is not a certain one.
-func isOther(path, certain string) bool {
-	there, err := os.Stat(path)
-	if err != nil {
-		return false
-	}
-	mine, err := os.Stat(certain)
-	return err != nil || !os.SameFile(there, mine)
-}
-
-func (s *sender) carryOne(ctx context.Context, way *way, file transfer.File, progress *ui.Progress) (transfer.Receipt, error) {
-	return transfer.SendOn(ctx, way.place, file, transfer.SendOptions{
-		Progress: progress.Add, Note: s.env.Note, Limit: s.o.bytesASecond,
-	}, way.persistence())
-}
-
-// tell reports a file, which may be one of several.
-func (s *sender) tell(dest string, receipt transfer.Receipt, several bool) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !receipt.Durable {
-		s.env.Warn("%s: it is not confirmed that the bundle is on the disk: %s", dest, receipt.Why)
-	}
-	return s.env.Report("sent", sendAnswer{"send", dest, receipt, several})
 }
 
 // way is the way to a destination, whose connection may have to be another one
@@ -338,6 +263,91 @@ func (w *way) try(ctx context.Context, do func(transfer.Place) error) error {
 	return w.persistence().Try(ctx, w.place, func(p transfer.Place) (bool, error) { return false, do(p) })
 }
 
+// carry carries the file, or what it is cut into, to the destination and reports
+// it. The receipt is that of the bundle.
+func (w *way) carry(ctx context.Context, show shower) (receipt transfer.Receipt, err error) {
+	var files []transfer.File
+	err = w.try(ctx, func(p transfer.Place) (err error) {
+		files, err = w.load(ctx, p)
+		return err
+	})
+	if err != nil {
+		return receipt, inState(unsent, err)
+	}
+	progress := show(w.dest, sizeOf(files))
+	for _, file := range files {
+		receipt, err = w.carryOne(ctx, file, progress)
+		if changed := (*transfer.ChangedError)(nil); errors.As(err, &changed) && w.bundle.isParity(file.Name) {
+			w.env.Warn("%s is damaged and stays here: airgap repair makes it good", file.Name)
+			continue
+		}
+		if err == nil {
+			err = w.tell(w.dest, receipt, len(files) > 1)
+		}
+		if err != nil {
+			break
+		}
+	}
+	if _, here := w.place.(*media.Folder); here && err == nil {
+		err = w.dropOld(w.dest, files)
+	}
+	if !w.together() {
+		if err == nil {
+			progress.Done()
+		}
+		progress.Stop()
+	}
+	return receipt, err
+}
+
+func (w *way) carryOne(ctx context.Context, file transfer.File, progress *ui.Progress) (transfer.Receipt, error) {
+	return transfer.SendOn(ctx, w.place, file, transfer.SendOptions{
+		Progress: progress.Add, Note: w.env.Note, Limit: w.o.bytesASecond,
+	}, w.persistence())
+}
+
+// dropOld removes what an earlier send has left in a folder here.
+func (s *sender) dropOld(dir string, files []transfer.File) error {
+	file, err := s.file()
+	if err != nil {
+		return err
+	}
+	var sent []string
+	for _, f := range files {
+		sent = append(sent, f.Name)
+	}
+	for _, path := range s.bundle.parity() { // the bundle may be in that very folder
+		if there := filepath.Join(dir, filepath.Base(path)); !isOther(there, path) {
+			sent = append(sent, filepath.Base(path))
+		}
+	}
+	path := filepath.Join(dir, file.Name)
+	if !slices.Contains(sent, file.Name) && isOther(path, s.bundle.name) {
+		warnOfOlder(s.env, path)
+	}
+	return dropLeftovers(s.env, dir, file.Name, sent)
+}
+
+// isOther says that there is a file, and that it is not a certain one.
+func isOther(path, certain string) bool {
+	there, err := os.Stat(path)
+	if err != nil {
+		return false
+	}
+	mine, err := os.Stat(certain)
+	return err != nil || !os.SameFile(there, mine)
+}
+
+// tell reports a file, which may be one of several.
+func (s *sender) tell(dest string, receipt transfer.Receipt, several bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !receipt.Durable {
+		s.env.Warn("%s: it is not confirmed that the bundle is on the disk: %s", dest, receipt.Why)
+	}
+	return s.env.Report("sent", sendAnswer{"send", dest, receipt, several})
+}
+
 // shower shows how far it is with so many bytes to a destination.
 type shower = func(dest string, size int64) *ui.Progress
 
@@ -350,12 +360,18 @@ func fileToSend(ctx context.Context, env *ui.Env, b *bundleFile) (transfer.File,
 		return file, nil
 	}
 	var err error
-	if file.SHA256, err = readSum(b.name + ".sha256"); err == nil {
-		return file, nil
-	}
-	env.Detail("%s.sha256 cannot be used (%v): making the sum", b.name, err)
-	file.SHA256, err = makeSum(ctx, env, b)
+	file.SHA256, err = sumFor(ctx, env, b.name, b.data, b.size)
 	return file, err
+}
+
+// sumFor is the sum of a file: that beside it, or one that is made.
+func sumFor(ctx context.Context, env *ui.Env, name string, data io.ReaderAt, size int64) (string, error) {
+	sum, err := readSum(name + ".sha256")
+	if err == nil {
+		return sum, nil
+	}
+	env.Detail("%s.sha256 cannot be used (%v): making the sum", name, err)
+	return makeSum(ctx, env, name, data, size)
 }
 
 // sumForm is how a line of sha256sum starts.
@@ -373,16 +389,16 @@ func readSum(path string) (string, error) {
 	return string(m[1]), nil
 }
 
-func makeSum(ctx context.Context, env *ui.Env, b *bundleFile) (string, error) {
-	progress := env.Progress("hashing", b.size)
+func makeSum(ctx context.Context, env *ui.Env, name string, data io.ReaderAt, size int64) (string, error) {
+	progress := env.Progress("hashing", size)
 	defer progress.Stop()
 	h := sha256.New()
-	r := counted{io.NewSectionReader(b.data, 0, b.size), func(n int64) { progress.Add(n) }}
+	r := counted{io.NewSectionReader(data, 0, size), func(n int64) { progress.Add(n) }}
 	for {
 		if _, err := io.CopyN(h, r, 8<<20); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
-			return "", fmt.Errorf("reading %q: %w", b.name, err)
+			return "", fmt.Errorf("reading %q: %w", name, err)
 		}
 		if err := context.Cause(ctx); err != nil {
 			return "", err

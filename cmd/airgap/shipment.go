@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -93,14 +94,12 @@ func (c *shipment) cut(size int64) ([]transfer.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.o.cut.parity == 0 {
-		beside, err := c.beside(file)
-		if err != nil || size == 0 {
-			return append(beside, file), err
-		}
-		if len(beside) > 0 {
-			c.env.Note("the parity beside %s is for all of it in one and stays: --parity makes some for volumes", c.bundle.name)
-		}
+	if c.o.cut.parity == 0 && size == 0 {
+		beside, err := c.beside()
+		return append(beside, file), err
+	}
+	if c.o.cut.parity == 0 && len(c.bundle.parity()) > 0 {
+		c.env.Note("the parity beside %s is for all of it in one and stays: --parity makes some for volumes", c.bundle.name)
 	}
 	passes := int64(1)
 	if c.o.cut.parity > 0 {
@@ -124,31 +123,32 @@ func (c *shipment) cut(size int64) ([]transfer.File, error) {
 
 // beside is the parity that pack has put beside the bundle; where it is unpacked
 // at once there is no use for it.
-func (c *shipment) beside(file transfer.File) (list []transfer.File, err error) {
+func (c *shipment) beside() (list []transfer.File, err error) {
 	if c.o.unpack {
 		return nil, nil
 	}
-	dir := c.bundle.name // which may be the folder that it is in
-	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		dir = filepath.Dir(dir)
-	}
-	names, err := volume.Beside(dir, file.Name, file.SHA256)
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range names {
-		f, err := os.Open(filepath.Join(dir, name))
+	for _, path := range c.bundle.parity() {
+		f, err := os.Open(path)
 		if err != nil {
 			return nil, err
 		}
 		c.open = append(c.open, f)
-		sum, n, err := hashed(f)
+		info, err := f.Stat()
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, transfer.File{Name: name, Size: n, SHA256: sum, Data: f})
+		file := transfer.File{Name: filepath.Base(path), Size: info.Size(), Data: f}
+		if file.SHA256, err = sumFor(c.ctx, c.env, path, f, info.Size()); err != nil {
+			return nil, err
+		}
+		list = append(list, file)
 	}
 	return list, nil
+}
+
+// needed are those of the files that have to travel: all but the parity beside.
+func (c *shipment) needed(files []transfer.File) []transfer.File {
+	return slices.DeleteFunc(slices.Clone(files), func(f transfer.File) bool { return c.bundle.isParity(f.Name) })
 }
 
 // protection says what parity is good for.
@@ -241,17 +241,35 @@ func (s *sender) load(ctx context.Context, place transfer.Place) ([]transfer.Fil
 		}
 	}
 	files, err := s.shipment.of(size)
-	if err != nil || len(files) == 1 {
-		return files, err
+	if err != nil {
+		return nil, err
+	}
+	misfit, err := s.misfit(ctx, place, files)
+	if needed := s.shipment.needed(files); misfit != nil && len(needed) < len(files) {
+		s.env.Note("the parity beside the bundle stays here: %v", misfit)
+		files = needed
+		misfit, err = s.misfit(ctx, place, files)
+	}
+	return files, errors.Join(misfit, err)
+}
+
+// misfit says why several files cannot go to a place, or nil.
+func (s *sender) misfit(ctx context.Context, place transfer.Place, files []transfer.File) (why, err error) {
+	if len(files) == 1 {
+		return nil, nil // its own send tells
 	}
 	found, err := transfer.Room(ctx, place, files)
-	if err == nil && found.Name != files[len(files)-1].Name {
-		err = &ui.Error{
+	var full *transfer.NoSpaceError
+	switch {
+	case errors.As(err, &full):
+		return full, nil
+	case err == nil && found.Name != files[len(files)-1].Name:
+		return &ui.Error{
 			Err: fmt.Errorf("several files are to be sent, and %q at %s is not a folder", found.Path, found.Place), Code: ui.Usage, State: unsent,
 			Hints: []string{"name a folder that exists"},
-		}
+		}, nil
 	}
-	return files, err
+	return nil, err
 }
 
 // sizeOf is that of all files together, in bytes.

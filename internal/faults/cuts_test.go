@@ -48,6 +48,9 @@ func TestCuts(t *testing.T) {
 	t.Logf("F15, F16, F20: %d cuts at random bytes (%s), %d survived, wrong results 0", all, strings.Join(told, ", "), all)
 }
 
+// maxStarts is how often a journey is begun, at most.
+const maxStarts = 20
+
 // cutKinds are the ways to be cut off.
 var cutKinds = []string{"reset", "stall", "client killed", "session killed", "sftp-server killed", "sshd killed and started again"}
 
@@ -89,33 +92,43 @@ func (f far) journey(t *testing.T, b sample, random *rand.Rand) map[string]int {
 	stop := b.watch(t, dir)
 	before := f.line.Passed()
 	var client atomic.Pointer[exec.Cmd]
+	var kills atomic.Int32 // of it
 	cuts := map[string]int{}
 	kinds := slices.Clone(cutKinds)
 	random.Shuffle(len(kinds), func(i, j int) { kinds[i], kinds[j] = kinds[j], kinds[i] })
-	var arm func()
-	arm = func() {
+	var arm func(within int64)
+	far := int64(len(b.raw) / (len(cutKinds) + 2)) // all cuts come before the end
+	arm = func(within int64) {
 		if len(kinds) == 0 {
 			f.line.Heal()
 			return
 		}
-		after := random.Int64N(int64(len(b.raw)) / int64(len(cutKinds)))
 		if random.IntN(4) == 0 {
-			after = random.Int64N(8 << 10) // while it logs in and looks around
+			within = 8 << 10 // while it logs in and looks around
 		}
-		f.line.At(after, func() transfertest.Fate {
-			fate, hit := f.cut(t, kinds[0], client.Load())
-			if hit {
-				cuts[kinds[0]]++
-				kinds = kinds[1:]
+		f.line.At(random.Int64N(within), func() transfertest.Fate {
+			if kinds[0] == "client killed" {
+				kills.Add(1) // before it ends
 			}
-			arm()
+			fate, hit := f.cut(t, kinds[0], client.Load())
+			if !hit {
+				arm(16 << 10) // soon again
+				return fate
+			}
+			cuts[kinds[0]]++
+			kinds = kinds[1:]
+			arm(far)
 			return fate
 		})
 	}
-	arm()
+	arm(far)
 	var out strings.Builder
 	starts := 0
 	for status := -1; status != 0; starts++ {
+		if starts == maxStarts {
+			t.Fatalf("started %d times:\n%s", starts, out.String())
+		}
+		before := kills.Load()
 		cmd := command(t, world.airgap, "send", f.dest(dir))
 		cmd.Dir = b.dir
 		from := out.Len()
@@ -127,8 +140,8 @@ func (f far) journey(t *testing.T, b sample, random *rand.Rand) map[string]int {
 		status = finished(t, cmd, cmd.Wait())
 		// That a host does not answer at all is told at once.
 		unreached := status == exitTransfer && !strings.Contains(out.String()[from:], "connecting again")
-		if status > 0 && !unreached {
-			t.Fatalf("status %d:\n%s", status, out.String())
+		if ours := kills.Load() > before; status < 0 && !ours || status > 0 && !unreached {
+			t.Fatalf("status %d, killed by us: %t\n%s", status, ours, out.String())
 		}
 	}
 	f.line.Heal()

@@ -183,9 +183,9 @@ func TestStick(t *testing.T) {
 	ends(t, 0, "", "verify", s.dir)
 }
 
-// TestStickPulled (F12) pulls it at several moments. That is told as a fault of
-// the medium, with nothing but the whole under the final name afterwards, and
-// the next send goes through.
+// TestStickPulled (F12) pulls it at several moments before all is written. That
+// is told as a fault of the medium, nothing has the final name, and the next send
+// goes through.
 func TestStickPulled(t *testing.T) {
 	b := bundleOf(t)
 	n := times(3, 50)
@@ -194,7 +194,7 @@ func TestStickPulled(t *testing.T) {
 		cmd := command(t, world.airgap, "send", "--limit", "30MiB/s", s.dir)
 		out := begun(t, cmd)
 		start := time.Now()
-		grown(t, filepath.Join(s.on, b.partial()), int64(len(b.raw)/(n+1)*(i+1)))
+		grown(t, filepath.Join(s.on, b.partial()), int64(len(b.raw)/(n+2)*(i+1)))
 		s.pull(t)
 		if status := finished(t, cmd, cmd.Wait()); status != exitMedium {
 			t.Errorf("status %d:\n%s", status, out)

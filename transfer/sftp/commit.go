@@ -65,14 +65,13 @@ func (p *Place) rename(from, to string) error {
 	return p.client.Rename(from, to)
 }
 
-// create makes a file that was not there, in the stead of one that was.
+// create makes a new file in the stead of one that may be there, which is not
+// left to O_EXCL: not every server knows that.
 func (p *Place) create(name string) (*sftp.File, error) {
-	const how = os.O_WRONLY | os.O_CREATE | os.O_EXCL
-	f, err := p.client.OpenFile(name, how)
-	if err == nil || p.remove(name) != nil {
-		return f, err
+	if err := p.remove(name); err != nil {
+		return nil, err
 	}
-	return p.client.OpenFile(name, how)
+	return p.client.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
 }
 
 func (p *Place) writeSmall(name string, content []byte) error {

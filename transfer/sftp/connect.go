@@ -96,7 +96,7 @@ func (l *link) extend(ctx context.Context, s settings, o Options, depth int) (*l
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
-	next := &link{client: client, heard: heard, pulse: cmp.Or(o.keepalive, s.Pulse, keepalive), misses: cmp.Or(s.Misses, keepaliveMisses)}
+	next := &link{client: client, heard: heard, pulse: cmp.Or(o.keepalive, s.pulse()), misses: s.misses()}
 	next.closers = append([]io.Closer{client}, l.closers...)
 	if agent != nil {
 		next.closers = append(next.closers, agent)
@@ -104,6 +104,11 @@ func (l *link) extend(ctx context.Context, s settings, o Options, depth int) (*l
 	go next.keepAlive()
 	return next, nil
 }
+
+// pulse and misses are those of the configuration where a dead connection is
+// noticed sooner by them: some systems' ssh is very patient in batch mode.
+func (s settings) pulse() time.Duration { return min(cmp.Or(s.Pulse, keepalive), keepalive) }
+func (s settings) misses() int          { return min(cmp.Or(s.Misses, keepaliveMisses), keepaliveMisses) }
 
 func (l *link) conn(ctx context.Context, network, addr string, timeout time.Duration) (net.Conn, error) {
 	if l.client != nil {

@@ -151,7 +151,6 @@ func (s *settings) setTimeout(value string) error {
 	return err
 }
 
-// setPulse follows an interval that somebody has set: ssh's own is none.
 func (s *settings) setPulse(value string) error {
 	seconds, err := strconv.Atoi(value)
 	s.Pulse = time.Duration(seconds) * time.Second

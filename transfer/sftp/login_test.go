@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/pem"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -286,6 +287,15 @@ func TestSettings(t *testing.T) {
 		len(s.GlobalOnly) != 0 || s.KeyAlias != "boxes" || s.Strict != "accept-new" || !s.HashNames || s.Agent != "" ||
 		s.Pulse != 5*time.Second || s.Misses != 2 || len(s.Jumps) != 2 || s.Jumps[0] != (Dest{User: "jump", Host: "hop", Port: "2200"}) || s.Jumps[1].Host != "second" {
 		t.Errorf("settings %+v", s)
+	}
+	for _, c := range []struct {
+		settings
+		pulse  time.Duration
+		misses int
+	}{{s, 5 * time.Second, 2}, {settings{}, keepalive, keepaliveMisses}, {settings{Pulse: time.Hour, Misses: math.MaxInt}, keepalive, keepaliveMisses}} {
+		if c.settings.pulse() != c.pulse || c.settings.misses() != c.misses {
+			t.Errorf("%d keepalives every %v, expected %d every %v", c.settings.misses(), c.settings.pulse(), c.misses, c.pulse)
+		}
 	}
 	_, _, err = parseSettings(Dest{Host: "box"}, []byte("hostname h\nport 1\nuser u\nproxycommand nc %h %p\n"))
 	var config *ConfigError

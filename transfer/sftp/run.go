@@ -82,11 +82,12 @@ func (p *Place) Run(ctx context.Context, c Command) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
-	return p.ended(c, err, string(kept.b))
+	return p.ended(ctx, c, err, string(kept.b))
 }
 
-// ended sorts the ends of commands.
-func (p *Place) ended(c Command, err error, stderr string) error {
+// ended sorts the ends of commands. What a server that still answers has ended
+// is no interruption, and would end so again.
+func (p *Place) ended(ctx context.Context, c Command, err error, stderr string) error {
 	var exit *ExitError
 	switch {
 	case err == nil:
@@ -101,7 +102,18 @@ func (p *Place) ended(c Command, err error, stderr string) error {
 	if said := strings.TrimSpace(stderr); said != "" {
 		err = fmt.Errorf("%w: %s", err, said)
 	}
+	if p.answers(ctx) {
+		return fmt.Errorf("running %q at %s: %w", c.Args[0], p.dest.Host, err)
+	}
 	return &transfer.InterruptedError{Place: p.dest.Host, Err: fmt.Errorf("running %q there: %w", c.Args[0], err)}
+}
+
+// answers says whether the connection is still there.
+func (p *Place) answers(ctx context.Context) bool {
+	return p.guard(ctx, func() error {
+		_, err := p.client.RealPath(".")
+		return err
+	}) == nil
 }
 
 // output runs a line of shell and gives what it prints; in may be nil. Where only
@@ -122,6 +134,10 @@ type runner func(ctx context.Context, line string, c Command) error
 // run runs it over a connection of ours.
 func (l *link) run(ctx context.Context, line string, c Command) error {
 	session, err := l.client.NewSession()
+	var refused *ssh.OpenChannelError
+	if errors.As(err, &refused) {
+		return fmt.Errorf("%w: %w", ErrNoCommands, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -168,7 +184,7 @@ func exitOf(err error) error {
 	var missing *ssh.ExitMissingError
 	switch {
 	case errors.As(err, &missing):
-		return errors.New("the connection broke off")
+		return errors.New("it ended without an exit status")
 	case !errors.As(err, &exit):
 		return err
 	case exit.Signal() != "":

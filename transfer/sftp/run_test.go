@@ -153,7 +153,7 @@ func TestRun(t *testing.T) {
 			if !errors.As(err, &exit) || exit.Status != 127 || !strings.Contains(exit.Stderr, "not found") {
 				t.Errorf("what is not there is %v", err)
 			}
-			if err := p.Run(t.Context(), Command{Args: []string{"sh", "-c", "kill -KILL $$"}}); !errors.As(err, &exit) && !isCut(err) {
+			if err := p.Run(t.Context(), Command{Args: []string{"sh", "-c", "kill -KILL $$"}}); err == nil || isCut(err) {
 				t.Errorf("what is killed is %v", err)
 			}
 			if _, err := p.Find(t.Context(), transfertest.FileOf("f", []byte("x"))); err != nil {
@@ -235,6 +235,21 @@ func TestRunCut(t *testing.T) {
 }
 
 // TestNoCommands is a host that only takes files.
+// TestOneSession is a host that allows no second session, for a command.
+func TestOneSession(t *testing.T) {
+	addr, key, known := transfertest.SSHD(t, "MaxSessions 1")
+	s := settingsFor(t, addr, known)
+	s.User, s.Keys = currentUser(t), []string{key}
+	p, err := open(t.Context(), s, t.TempDir(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if err := p.Run(t.Context(), Command{Args: []string{"true"}}); !errors.Is(err, ErrNoCommands) {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestNoCommands(t *testing.T) {
 	server := transfertest.NewServer(t, false, anybody)
 	p := opened(t)(open(t.Context(), settingsFor(t, server.Addr, server.KnownHosts(t)), t.TempDir(), Options{}))

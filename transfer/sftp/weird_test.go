@@ -103,6 +103,7 @@ func (s weird) Fileread(r *sftp.Request) (io.ReaderAt, error) { return os.Open(r
 
 func (s weird) Filewrite(r *sftp.Request) (io.WriterAt, error) {
 	flags, pflags := os.O_WRONLY, r.Pflags()
+	pflags.Excl = pflags.Excl && s.how != "knows no O_EXCL"
 	for flag, set := range map[int]bool{os.O_CREATE: pflags.Creat, os.O_EXCL: pflags.Excl, os.O_TRUNC: pflags.Trunc} {
 		if set {
 			flags |= flag
@@ -199,6 +200,22 @@ func sendTo(t *testing.T, s settings, dir string, f transfer.File) error {
 	defer p.Close()
 	_, err = transfer.Send(ctx, p, f, transfer.SendOptions{})
 	return err
+}
+
+// TestNoExclusion (F21) sends to a server that knows no O_EXCL, where a longer
+// partial of something else is: nothing of that is in what arrives.
+func TestNoExclusion(t *testing.T) {
+	server := transfertest.NewServer(t, false, anybody)
+	server.SFTP = weird{"knows no O_EXCL", 0}.serve
+	dir := t.TempDir()
+	f, raw := transfertest.Content("bundle", 1<<20)
+	if err := os.WriteFile(filepath.Join(dir, f.Partial(f.Name)), make([]byte, 2<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := sendTo(t, settingsFor(t, server.Addr, server.KnownHosts(t)), dir, f); err != nil {
+		t.Fatal(err)
+	}
+	transfertest.Arrived(t, dir, f, raw)
 }
 
 // TestPoorServers (F21) runs the suite on servers that can do little, but that

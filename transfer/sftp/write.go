@@ -56,7 +56,7 @@ func unexplained(err error) error {
 	var medium *transfer.MediumError
 	var status *sftp.StatusError
 	if errors.As(err, &medium) && errors.As(err, &status) && status.FxCode() == sftp.ErrSSHFxFailure {
-		medium.Err = fmt.Errorf("%w; the server does not say why: a quota there would do that", medium.Err)
+		medium.Err = fmt.Errorf("%w; the server does not say why: a full disk or a quota there would do that", medium.Err)
 	}
 	return err
 }
@@ -71,8 +71,8 @@ func closing(f io.Closer, err error) error {
 }
 
 // stream is what one Write has under way. Its workers take packet after packet
-// of the data and write them where they belong, so that reading and hashing go
-// on here while others are encrypted or awaited.
+// of the data and write them where they belong, so that reading goes on here
+// while others are encrypted or awaited.
 type stream struct {
 	packet  int
 	arrival *arrival

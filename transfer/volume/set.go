@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"airgap/transfer/volume/parity"
@@ -135,8 +137,31 @@ func (f facts) parityLength(n int) int64 {
 	return length
 }
 
-// Name is that of the whole file.
-func (s *Set) Name() string { return s.name }
+// Name is that of the whole file: the one that it has, or that it had when it was
+// cut.
+func (s *Set) Name() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e, ok := s.group.data[1]; ok && s.slice == 0 {
+		return e.name
+	}
+	return s.name
+}
+
+// Parity are the paths of the parity files for a whole file that is not cut.
+func (s *Set) Parity() (paths []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.slice != 0 {
+		return nil
+	}
+	for _, n := range slices.Sorted(maps.Keys(s.group.parity)) {
+		if e := s.group.parity[n]; e.fits() {
+			paths = append(paths, filepath.Join(s.dir, e.name))
+		}
+	}
+	return paths
+}
 
 // ID is which file it is, as whoever cut it identifies files.
 func (s *Set) ID() string { return s.file }
