@@ -72,7 +72,8 @@ type far struct {
 func newFar(t *testing.T) far {
 	t.Helper()
 	needRoot(t, "sshd")
-	server := transfertest.NewOpenSSH(t, "PermitRootLogin yes", "Subsystem sftp "+need(t, "sshd", "sftp-server"))
+	server := transfertest.NewOpenSSH(t, "PermitRootLogin yes", "Subsystem sftp "+need(t, "sshd", "sftp-server"),
+		"SetEnv PATH="+world.dir+":/usr/bin:/bin") // it has this airgap
 	line := transfertest.NewLine(t, server.Addr)
 	key, err := os.ReadFile(server.KnownHosts)
 	if err != nil {
@@ -200,6 +201,27 @@ func (f far) restarted(t *testing.T) bool {
 		}
 	})
 	return true
+}
+
+// TestAskedAgain (F15) cuts sends that unpack there, while the host is asked what
+// it has or while the bundle travels: it is asked again, and all is imported.
+func TestAskedAgain(t *testing.T) {
+	b, far, random := bundleOf(t), newFar(t), seeded(t)
+	n := times(4, 40)
+	for i := range n {
+		dir := folder(t)
+		after := 5<<10 + random.Int64N(12<<10) // the login is behind
+		if i%4 == 3 {
+			after = random.Int64N(int64(len(b.raw)))
+		}
+		far.line.At(max(after, 5<<10), func() transfertest.Fate { return transfertest.Reset })
+		layout := filepath.Join(dir, "layout")
+		text := ends(t, 0, "connecting again", "send", "--unpack", "--to", "oci:"+layout, far.dest(dir))
+		if !strings.Contains(text, "unpacked there") || sizeOf(filepath.Join(layout, "index.json")) < 0 {
+			t.Errorf("cut after %d bytes:\n%s", after, text)
+		}
+	}
+	t.Logf("F15: %d sends that unpack cut, %d survived, wrong results 0", n, n)
 }
 
 // session tells the processes of sessions from the one that listens.

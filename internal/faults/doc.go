@@ -20,12 +20,12 @@
 //	F12  removed meanwhile                      TestPowerFailsMeanwhile, TestUnmounted, TestStickPulled
 //	F13  both names after a cut                 TestBothNames
 //	F14  the page cache hides errors            TestForgery, TestCounterfeit
-//	F15  reset at a byte                        TestCuts; transfer/sftp: TestSendsOn, TestCutAnywhere
+//	F15  reset at a byte                        TestCuts, TestAskedAgain; transfer/sftp: TestSendsOn, TestCutAnywhere
 //	F16  stall                                  TestCuts; transfer/sftp: TestStall
 //	F17  delay                                  transfer/sftp, by transfertest.Far
 //	F18  little bandwidth, F19 loss             TestBadNetwork
 //	F20  the server or the client is killed     TestCuts
-//	F21  weird, poor and chrooted servers       transfer/sftp: TestWeirdServers, TestPoorServers, TestReadOnlyServer, TestChroot, TestSmallPackets; TestQuota
+//	F21  weird, poor and chrooted servers       transfer/sftp: TestWeirdServers, TestPoorServers, TestReadOnlyServer, TestChroot, TestNoExclusion, TestOneSession, TestSmallPackets; TestQuota
 //	F22  slow and closed pipes                  TestSlowReader, TestSlowWriter, TestClosedPipe
 //	F29  damage and parity                      TestParity; transfer/volume and its parity
 package faults
