@@ -275,6 +275,7 @@ func (w *way) carry(ctx context.Context, show shower) (receipt transfer.Receipt,
 		return receipt, inState(unsent, err)
 	}
 	progress := show(w.dest, sizeOf(files))
+	var sent []string
 	for _, file := range files {
 		receipt, err = w.carryOne(ctx, file, progress)
 		if changed := (*transfer.ChangedError)(nil); errors.As(err, &changed) && w.bundle.isParity(file.Name) {
@@ -287,9 +288,10 @@ func (w *way) carry(ctx context.Context, show shower) (receipt transfer.Receipt,
 		if err != nil {
 			break
 		}
+		sent = append(sent, file.Name)
 	}
 	if _, here := w.place.(*media.Folder); here && err == nil {
-		err = w.dropOld(w.dest, files)
+		err = w.dropOld(w.dest, sent)
 	}
 	if !w.together() {
 		if err == nil {
@@ -307,14 +309,10 @@ func (w *way) carryOne(ctx context.Context, file transfer.File, progress *ui.Pro
 }
 
 // dropOld removes what an earlier send has left in a folder here.
-func (s *sender) dropOld(dir string, files []transfer.File) error {
+func (s *sender) dropOld(dir string, sent []string) error {
 	file, err := s.file()
 	if err != nil {
 		return err
-	}
-	var sent []string
-	for _, f := range files {
-		sent = append(sent, f.Name)
 	}
 	for _, path := range s.bundle.parity() { // the bundle may be in that very folder
 		if there := filepath.Join(dir, filepath.Base(path)); !isOther(there, path) {
