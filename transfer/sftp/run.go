@@ -98,14 +98,18 @@ func (p *Place) ended(ctx context.Context, c Command, err error, stderr string) 
 	case errors.Is(err, ErrNoCommands):
 		return fmt.Errorf("running %q at %s: %w", c.Args[0], p.dest.Host, err)
 	}
+	cut := !p.answers(ctx)
+	if cut && errors.Is(err, errNoStatus) {
+		err = errors.New("the connection broke off")
+	}
 	err = p.told(err)
 	if said := strings.TrimSpace(stderr); said != "" {
 		err = fmt.Errorf("%w: %s", err, said)
 	}
-	if p.answers(ctx) {
-		return fmt.Errorf("running %q at %s: %w", c.Args[0], p.dest.Host, err)
+	if cut {
+		return &transfer.InterruptedError{Place: p.dest.Host, Err: fmt.Errorf("running %q there: %w", c.Args[0], err)}
 	}
-	return &transfer.InterruptedError{Place: p.dest.Host, Err: fmt.Errorf("running %q there: %w", c.Args[0], err)}
+	return fmt.Errorf("running %q at %s: %w", c.Args[0], p.dest.Host, err)
 }
 
 // answers says whether the connection is still there.
@@ -178,13 +182,15 @@ func (l *link) run(ctx context.Context, line string, c Command) error {
 	}
 }
 
+var errNoStatus = errors.New("it ended without an exit status")
+
 // exitOf gives how a command ended.
 func exitOf(err error) error {
 	var exit *ssh.ExitError
 	var missing *ssh.ExitMissingError
 	switch {
 	case errors.As(err, &missing):
-		return errors.New("it ended without an exit status")
+		return errNoStatus
 	case !errors.As(err, &exit):
 		return err
 	case exit.Signal() != "":
