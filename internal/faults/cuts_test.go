@@ -144,6 +144,7 @@ func (f far) journey(t *testing.T, b sample, random *rand.Rand) map[string]int {
 		if ours := kills.Load() > before; status < 0 && !ours || status > 0 && !unreached {
 			t.Fatalf("status %d, killed by us: %t\n%s", status, ours, out.String())
 		}
+		f.down.Wait() // whoever starts it again waits for the host, too
 	}
 	f.line.Heal()
 	f.down.Wait()
