@@ -98,7 +98,7 @@ func (f far) journey(t *testing.T, b sample, random *rand.Rand) map[string]int {
 	kinds := slices.Clone(cutKinds)
 	random.Shuffle(len(kinds), func(i, j int) { kinds[i], kinds[j] = kinds[j], kinds[i] })
 	var arm func(within int64)
-	far := int64(len(b.raw) / (len(cutKinds) + 2)) // all cuts come before the end
+	stretch := int64(len(b.raw) / (len(cutKinds) + 2)) // all cuts come before the end
 	arm = func(within int64) {
 		if len(kinds) == 0 {
 			f.line.Heal()
@@ -118,11 +118,11 @@ func (f far) journey(t *testing.T, b sample, random *rand.Rand) map[string]int {
 			}
 			cuts[kinds[0]]++
 			kinds = kinds[1:]
-			arm(far)
+			arm(stretch)
 			return fate
 		})
 	}
-	arm(far)
+	arm(stretch)
 	var out strings.Builder
 	starts := 0
 	for status := -1; status != 0; starts++ {
