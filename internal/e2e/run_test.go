@@ -16,6 +16,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -96,9 +97,25 @@ func (m *machine) path(name string) string { return filepath.Join(m.dir, name) }
 
 // process is a running airgap.
 type process struct {
-	t        *testing.T
-	cmd      *exec.Cmd
-	out, err bytes.Buffer
+	t   *testing.T
+	cmd *exec.Cmd
+	out bytes.Buffer
+	err messages
+}
+
+// messages are those of a process.
+type messages struct {
+	text        []byte
+	interrupted chan struct{} // closed when they say so
+	once        sync.Once
+}
+
+func (m *messages) Write(b []byte) (int, error) {
+	m.text = append(m.text, b...)
+	if bytes.Contains(m.text, []byte("interrupted")) {
+		m.once.Do(func() { close(m.interrupted) })
+	}
+	return len(b), nil
 }
 
 func (m *machine) start(args ...string) *process {
@@ -110,7 +127,7 @@ func (m *machine) start(args ...string) *process {
 
 // prepare is start for those who have something to add before begin.
 func (m *machine) prepare(args ...string) *process {
-	p := &process{t: m.t, cmd: m.command(world.airgap, args...)}
+	p := &process{t: m.t, cmd: m.command(world.airgap, args...), err: messages{interrupted: make(chan struct{})}}
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.err
 	return p
 }
@@ -122,9 +139,16 @@ func (p *process) begin() {
 	}
 }
 
+// interrupt does that, and waits until airgap says that it has heard: a signal
+// may come late.
 func (p *process) interrupt() {
 	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
 		p.t.Errorf("interrupting airgap: %v", err)
+	}
+	select {
+	case <-p.err.interrupted:
+	case <-time.After(10 * time.Second):
+		p.t.Error("airgap does not say that it was interrupted")
 	}
 }
 
@@ -135,7 +159,7 @@ func (p *process) wait() result {
 	if err != nil && !errors.As(err, &exit) {
 		p.t.Fatal(err)
 	}
-	r := result{p.t, strings.Join(append([]string{"airgap"}, p.cmd.Args[1:]...), " "), p.cmd.ProcessState.ExitCode(), p.out.String(), p.err.String()}
+	r := result{p.t, strings.Join(append([]string{"airgap"}, p.cmd.Args[1:]...), " "), p.cmd.ProcessState.ExitCode(), p.out.String(), string(p.err.text)}
 	p.t.Logf("%s", r)
 	return r
 }
