@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"airgap/internal/seed"
 	"airgap/transfer/transfertest"
 )
 
@@ -30,7 +31,7 @@ func TestCuts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	far, random := newFar(t), seeded(t)
+	far, random := newFar(t), seed.Random(t)
 	total := map[string]int{}
 	for range times(1, 50) {
 		for kind, n := range far.journey(t, b, random) {
@@ -53,13 +54,6 @@ const maxStarts = 20
 
 // cutKinds are the ways to be cut off.
 var cutKinds = []string{"reset", "stall", "client killed", "session killed", "sftp-server killed", "sshd killed and started again"}
-
-func seeded(t *testing.T) *rand.Rand {
-	t.Helper()
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	return rand.New(rand.NewPCG(seed, 0))
-}
 
 // far is a host behind a line.
 type far struct {
@@ -207,7 +201,7 @@ func (f far) restarted(t *testing.T) bool {
 // TestAskedAgain (F15) cuts sends that unpack there, while the host is asked what
 // it has or while the bundle travels: it is asked again, and all is imported.
 func TestAskedAgain(t *testing.T) {
-	b, far, random := bundleOf(t), newFar(t), seeded(t)
+	b, far, random := bundleOf(t), newFar(t), seed.Random(t)
 	n := times(4, 40)
 	for i := range n {
 		dir := folder(t)

@@ -71,13 +71,13 @@ func (d *disk) replug(t *testing.T) {
 
 // flip changes a random bit of what is on the disk of raw, behind its back, and
 // gives the place in the image.
-func (d *disk) flip(t *testing.T, raw []byte) int64 {
+func (d *disk) flip(t *testing.T, random *rand.Rand, raw []byte) int64 {
 	t.Helper()
 	image, err := os.ReadFile(d.image)
 	if err != nil {
 		t.Fatal(err)
 	}
-	at, at2 := rand.IntN(len(raw)-64), -1
+	at, at2 := random.IntN(len(raw)-64), -1
 	if at2 = bytes.Index(image, raw[at:at+64]); at2 < 0 {
 		at &^= 4095 // extents begin with blocks
 		at2 = bytes.Index(image, raw[at:at+64])
@@ -85,7 +85,7 @@ func (d *disk) flip(t *testing.T, raw []byte) int64 {
 	if at2 < 0 {
 		t.Fatal("what was written is not in the image")
 	}
-	xor(t, d.image, int64(at2), 1<<rand.IntN(8))
+	xor(t, d.image, int64(at2), 1<<random.IntN(8))
 	return int64(at2)
 }
 

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -16,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"airgap/internal/seed"
 	"airgap/transfer"
 	"airgap/transfer/media"
 	"airgap/transfer/transfertest"
@@ -107,10 +109,10 @@ func TestBitFlips(t *testing.T) {
 	s, d := bundleOf(t), newDisk(t, folder(t), "64")
 	path := filepath.Join(d.dir, bundleName)
 	ends(t, 0, "", "send", "--parity", "10%", d.dir)
-	n := times(20, 100)
+	n, random := times(20, 100), seed.Random(t)
 	for range n {
 		d.umount(t)
-		at := d.flip(t, s.raw)
+		at := d.flip(t, random, s.raw)
 		d.mount(t)
 		if raw, err := os.ReadFile(path); err != nil || bytes.Equal(raw, s.raw) {
 			t.Fatalf("the flip at %d of the image has not hit, %v", at, err)
@@ -149,6 +151,7 @@ type forger struct {
 	transfer.Place
 	t       *testing.T
 	d       *disk
+	random  *rand.Rand
 	raw     []byte
 	partial string
 }
@@ -157,7 +160,7 @@ func (f *forger) Write(ctx context.Context, off int64, data io.Reader) error {
 	if err := f.Place.Write(ctx, off, data); err != nil {
 		return err
 	}
-	f.d.flip(f.t, f.raw)
+	f.d.flip(f.t, f.random, f.raw)
 	if raw, err := os.ReadFile(f.partial); err != nil || !bytes.Equal(raw, f.raw) {
 		f.t.Errorf("the page cache does not hide the damage: %d bytes, %v", len(raw), err)
 	}
@@ -168,7 +171,7 @@ func (f *forger) Write(ctx context.Context, off int64, data io.Reader) error {
 // reading past the page cache shows.
 func TestForgery(t *testing.T) {
 	d := newDisk(t, folder(t), "64")
-	n := times(20, 100)
+	n, random := times(20, 100), seed.Random(t)
 	for range n {
 		f, raw := transfertest.Content("bundle", 8<<20)
 		p, err := media.Open(d.dir)
@@ -176,7 +179,7 @@ func TestForgery(t *testing.T) {
 			t.Fatal(err)
 		}
 		var medium *transfer.MediumError
-		forged := &forger{p, t, d, raw, filepath.Join(d.dir, f.Partial(f.Name))}
+		forged := &forger{p, t, d, random, raw, filepath.Join(d.dir, f.Partial(f.Name))}
 		if _, err := transfer.Send(t.Context(), forged, f, transfer.SendOptions{}); !errors.As(err, &medium) {
 			t.Errorf("error %v", err)
 		}

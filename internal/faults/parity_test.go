@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"airgap/internal/seed"
 	"airgap/transfer"
 	"airgap/transfer/media"
 	"airgap/transfer/transfertest"
@@ -30,11 +31,11 @@ func TestParity(t *testing.T) {
 	}
 	sendParts(t, p, f, volume.Layout{Size: 2 << 20, Parity: 20, TempDir: world.dir})
 	whole, refused, shards := 0, 0, 0
-	n := times(30, 1000)
+	n, random := times(30, 1000), seed.Random(t)
 	for range n {
 		dir := folder(t)
 		must(t, "cp", "-r", clean+"/.", dir)
-		inBudget, lost := harm(t, dir)
+		inBudget, lost := harm(t, random, dir)
 		shards += lost
 		switch text, err := readAll(t, dir); {
 		case err == nil && text == string(raw):
@@ -91,25 +92,25 @@ func tellsMore(err error) bool {
 
 // harm damages a copy of the set: 257 data shards in 2 groups, 52 of whose
 // shards are parity.
-func harm(t *testing.T, dir string) (inBudget bool, shards int) {
+func harm(t *testing.T, random *rand.Rand, dir string) (inBudget bool, shards int) {
 	t.Helper()
 	const volumes, each = 9, 31 // shards of a volume
-	switch rand.IntN(4) {
+	switch random.IntN(4) {
 	case 0: // single shards
-		n := 1 + rand.IntN(40)
+		n := 1 + random.IntN(40)
 		for range n {
-			xor(t, volumeFile(dir, 1+rand.IntN(volumes-1)), rand.Int64N(each<<16), 1)
+			xor(t, volumeFile(dir, 1+random.IntN(volumes-1)), random.Int64N(each<<16), 1)
 		}
 		return n <= 26, n
 	case 1: // a burst
-		n := 1 + rand.IntN(each)
-		blank(t, volumeFile(dir, 1+rand.IntN(volumes-1)), int64(rand.IntN(each-n+1))<<16, n<<16)
+		n := 1 + random.IntN(each)
+		blank(t, volumeFile(dir, 1+random.IntN(volumes-1)), int64(random.IntN(each-n+1))<<16, n<<16)
 		return true, n
 	case 2: // one volume is lost
-		must(t, "rm", volumeFile(dir, 1+rand.IntN(volumes)))
+		must(t, "rm", volumeFile(dir, 1+random.IntN(volumes)))
 		return true, each
 	}
-	list := rand.Perm(volumes)[:2+rand.IntN(3)] // several are
+	list := random.Perm(volumes)[:2+random.IntN(3)] // several are
 	for _, i := range list {
 		must(t, "rm", volumeFile(dir, i+1))
 	}

@@ -4,13 +4,14 @@ package faults_test
 
 import (
 	"context"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"airgap/internal/seed"
 )
 
 // TestPowerFailsAfterwards (F4) cuts the power as soon as airgap send has said
@@ -33,12 +34,12 @@ func TestPowerFailsAfterwards(t *testing.T) {
 // command succeeds when the disk is back.
 func TestPowerFailsMeanwhile(t *testing.T) {
 	s, d := bundleOf(t), newDisk(t, folder(t), "64")
-	n, hit := times(8, 100), 0
+	n, hit, random := times(8, 100), 0, seed.Random(t)
 	for range n {
 		cmd := command(t, world.airgap, "send", d.dir)
 		out := begun(t, cmd)
 		ended := ending(cmd)
-		after(t, ended, time.Duration(rand.IntN(200))*time.Millisecond)
+		after(t, ended, time.Duration(random.IntN(200))*time.Millisecond)
 		d.cut(t)
 		status := finished(t, cmd, <-ended)
 		if status != 0 {

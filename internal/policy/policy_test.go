@@ -15,6 +15,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -276,15 +277,30 @@ func TestCalls(t *testing.T) {
 
 func checkCalls(t *testing.T, name string) {
 	t.Helper()
+	file, set := parsed(t, name)
+	selected(file, func(sel *ast.SelectorExpr, x string) {
+		if slices.Contains(forbidden, x+"."+sel.Sel.Name) {
+			t.Errorf("%s: %s.%s belongs to the command", set.Position(sel.Pos()), x, sel.Sel.Name)
+		}
+	})
+}
+
+func parsed(t *testing.T, name string) (*ast.File, *token.FileSet) {
+	t.Helper()
 	set := token.NewFileSet()
 	file, err := parser.ParseFile(set, name, nil, parser.SkipObjectResolution)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return file, set
+}
+
+// selected visits what a file selects from something that has a name.
+func selected(file *ast.File, visit func(sel *ast.SelectorExpr, x string)) {
 	ast.Inspect(file, func(n ast.Node) bool {
 		if sel, ok := n.(*ast.SelectorExpr); ok {
-			if x, ok := sel.X.(*ast.Ident); ok && slices.Contains(forbidden, x.Name+"."+sel.Sel.Name) {
-				t.Errorf("%s: %s.%s belongs to the command", set.Position(sel.Pos()), x.Name, sel.Sel.Name)
+			if x, ok := sel.X.(*ast.Ident); ok {
+				visit(sel, x.Name)
 			}
 		}
 		return true
@@ -296,22 +312,64 @@ func checkCalls(t *testing.T, name string) {
 func TestHostKeysChecked(t *testing.T) {
 	name := []byte("Insecure" + "IgnoreHostKey")
 	files := 0
-	err := filepath.WalkDir(filepath.Join("..", ".."), func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || filepath.Ext(path) != ".go" {
-			return err
+	walkGo(t, func(file string) {
+		files++
+		raw, err := os.ReadFile(filepath.Join("..", "..", file))
+		if err != nil || bytes.Contains(raw, name) {
+			t.Errorf("%s: %s, %v", file, name, err)
+		}
+	})
+	if files < 50 {
+		t.Fatalf("%d files: nothing has been checked", files)
+	}
+}
+
+// seeded are what a test may have of math/rand: generators with a seed. The
+// functions of the package are another test in every run.
+var seeded = []string{"New", "NewPCG", "NewChaCha8", "NewZipf", "Rand", "Source", "PCG", "ChaCha8", "Zipf"}
+
+// TestSeeds looks for anything else in tests and in what helps them. Package
+// seed draws a test's seed, and logs it.
+func TestSeeds(t *testing.T) {
+	files := 0
+	walkGo(t, func(name string) {
+		pkg := filepath.ToSlash(filepath.Dir(name))
+		if pkg == "internal/seed" || !strings.HasSuffix(name, "_test.go") && !isTool(pkg) {
+			return
 		}
 		files++
-		raw, err := os.ReadFile(path)
-		if bytes.Contains(raw, name) {
-			t.Errorf("%s: %s", path, name)
+		file, set := parsed(t, filepath.Join("..", "..", name))
+		for _, spec := range file.Imports {
+			if path, _ := strconv.Unquote(spec.Path.Value); path != "math/rand" && path != "math/rand/v2" {
+				continue
+			}
+			name := "rand"
+			if spec.Name != nil {
+				name = spec.Name.Name
+			}
+			selected(file, func(sel *ast.SelectorExpr, x string) {
+				if x == name && !slices.Contains(seeded, sel.Sel.Name) {
+					t.Errorf("%s: %s.%s is no function of a seed: see package seed", set.Position(sel.Pos()), x, sel.Sel.Name)
+				}
+			})
+		}
+	})
+	if files < 50 {
+		t.Fatalf("%d files: nothing has been checked", files)
+	}
+}
+
+// walkGo calls visit with every Go file, as it is named from the top of the tree.
+func walkGo(t *testing.T, visit func(name string)) {
+	t.Helper()
+	err := fs.WalkDir(os.DirFS(filepath.Join("..", "..")), ".", func(name string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && path.Ext(name) == ".go" {
+			visit(name)
 		}
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
-	}
-	if files < 50 {
-		t.Fatalf("%d files: nothing has been checked", files)
 	}
 }
 

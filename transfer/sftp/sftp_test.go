@@ -3,7 +3,6 @@ package sftp
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -15,6 +14,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"airgap/internal/seed"
 	"airgap/transfer"
 	"airgap/transfer/transfertest"
 )
@@ -312,9 +312,7 @@ func TestSendsOn(t *testing.T) {
 	s.User, s.Keys = currentUser(t), []string{key}
 	dir := t.TempDir()
 	f, raw := transfertest.Content("bundle", 64<<20)
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
+	random := seed.Random(t)
 	opened, told := 0, int64(0)
 	var p *Place
 	connect := func(ctx context.Context) (transfer.Place, error) {

@@ -50,7 +50,7 @@ func brokenArchives(t *testing.T, e engine) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := storetest.NewFixture(t, "raw layers", salt())
+			f := storetest.NewFixture(t, "raw layers", salt(t))
 			images, ref := f.Images, f.Names[0]
 			if name == "layer of another content" {
 				if e.podman {

@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
@@ -22,6 +21,7 @@ import (
 	"airgap/bundle/image"
 	"airgap/bundle/store/docker"
 	"airgap/bundle/store/storetest"
+	"airgap/internal/seed"
 )
 
 // engine is a real engine, reached twice: as airgap does, and behind its back.
@@ -140,7 +140,7 @@ func unmount(t *testing.T, dir string) {
 }
 
 // salt is one that no other run has.
-func salt() string { return fmt.Sprintf("t%x", time.Now().UnixNano()) }
+func salt(t *testing.T) string { return fmt.Sprintf("t%x", seed.Of(t)) }
 
 // forget removes what tests brought, by name and by ID.
 func forget(t *testing.T, c *client.Client, refs ...string) {
@@ -156,7 +156,7 @@ func TestSinks(t *testing.T) { engines(t, sinks) }
 
 func sinks(t *testing.T, e engine) {
 	storetest.Sinks{
-		Salt: salt(),
+		Salt: salt(t),
 		New: func(t *testing.T) storetest.SinkPlace {
 			return storetest.SinkPlace{
 				Sink: e.again(t), Platform: e.Platform(),
@@ -215,7 +215,7 @@ func TestStreamers(t *testing.T) { engines(t, streamers) }
 
 func streamers(t *testing.T, e engine) {
 	storetest.Streamers{
-		Salt: salt(),
+		Salt: salt(t),
 		Skip: func(f storetest.Fixture) string {
 			switch {
 			case e.podman && f.Label == "zstd layers":
@@ -261,7 +261,7 @@ func TestNames(t *testing.T) { engines(t, names) }
 
 func names(t *testing.T, e engine) {
 	c := e.behind
-	f := storetest.NewFixture(t, "single manifest", salt())
+	f := storetest.NewFixture(t, "single manifest", salt(t))
 	bring(t, e.Engine, f, f.Names[0])
 	forget(t, c, f.Names[0])
 	id := find(t, c, f.Names[0])
@@ -294,7 +294,7 @@ func sharedLayers(t *testing.T, e engine) {
 	if e.podman || e.containerd {
 		t.Skip("NOT TESTED: only the classic store has use for an archive without some layers")
 	}
-	f := storetest.NewFixture(t, "shared layers", salt())
+	f := storetest.NewFixture(t, "shared layers", salt(t))
 	bring(t, e.Engine, f, f.Names[0])
 	forget(t, e.behind, f.Names...)
 	txn, err := e.Begin(t.Context(), image.Import{Graph: f.Graph(t, f.Names[1]), Names: f.Names[1:]})
@@ -312,7 +312,7 @@ func sharedLayers(t *testing.T, e engine) {
 func TestTidy(t *testing.T) { engines(t, tidy) }
 
 func tidy(t *testing.T, e engine) {
-	f1, f2 := storetest.NewFixture(t, "single manifest", salt()), storetest.NewFixture(t, "raw layers", salt())
+	f1, f2 := storetest.NewFixture(t, "single manifest", salt(t)+"a"), storetest.NewFixture(t, "raw layers", salt(t)+"b")
 	name, other := f1.Names[0], f2.Names[0]
 	bring(t, e.Engine, f1, name)
 	bring(t, e.Engine, f2, other)

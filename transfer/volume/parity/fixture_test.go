@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"sync/atomic"
 	"testing"
 )
 
@@ -35,7 +36,8 @@ type set struct {
 	table             [2]memory
 	failing, lying    [2]map[int64]bool // shards of data and of parity
 	rand              *rand.Rand
-	dataCut, parityAt int64 // where the files end
+	lies              atomic.Uint32 // how many bytes have been lied about
+	dataCut, parityAt int64         // where the files end
 }
 
 func newSet(t testing.TB, r *rand.Rand, g Geometry) *set {
@@ -72,10 +74,17 @@ func (s source) ReadAt(p []byte, off int64) (int, error) {
 			return int(max(0, i*s.s.g.shard()-off)), errSector
 		}
 		if s.s.lying[s.which][i] {
-			p[max(0, i*s.s.g.shard()-off)] ^= byte(1 + rand.IntN(255)) // another byte each time
+			s.s.lie(p, off, s.which, max(off, i*s.s.g.shard()))
 		}
 	}
 	return n, err
+}
+
+// lie puts a wrong byte at a place of what has been read from off on, another one
+// each time.
+func (s *set) lie(p []byte, off int64, which int, at int64) {
+	truth := [2][]byte{s.wantData, s.wantParity}[which][at]
+	p[at-off] = truth ^ byte(1+s.lies.Add(1)%255)
 }
 
 func (s *set) source() Source {
