@@ -146,3 +146,32 @@ func TestNearestState(t *testing.T) {
 		t.Error("a state makes an error of none")
 	}
 }
+
+// TestStateAfterImport is that in which the import says it left things, also
+// when it was interrupted.
+func TestStateAfterImport(t *testing.T) {
+	x := errors.New("x")
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{x, "taken back, and no name has changed"},
+		{&load.CommitError{Err: x}, "not all names are set"},
+		{&load.FlushError{Err: x}, "there and named"},
+		{&load.AbortError{Err: x, Left: errors.New("the engine is gone")}, "could be taken back: the engine is gone"},
+	} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		err := inState(unpackOptions{}.after(c.err), c.err)
+		for _, want := range []string{c.err.Error(), "interrupted"} {
+			var got *ui.Error
+			if errors.As(explain(ctx, "airgap unpack", err), &got); got.Error() != want || !strings.Contains(got.State, c.want) {
+				t.Errorf("%q in state %q, expected %q and %q", got, got.State, want, c.want)
+			}
+			cancel(errInterrupted)
+		}
+	}
+	pushed := unpackOptions{load: load.Options{Under: "registry:5000"}}
+	if got := pushed.after(x); !strings.Contains(got, "what was pushed stays") {
+		t.Errorf("after a push: %q", got)
+	}
+}

@@ -230,10 +230,20 @@ func (o unpackOptions) prune(ctx context.Context, sink image.Sink, tags []image.
 	return &prunedImages{len(p.Removed), len(p.Kept), p.Freed}, err
 }
 
-// undone is the state of things after an import that failed.
-func (o unpackOptions) undone() string {
-	if o.load.Under != "" {
-		return "no name has changed; blobs that were pushed stay until the registry collects its garbage"
+// after is the state of things after an import that failed.
+func (o unpackOptions) after(err error) string {
+	var half *load.CommitError
+	var unflushed *load.FlushError
+	var kept *load.AbortError
+	switch {
+	case errors.As(err, &half):
+		return "all images are there, but not all names are set"
+	case errors.As(err, &unflushed):
+		return "all images are there and named, but it is not certain that the disk has them"
+	case errors.As(err, &kept):
+		return fmt.Sprintf("no name has changed, but not all of what had been brought could be taken back: %v", kept.Left)
+	case o.load.Under != "":
+		return "no name has changed; what was pushed stays until the registry collects its garbage"
 	}
 	return "what had been brought was taken back, and no name has changed"
 }
@@ -281,12 +291,8 @@ func (o unpackOptions) carryOut(ctx context.Context, env *ui.Env, p *decided, v 
 		Parallel: parallel, Settled: progress.Add,
 		Naming: func(tags []image.Tag) error { note(env, o.to, p.sink, tags); return nil },
 	})
-	var half *load.CommitError
-	switch {
-	case errors.As(err, &half):
-		return summary, inState("all images are there, but not all names are set", err)
-	case err != nil:
-		return summary, inState(o.undone(), err)
+	if err != nil {
+		return summary, inState(o.after(err), err)
 	}
 	progress.Done()
 	if !summary.Durable && o.load.Under == "" {

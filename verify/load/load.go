@@ -4,11 +4,12 @@
 // [NewPlan] decides: it asks the place what it has and writes nothing.
 // [Plan.Run] does: it takes only a *verify.Verified, brings every image
 // without a name, makes the place durable, and only then moves names. What
-// fails before that is taken back, and no name has changed.
+// fails before that is taken back, and no name has changed; where it is
+// otherwise the error says so.
 //
 // The errors that callers branch on are *image.PlatformError (the bundle lacks
-// what the place runs), [*ReplaceError], [*NoMatchError], [*CommitError] and
-// the place's own.
+// what the place runs), [*ReplaceError], [*NoMatchError], those of [Plan.Run]
+// and the place's own.
 package load
 
 import (
@@ -77,6 +78,23 @@ type CommitError struct {
 
 func (e *CommitError) Error() string { return fmt.Sprintf("naming image %q: %v", e.Failed, e.Err) }
 func (e *CommitError) Unwrap() error { return e.Err }
+
+// AbortError says that an import failed before the first name was set, and
+// that some of what it had brought could not be taken back.
+type AbortError struct {
+	Err  error // why it failed
+	Left error // why something is left
+}
+
+func (e *AbortError) Error() string { return e.Err.Error() }
+func (e *AbortError) Unwrap() error { return e.Err }
+
+// FlushError says that all images are in the place and all names are set, but
+// that its disk may not have them yet.
+type FlushError struct{ Err error }
+
+func (e *FlushError) Error() string { return fmt.Sprintf("flushing to the disk: %v", e.Err) }
+func (e *FlushError) Unwrap() error { return e.Err }
 
 // Plan is what an import will do.
 type Plan struct {
@@ -359,16 +377,15 @@ type Summary struct {
 	Why     string      // why that is not known, where Durable is false
 }
 
-// Run carries the plan out.
+// Run carries the plan out. Its error tells in what state the place is: a
+// [*CommitError], a [*FlushError] or an [*AbortError]; any other says that all
+// has been taken back.
 func (p *Plan) Run(ctx context.Context, v *verify.Verified, o RunOptions) (Summary, error) {
-	if err := p.write(ctx, v, o); err != nil {
-		return Summary{}, errors.Join(err, p.abort(context.WithoutCancel(ctx)))
-	}
-	if _, _, err := p.sink.Flush(ctx); err != nil {
-		return Summary{}, errors.Join(err, p.abort(context.WithoutCancel(ctx)))
-	}
-	if err := p.announce(o.Naming); err != nil {
-		return Summary{}, errors.Join(err, p.abort(context.WithoutCancel(ctx)))
+	if err := p.bring(ctx, v, o); err != nil {
+		if left := p.abort(context.WithoutCancel(ctx)); left != nil {
+			err = &AbortError{err, left}
+		}
+		return Summary{}, err
 	}
 	var s Summary
 	for _, item := range p.Items {
@@ -381,8 +398,21 @@ func (p *Plan) Run(ctx context.Context, v *verify.Verified, o RunOptions) (Summa
 		s.Tags = append(s.Tags, tags...)
 	}
 	var err error
-	s.Durable, s.Why, err = p.sink.Flush(context.WithoutCancel(ctx))
-	return s, err
+	if s.Durable, s.Why, err = p.sink.Flush(context.WithoutCancel(ctx)); err != nil {
+		return s, &FlushError{err}
+	}
+	return s, nil
+}
+
+// bring does all that comes before the first name.
+func (p *Plan) bring(ctx context.Context, v *verify.Verified, o RunOptions) error {
+	if err := p.write(ctx, v, o); err != nil {
+		return err
+	}
+	if _, _, err := p.sink.Flush(ctx); err != nil {
+		return err
+	}
+	return p.announce(o.Naming)
 }
 
 func (p *Plan) announce(naming func([]image.Tag) error) error {

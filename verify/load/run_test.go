@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"testing"
 
 	"airgap/bundle"
@@ -104,19 +105,22 @@ func TestProgress(t *testing.T) {
 }
 
 // TestFails leaves no name and no blob behind, wherever a place fails before
-// the first name is set; after that it says which names are set.
+// the first name is set; the error says so where it is otherwise.
 func TestFails(t *testing.T) {
 	f := storetest.NewFixture(t, "shared layers", "fails")
 	docs := documents(t, f)
 	v := verified(t, docs)
-	for _, call := range []string{"begin 1", "begin 2", "write 1", "write 2", "flush 1", "commit 1", "commit 2", "flush 2"} {
-		t.Run(call, func(t *testing.T) {
+	var commit *load.CommitError
+	var flush *load.FlushError
+	var abort *load.AbortError
+	for calls, want := range map[string]any{ // what the error is, if it is not that all has been taken back
+		"begin 1": nil, "begin 2": nil, "write 1": nil, "write 2": nil, "flush 1": nil,
+		"write 2, abort 1": &abort, "flush 1, abort 2": &abort,
+		"commit 1": &commit, "commit 2": &commit, "flush 2": &flush,
+	} {
+		t.Run(calls, func(t *testing.T) {
 			memory := storetest.NewMemory()
-			fault := storetest.Fault{Kind: storetest.Refused}
-			if _, err := fmt.Sscanf(call, "%s %d", &fault.Call, &fault.Nth); err != nil {
-				t.Fatal(err)
-			}
-			sink := storetest.NewFaults(t, fault).Sink(memory)
+			sink := storetest.NewFaults(t, refused(t, calls)...).Sink(memory)
 			plan, err := load.NewPlan(t.Context(), sink, docs, load.Options{})
 			if err == nil {
 				_, err = plan.Run(t.Context(), v, load.RunOptions{})
@@ -124,18 +128,45 @@ func TestFails(t *testing.T) {
 			if !errors.Is(err, storetest.ErrInjected) {
 				t.Fatalf("error %v", err)
 			}
-			var commit *load.CommitError
-			names := len(memory.Names())
-			switch isCommit := errors.As(err, &commit); {
-			case isCommit != (fault.Call == "commit"):
-				t.Errorf("error %v", err)
-			case isCommit && names != len(commit.Done):
-				t.Errorf("%d names are set, the error says %d", names, len(commit.Done))
-			case !isCommit && call != "flush 2" && (names != 0 || len(memory.Digests()) != 0):
-				t.Errorf("names %q and %d blobs are left", memory.Names(), len(memory.Digests()))
+			for _, kind := range []any{&commit, &flush, &abort} {
+				if errors.As(err, kind) != (kind == want) {
+					t.Errorf("error %v is %T: %t", err, kind, kind != want)
+				}
+			}
+			names, left := len(memory.Names()), len(memory.Digests()) > 0
+			switch want {
+			case nil:
+				if names != 0 || left {
+					t.Errorf("names %q and %d blobs are left", memory.Names(), len(memory.Digests()))
+				}
+			case &abort:
+				if names != 0 || !left || !errors.Is(abort.Left, storetest.ErrInjected) {
+					t.Errorf("names %q, something left %t, %v", memory.Names(), left, abort.Left)
+				}
+			case &commit:
+				if names != len(commit.Done) {
+					t.Errorf("%d names are set, the error says %d", names, len(commit.Done))
+				}
+			case &flush:
+				if names != len(f.Names) {
+					t.Errorf("only %d names are set", names)
+				}
 			}
 		})
 	}
+}
+
+// refused reads faults, such as "write 2, abort 1".
+func refused(t *testing.T, calls string) (faults []storetest.Fault) {
+	t.Helper()
+	for call := range strings.SplitSeq(calls, ", ") {
+		fault := storetest.Fault{Kind: storetest.Refused}
+		if _, err := fmt.Sscanf(call, "%s %d", &fault.Call, &fault.Nth); err != nil {
+			t.Fatal(err)
+		}
+		faults = append(faults, fault)
+	}
+	return faults
 }
 
 // TestNoReplace refuses to move a name, before anything is written.
