@@ -161,7 +161,8 @@ type Txn interface {
 	Write(ctx context.Context, from Fetcher, done func(n int64)) error
 	// Commit makes the names point to the image and tells which moved.
 	Commit(ctx context.Context) ([]Tag, error)
-	// Abort takes back what Write brought. After Commit it does nothing.
+	// Abort takes back what Write brought, but for what others may rely on by
+	// now: what has a name, or is used. After Commit it does nothing.
 	Abort(ctx context.Context) error
 }
 

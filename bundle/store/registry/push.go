@@ -161,20 +161,6 @@ func (r *repository) putManifest(ctx context.Context, id string, d image.Descrip
 	return checkSaid(d, resp.Header.Get("Docker-Content-Digest"))
 }
 
-// removeManifest takes a manifest back, where the registry lets us.
-func (r *repository) removeManifest(ctx context.Context, d image.Digest) error {
-	path := "manifests/" + d.String()
-	resp, err := r.send(ctx, request{method: http.MethodDelete, at: path, op: "removing " + path}, http.StatusAccepted, http.StatusOK, http.StatusNoContent)
-	var known *Error
-	switch {
-	case errors.Is(err, image.ErrNotFound), errors.As(err, &known) && known.Kind != Unreachable:
-		return nil // most registries allow it to nobody: it stays without a tag
-	case err != nil:
-		return err
-	}
-	return resp.Body.Close()
-}
-
 // SparseError says that a registry refuses an index because the bundle does
 // not carry all of its platforms.
 type SparseError struct {

@@ -14,8 +14,8 @@
 // goes on where it stopped.
 //
 // As a sink it pushes what a repository lacks, manifests by digest, reads them
-// back, and sets tags last; it moves no other tag and deletes only manifests
-// that it brought. Blobs without a manifest are left to the registry's own
+// back, and sets tags last. It moves no other tag and deletes nothing: what a
+// push that failed has brought has no tag and is left to the registry's own
 // garbage collection.
 //
 // Errors: a name or blob that is not there wraps image.ErrNotFound; everything

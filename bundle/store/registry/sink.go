@@ -75,7 +75,6 @@ type txn struct {
 type target struct {
 	*repository
 	lack []image.Descriptor // of txn.all, in that order
-	put  []image.Digest     // manifests that were not there before
 }
 
 // tagged is where one of the image's names is.
@@ -234,7 +233,6 @@ func (t *txn) writeManifests(ctx context.Context, g *target, settled *progress) 
 		if err != nil {
 			return err
 		}
-		g.put = append(g.put, d.Digest)
 		settled.finish(d)
 	}
 	return nil
@@ -274,20 +272,11 @@ func (t *txn) Commit(ctx context.Context) ([]image.Tag, error) {
 	return t.state.Tags, nil
 }
 
-// Abort implements image.Txn.
-func (t *txn) Abort(ctx context.Context) error {
-	if t.committed {
-		return nil
-	}
-	var errs []error
-	for _, g := range t.targets {
-		for _, d := range slices.Backward(g.put) {
-			errs = append(errs, g.removeManifest(ctx, d))
-		}
-		g.put = nil
-	}
+// Abort implements image.Txn. Nothing is deleted: with a manifest all its tags
+// would go, and who else relies on it by now nobody can tell.
+func (t *txn) Abort(context.Context) error {
 	t.written = false
-	return errors.Join(errs...)
+	return nil
 }
 
 // progress tells of each blob's bytes once, however many repositories it goes
