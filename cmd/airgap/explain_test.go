@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"strings"
 	"syscall"
@@ -75,6 +76,9 @@ var explained = []struct {
 	{"send", &transfer.MediumError{Path: "/x", Err: errors.New("x")}, ui.Medium, "another medium"},
 	{"send", &transfer.MediumError{Path: "/x", Err: fs.ErrPermission}, ui.Failed, "may write to"},
 	{"send", fmt.Errorf("folder: %w", fs.ErrNotExist), ui.Failed, "make the folder"},
+	{"send", &sftp.FolderError{Dest: sftp.Dest{User: "u", Host: "h", Port: "22"}, Dir: "/a"}, ui.Failed, "ssh -p 22 u@h mkdir -p /a"},
+	{"send", &sftp.FolderError{Dest: sftp.Dest{Host: "h"}, Dir: "-a b"}, ui.Failed, `ssh h 'mkdir -p ./-a\ b'`},
+	{"send", &transfer.InterruptedError{Place: "h", Err: &net.DNSError{IsNotFound: true}}, ui.Transfer, "airgap pack"},
 	{"send", &transfer.ChangedError{Name: "b"}, ui.Damaged, "airgap verify b"},
 	{"send", &transfer.InterruptedError{Place: "h", Err: errors.New("x")}, ui.Transfer, "check the host"},
 	{"send", &transfer.InterruptedError{Place: "h", Partial: "/.b.partial", Err: errors.New("x")}, ui.Transfer, "where it stopped"},

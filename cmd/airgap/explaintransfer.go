@@ -21,6 +21,8 @@ func ofTransfer(command string, err error) (ui.Status, []string, bool) {
 	var medium *transfer.MediumError
 	var changed *transfer.ChangedError
 	var cut *transfer.InterruptedError
+	var missing *sftp.FolderError
+	var nobody *net.DNSError
 	switch {
 	case errors.As(err, &key):
 		return ui.Refused, hostKeyHints(key), true
@@ -34,18 +36,42 @@ func ofTransfer(command string, err error) (ui.Status, []string, bool) {
 		return ui.NoSpace, []string{fmt.Sprintf("make %s of room there, or send to another folder", ui.Size(space.Need-max(0, space.Free)))}, true
 	case errors.As(err, &changed):
 		return ui.Damaged, []string{fmt.Sprintf("airgap verify %s; if it is whole, remove the %s.sha256 beside it, which is another file's", changed.Name, changed.Name)}, true
+	case errors.As(err, &missing):
+		return ui.Failed, []string{"make it: " + mkdirThere(missing), "or name a folder that is there"}, true
 	case command == "airgap send" && errors.Is(err, fs.ErrNotExist):
 		return ui.Failed, []string{"make the folder there, or name another"}, true
 	case command == "airgap send" && errors.Is(err, fs.ErrPermission):
 		return ui.Failed, []string{"name a folder that this user may write to"}, true
 	case errors.As(err, &medium):
 		return ui.Medium, []string{"use another medium or folder: this one does not keep what it is given"}, true
+	case errors.As(err, &nobody) && nobody.IsNotFound:
+		return ui.Transfer, []string{"check the host's name; what is sent is a bundle, and airgap pack makes it of images"}, true
 	case errors.As(err, &cut) && cut.Partial == "":
 		return ui.Transfer, []string{"check the host, its port and the way to it; then run the same command again"}, true
 	case errors.As(err, &cut):
 		return ui.Transfer, []string{"run the same command again: it goes on where it stopped"}, true
 	}
 	return 0, nil, false
+}
+
+// mkdirThere is the command that makes a folder at a host, for the shell here.
+func mkdirThere(e *sftp.FolderError) string {
+	to := e.Dest.Host
+	if e.Dest.User != "" {
+		to = e.Dest.User + "@" + to
+	}
+	if e.Dest.Port != "" {
+		to = "-p " + e.Dest.Port + " " + to
+	}
+	dir := e.Dir
+	if strings.HasPrefix(dir, "-") {
+		dir = "./" + dir
+	}
+	there := sftp.Words("mkdir", "-p", dir)
+	if strings.ContainsAny(there, `\'`) {
+		there = "'" + strings.ReplaceAll(there, "'", `'\''`) + "'"
+	}
+	return "ssh " + to + " " + there
 }
 
 // transferState says what a transfer that broke off has left.

@@ -37,13 +37,19 @@ func newSend() *cobra.Command {
 		Short: "carry a bundle to hosts and media, and prove that it arrived",
 		Long: `Send carries a bundle to each DEST and compares its hash there. Nothing has the
 bundle's name before it is whole. What is cut off is continued by the same
-command. The first argument is the bundle if it is a file, else it is
-bundle.tar.zst. A DEST is
+command. A DEST is
 
   user@host:DIR, host:DIR   a host, over SSH; without DIR the login folder
   sftp://user@host:PORT/DIR  the same
   DIR                       an existing folder, such as a mounted stick: written,
                             synced, and read back from the medium itself
+
+The first argument is the bundle if it is a file, else it is bundle.tar.zst. Then
+every argument has to be a destination, or nothing is sent: what looks like a
+bundle and is not there is not taken for one, and among several destinations
+name:word, which may be an image, only behind the bundle's name. What is not
+there at a host becomes the name of the bundle if it ends as one does, such as
+in .tar.zst; else it is a folder that is missing.
 
 Where a medium does not take files that large (FAT: 4 GiB), the bundle is cut into
 volumes, bundle.tar.zst.001 and so on, which airgap unpack reads where they are;
@@ -105,12 +111,13 @@ comment. Running the command again does what is left.`,
 
 // parse checks the flags and gives the bundle and its destinations.
 func (o *sendOptions) parse(cmd *cobra.Command, args []string) (name string, dests []string, err error) {
-	name, dests = splitSendArgs(args)
 	listed, err := readHosts(o.hosts)
 	if err != nil {
 		return "", nil, err
 	}
-	dests = append(dests, listed...)
+	if name, dests, err = splitSendArgs(cmd, args, listed); err != nil {
+		return "", nil, err
+	}
 	if err := o.cut.parse(cmd); err != nil {
 		return "", nil, err
 	}
@@ -238,7 +245,7 @@ func (s *sender) open(ctx context.Context, dest string) (transfer.Place, error) 
 	if !remote {
 		return openFolder(s.env, dest)
 	}
-	options := sftp.Options{SSH: s.o.ssh, Note: s.env.Note}
+	options := sftp.Options{SSH: s.o.ssh, Note: s.env.Note, IsFile: isBundleName}
 	if s.env.CanAsk() {
 		options.Ask = oneByOne{s.env, &s.asking}
 	}

@@ -5,18 +5,88 @@ import (
 	"math"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/spf13/cobra"
+
+	"airgap/cmd/airgap/internal/ui"
+	"airgap/transfer/sftp"
 )
 
-// splitSendArgs finds out which argument is the bundle: the first, if it is a
-// file, or one that was cut.
-func splitSendArgs(args []string) (name string, dests []string) {
-	if len(args) > 0 && isFile(args[0]) {
-		return args[0], args[1:]
+// splitSendArgs tells the bundle from its destinations: the first argument is it
+// if that is a file, or one that was cut. Else it is the default one, and every
+// argument has to be a destination: what is not, or may not be, is refused.
+// listed are destinations from elsewhere.
+func splitSendArgs(cmd *cobra.Command, args, listed []string) (name string, dests []string, err error) {
+	name = defaultBundle
+	named := len(args) > 0 && isFile(args[0])
+	if named {
+		name, args = args[0], args[1:]
 	}
-	return defaultBundle, args
+	dests = append(slices.Clone(args), listed...)
+	several := len(dests) > 1
+	for _, dest := range args {
+		if !named && several && mayBeImage.MatchString(dest) {
+			return "", nil, &ui.Error{
+				Err: fmt.Errorf("%q may be an image, of which no bundle is named", dest), Code: ui.Usage, State: unsent,
+				Hints: []string{imageHint(dest), fmt.Sprintf("if it is a host, name the bundle before it: airgap send %s %s …", defaultBundle, dest)},
+			}
+		}
+		if err := checkDest(cmd, dest, several && !named); err != nil {
+			return "", nil, err
+		}
+	}
+	return name, dests, nil
 }
+
+// checkDest refuses what cannot be meant as a destination. A folder that is not
+// there may be a medium that is still to come, unless strict.
+func checkDest(cmd *cobra.Command, dest string, strict bool) error {
+	refusal := func(hint, format string, args ...any) error {
+		return &ui.Error{Err: fmt.Errorf(format, args...), Code: ui.Usage, State: unsent, Hints: []string{hint, cmd.CommandPath() + " --help"}}
+	}
+	if isImage.MatchString(dest) {
+		return refusal(imageHint(dest), "%q is an image, and what is sent is a bundle", dest)
+	}
+	if _, remote, err := sftp.ParseDest(dest); remote || err != nil {
+		return nil // opening it tells
+	}
+	info, err := os.Stat(dest)
+	switch {
+	case err == nil && info.Mode().IsRegular():
+		return refusal(fmt.Sprintf("airgap send %s DEST…", dest), "%q is a file: the bundle comes first, and only one is sent", dest)
+	case err == nil:
+		return nil
+	case isBundleName(dest):
+		return refusal(fmt.Sprintf("airgap pack -o %s IMAGE… makes it; airgap send DEST… sends %s", dest, defaultBundle), "%q is not there, neither as a bundle nor as a folder", dest)
+	case isImagePath.MatchString(dest):
+		return refusal(imageHint(dest), "%q is an image, and what is sent is a bundle", dest)
+	case strict:
+		return refusal("name the bundle first, or make the folder; a host is written user@host:DIR", "%q is neither a bundle nor a folder that is there", dest)
+	}
+	return nil
+}
+
+func imageHint(image string) string {
+	return fmt.Sprintf("airgap pack %s makes a bundle of an image, and airgap send DEST… sends it", image)
+}
+
+// What images look like, where a host could be meant too: the words that say
+// where one is, a digest, a tag behind a port; and a name with a tag, as a host
+// with a folder is.
+var (
+	isImage     = regexp.MustCompile(`^docker://|^(docker-daemon|docker-archive|oci-archive):|@sha256:[0-9a-f]{64}$|^[^/@]+:[0-9]+/.+:[\w][\w.-]*$`)
+	isImagePath = regexp.MustCompile(`^[^/:]+/[^:]+:[\w][\w.-]*$`)
+	mayBeImage  = regexp.MustCompile(`^[a-z0-9]+([._-]+[a-z0-9]+)*:[\w][\w.-]*$`)
+)
+
+// bundleForm is what the names of bundles end with, and of their volumes.
+var bundleForm = regexp.MustCompile(`\.(tar|zst)(\.(par|(par)?[0-9]{3,}))?$`)
+
+// isBundleName says whether a name looks like that of a bundle.
+func isBundleName(name string) bool { return bundleForm.MatchString(name) }
 
 // isFile says whether a name is that of a file, or of one that was cut into
 // volumes.

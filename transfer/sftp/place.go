@@ -24,6 +24,9 @@ type Options struct {
 	SSH      string
 	Password string // tried where a password is asked for; empty: Ask is asked
 	Ask      Asker  // nil: nobody is there
+	// IsFile says whether what is not there may be the name that the file gets;
+	// else it is a folder that is missing. Nil: any may.
+	IsFile func(name string) bool
 	// Note hears of what a user should know; may be nil.
 	Note func(format string, args ...any)
 
@@ -39,6 +42,7 @@ type Place struct {
 	run    runner
 	more   func() (*sftp.Client, error) // another channel of the connection; nil if it has but one
 	told   func(error) error            // of an error of the connection, with why we ended it if we did
+	isFile func(name string) bool       // as in Options
 
 	file    transfer.File
 	dir     string // absolute
@@ -48,7 +52,7 @@ type Place struct {
 
 // Open connects to a destination.
 func Open(ctx context.Context, d Dest, o Options) (*Place, error) {
-	p := &Place{dest: d, told: func(err error) error { return err }}
+	p := &Place{dest: d, told: func(err error) error { return err }, isFile: o.IsFile}
 	var err error
 	if o.SSH == "" {
 		err = p.openOwn(ctx, o)
@@ -193,7 +197,7 @@ func (p *Place) locate() error {
 	}
 	name := p.file.Name
 	info, err := p.client.Stat(dir)
-	if errors.Is(err, fs.ErrNotExist) && !strings.HasSuffix(dir, "/") {
+	if errors.Is(err, fs.ErrNotExist) && p.mayBecome(dir) {
 		dir, name = path.Split(dir)
 		info, err = p.client.Stat(path.Join(".", dir))
 		if path.IsAbs(dir) {
@@ -202,7 +206,7 @@ func (p *Place) locate() error {
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("folder %q at %s: %w", p.dest.Dir, p.dest.Host, fs.ErrNotExist)
+		return &FolderError{p.dest, path.Clean(dir)}
 	case err != nil:
 		return p.failed(err)
 	case !info.IsDir():
@@ -218,6 +222,24 @@ func (p *Place) locate() error {
 	p.dir, p.name = abs, name
 	return nil
 }
+
+// mayBecome says whether a path that is not there may be the file's to be.
+func (p *Place) mayBecome(name string) bool {
+	return !strings.HasSuffix(name, "/") && (p.isFile == nil || p.isFile(path.Base(name)))
+}
+
+// FolderError says that the folder of a destination is not there.
+type FolderError struct {
+	Dest Dest
+	Dir  string // the folder; not absolute where it is below the login folder
+}
+
+func (e *FolderError) Error() string {
+	return fmt.Sprintf("folder %q at %s: %v", e.Dir, e.Dest.Host, fs.ErrNotExist)
+}
+
+// Unwrap gives fs.ErrNotExist.
+func (e *FolderError) Unwrap() error { return fs.ErrNotExist }
 
 // free is the room there, or -1 where the server does not tell.
 func (p *Place) free() int64 {

@@ -58,7 +58,7 @@ var ErrNoCommands = errors.New("the host runs no commands, it only takes files")
 const grace = 15 * time.Second
 
 // Run runs a command at the place's host, through the shell of the user there
-// but out of its reach: see [words]. What it fails with is an *ExitError, an
+// but out of its reach: see [Words]. What it fails with is an *ExitError, an
 // error that wraps ErrNoCommands, or a *transfer.InterruptedError if the
 // connection broke; the command may still be running then. When the context
 // ends, an attended command is given the time to clean up.
@@ -78,7 +78,7 @@ func (p *Place) Run(ctx context.Context, c Command) error {
 	if c.Attended {
 		c.Stdin = io.MultiReader(c.Stdin, waiting{running})
 	}
-	err := p.run(ctx, words(c.Args), c)
+	err := p.run(ctx, Words(c.Args...), c)
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
@@ -281,10 +281,10 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// words are arguments as the words of a shell, whichever it is: what means
+// Words are arguments as the words of a shell, whichever it is: what means
 // nothing to any of them stands as it is, all else behind a backslash. Within
 // single quotes, which would do for a POSIX shell, fish knows backslashes.
-func words(args []string) string {
+func Words(args ...string) string {
 	list := make([]string, len(args))
 	for i, arg := range args {
 		list[i] = quoted(arg)

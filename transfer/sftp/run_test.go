@@ -59,7 +59,7 @@ func TestWords(t *testing.T) {
 func takenApart(t *testing.T, shell, args []string) {
 	t.Helper()
 	dir := t.TempDir()
-	line := words(append([]string{"/usr/bin/printf", `%s\0`}, args...))
+	line := Words(append([]string{"/usr/bin/printf", `%s\0`}, args...)...)
 	cmd := exec.Command(shell[0], append(shell[1:len(shell):len(shell)], line)...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "HOME="+t.TempDir())
