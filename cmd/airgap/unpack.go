@@ -158,6 +158,7 @@ func runUnpack(ctx context.Context, env *ui.Env, o unpackOptions, name string) e
 		return inState("all images are there and named, but not all files", err)
 	}
 	answer := newUnpackAnswer(o, b.name, p, summary)
+	answer.Verified = true
 	if answer.Pruned, err = o.prune(ctx, p.sink, summary.Tags); err != nil {
 		return inState("all images are there and named", err)
 	}

@@ -17,11 +17,14 @@ type unpackAnswer struct {
 	To      string          `json:"to"`
 	Images  []unpackedImage `json:"images"`
 	Left    []string        `json:"leftOut,omitempty"` // artifacts that the place has no use for
-	Durable bool            `json:"durable"`           // flushed to the place's disk
-	Why     string          `json:"notDurableBecause,omitempty"`
-	Pruned  *prunedImages   `json:"pruned,omitempty"`
-	Files   []unpackedFile  `json:"files,omitempty"`
-	dryRun  bool
+	// Verified says that all of the bundle was: it is not read where nothing
+	// had to be done, and for a plan.
+	Verified bool           `json:"verified"`
+	Durable  bool           `json:"durable"` // flushed to the place's disk
+	Why      string         `json:"notDurableBecause,omitempty"`
+	Pruned   *prunedImages  `json:"pruned,omitempty"`
+	Files    []unpackedFile `json:"files,omitempty"`
+	dryRun   bool
 }
 
 // unpackedFile is a file that travelled along.
@@ -138,7 +141,7 @@ func (a unpackAnswer) Text(p *ui.Printer) {
 	case a.dryRun:
 		p.Line("%s: nothing has been changed", sinkName(a.To))
 	case !changed:
-		p.Line("%s: unchanged, all images of %s were there already", sinkName(a.To), a.Path)
+		p.Line("%s: unchanged, all images of %s were there already; the bundle itself was not verified", sinkName(a.To), a.Path)
 	default:
 		p.Line("%s: verified and imported %s, %s", a.Path, cargo(images, len(referrers), len(a.Files)), a.unchangedText(unchanged))
 	}

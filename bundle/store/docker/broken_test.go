@@ -98,6 +98,10 @@ func brokenArchives(t *testing.T, e engine) {
 			if err := docker.Check(t.Context(), txn); !errors.As(err, &found) || found.Kind != docker.Mismatch {
 				t.Errorf("airgap finds no fault: %v", err)
 			}
+			again, err := e.Begin(t.Context(), image.Import{Graph: g, Names: []string{ref}})
+			if err != nil || again.State().Present {
+				t.Errorf("the next import takes it for present: %v", err)
+			}
 		})
 	}
 }

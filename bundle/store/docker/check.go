@@ -20,10 +20,47 @@ func (e *Engine) has(ctx context.Context, t *txn) (known, whole bool, err error)
 	if errors.Is(err, image.ErrNotFound) {
 		return false, false, nil
 	}
-	if err != nil {
-		return false, false, err
+	if err != nil || t.compare(held) != nil {
+		return err == nil, false, err
 	}
-	return true, t.compare(held) == nil, nil
+	whole, told, err := t.content(ctx, held)
+	if !whole || told {
+		return true, whole, err
+	}
+	if err = t.probe(ctx); ctx.Err() != nil {
+		return true, false, context.Cause(ctx)
+	}
+	return true, err == nil, nil
+}
+
+// content says whether the engine has all content of an image that looks right.
+// Containerd's store keeps images without some of their layers. Since API 1.48
+// it tells so of each platform; before, all that is told is whether it lists
+// the image, as it does if one of the platforms is complete.
+func (t *txn) content(ctx context.Context, held imagetypes.InspectResponse) (whole, told bool, err error) {
+	if t.engine.store != containerd {
+		return true, true, nil
+	}
+	for _, m := range held.Manifests {
+		if m.Descriptor.Digest.String() == t.manifest.Desc.Digest.String() {
+			return m.Available, true, nil
+		}
+	}
+	whole, err = t.engine.lists(ctx, held)
+	return whole, false, err
+}
+
+// lists says whether an image is among those that the engine lists.
+func (e *Engine) lists(ctx context.Context, held imagetypes.InspectResponse) (bool, error) {
+	var o client.ImageListOptions
+	if len(held.RepoTags) > 0 { // else it looks at all of them, which takes its time where there are many
+		o.Filters = client.Filters{}.Add("reference", held.RepoTags[0])
+	}
+	result, err := e.client.ImageList(ctx, o)
+	if err != nil {
+		return false, e.explain("listing images", err)
+	}
+	return slices.ContainsFunc(result.Items, func(i imagetypes.Summary) bool { return i.ID == held.ID }), nil
 }
 
 // inspect asks for an image by ID, with its manifests where the engine tells
@@ -53,32 +90,35 @@ func (t *txn) compare(held imagetypes.InspectResponse) error {
 	case held.Os != p.OS || held.Architecture != p.Architecture:
 		return fmt.Errorf("it is for %s/%s, expected %s", held.Os, held.Architecture, p)
 	}
-	for _, m := range held.Manifests {
-		if m.Descriptor.Digest.String() == t.manifest.Desc.Digest.String() && !m.Available {
-			return fmt.Errorf("content of manifest %s is missing", t.manifest.Desc.Digest)
-		}
-	}
 	return nil
 }
 
 // check proves, after a load, that the engine holds the image and can use it.
 func (t *txn) check(ctx context.Context) error {
 	held, err := t.engine.inspect(ctx, t.state.ID)
-	switch {
-	case errors.Is(err, image.ErrNotFound):
-		err = errors.New("it says that it loaded the image, and does not have it")
-	case err != nil:
-		return err
-	default:
-		err = t.compare(held)
-	}
-	if err == nil {
-		err = t.probe(ctx)
+	if errors.Is(err, image.ErrNotFound) {
+		return t.mismatch(errors.New("it says that it loaded the image, and does not have it"))
 	}
 	if err != nil {
-		return &Error{Host: t.engine.host, Op: "checking the loaded image", Kind: Mismatch, Err: err}
+		return err
+	}
+	if err := t.compare(held); err != nil {
+		return t.mismatch(err)
+	}
+	switch whole, _, err := t.content(ctx, held); {
+	case err != nil:
+		return err
+	case !whole:
+		return t.mismatch(fmt.Errorf("content of manifest %s is missing", t.manifest.Desc.Digest))
+	}
+	if err := t.probe(ctx); err != nil {
+		return t.mismatch(err)
 	}
 	return nil
+}
+
+func (t *txn) mismatch(err error) error {
+	return &Error{Host: t.engine.host, Op: "checking the loaded image", Kind: Mismatch, Err: err}
 }
 
 // probe makes the engine put the root file system together: it creates a

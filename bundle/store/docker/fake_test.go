@@ -27,6 +27,7 @@ import (
 type fake struct {
 	store   string         // "" classic, else a snapshotter
 	held    map[string]any // inspect answers, by name or ID
+	listed  []string       // IDs
 	load    func(w http.ResponseWriter, r *http.Request)
 	push    func(repository, tag string) error // repository is a URL
 	save    func(w http.ResponseWriter)
@@ -57,7 +58,11 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		answer(200, info)
 	case path == "/images/json":
-		answer(200, []any{})
+		list := []map[string]string{}
+		for _, id := range f.listed {
+			list = append(list, map[string]string{"Id": id})
+		}
+		answer(200, list)
 	case path == "/images/load":
 		f.load(w, r)
 	case path == "/images/get":
@@ -174,6 +179,51 @@ func TestLyingEngine(t *testing.T) {
 			}
 			if err := txn.Abort(t.Context()); err != nil || engine.removed.Load() != 1 || engine.tagged.Load() != 0 {
 				t.Errorf("abort: %v, %d removed, %d tagged", err, engine.removed.Load(), engine.tagged.Load())
+			}
+		})
+	}
+}
+
+// TestHollow: what an engine with containerd's store answers about an image is
+// what its documents say. Whether it has the layers it tells in another way.
+func TestHollow(t *testing.T) {
+	for name, c := range map[string]struct {
+		fixture string
+		says    any // "Manifests" of the engine's answer; engines before API 1.48 have none
+		listed  bool
+		create  int
+		present bool
+	}{
+		"told that it is there":      {"single manifest", true, false, 404, true},
+		"told that it is not":        {"single manifest", false, true, 201, false},
+		"listed":                     {"single manifest", nil, true, 201, true},
+		"listed and of no use":       {"single manifest", nil, true, 404, false},
+		"not listed":                 {"single manifest", nil, false, 201, false},
+		"listed for this platform":   {"index with attestations", nil, true, 201, true},
+		"listed for another":         {"index with attestations", nil, true, 404, false},
+		"index that is told there":   {"index with attestations", true, false, 404, true},
+		"index that is told missing": {"index with attestations", false, true, 201, false},
+		"index that is not listed":   {"index with attestations", nil, false, 201, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := storetest.NewFixture(t, c.fixture, "hollow")
+			g := f.Graph(t, f.Names[0])
+			m, _ := g.For(storetest.Host)
+			id := g.Root.Desc.Digest.String()
+			says := map[string]any{
+				"Id": id, "Os": m.Platform.OS, "Architecture": m.Platform.Architecture,
+				"RootFS": map[string]any{"Type": "layers", "Layers": m.DiffIDs},
+			}
+			if c.says != nil {
+				says["Manifests"] = []map[string]any{{"Descriptor": m.Desc, "Available": c.says}}
+			}
+			engine := &fake{store: "io.containerd.snapshotter.v1", held: map[string]any{id: says}, create: c.create}
+			if c.listed {
+				engine.listed = []string{id}
+			}
+			txn, err := engine.open(t).Begin(t.Context(), image.Import{Graph: g, Names: f.Names})
+			if err != nil || txn.State().Present != c.present {
+				t.Errorf("present: %v, %v", err == nil && txn.State().Present, err)
 			}
 		})
 	}
