@@ -11,12 +11,22 @@ func FrameLength(b []byte) (int, bool) {
 	return n, err == nil
 }
 
+// RawManifestSize is the length of a manifest's bytes.
+func RawManifestSize(m *Manifest) int {
+	raw, err := m.encode()
+	if err != nil {
+		panic(err)
+	}
+	return len(raw)
+}
+
 // Forgery makes bundles that are sealed as they should be, around content that
 // is not: what only someone who knows the format can do.
 type Forgery struct {
-	Manifest *Manifest
-	Raw      []byte   // of the manifest, if not as Manifest is encoded
-	Contents [][]byte // of the entries
+	Manifest  *Manifest
+	Raw       []byte   // of the manifest, if not as Manifest is encoded
+	Signature []byte   // nil for none
+	Contents  [][]byte // of the entries
 	// Header, Tar and Frames change what they are given.
 	Header func(name string, header []byte) []byte
 	Tar    func(tar []byte) []byte
@@ -48,6 +58,9 @@ func (f *Forgery) Plain() []byte {
 		tar.Write(make([]byte, padding(int64(len(content)))))
 	}
 	add(manifestName, f.raw())
+	if f.Signature != nil {
+		add(signatureName, f.Signature)
+	}
 	for i, e := range f.Manifest.Entries {
 		add(e.Name, f.Contents[i])
 	}
@@ -61,7 +74,11 @@ func (f *Forgery) Plain() []byte {
 // File is the forged bundle, with trailer and seek table.
 func (f *Forgery) File() []byte {
 	tar := f.Plain()
-	cuts := newGeometry(slots(int64(len(f.raw())), -1, f.Manifest.Entries)).frames
+	signature := int64(-1)
+	if f.Signature != nil {
+		signature = int64(len(f.Signature))
+	}
+	cuts := newGeometry(slots(int64(len(f.raw())), signature, f.Manifest.Entries)).frames
 	cuts[len(cuts)-1] = int64(len(tar))
 	if f.Cuts != nil {
 		cuts = f.Cuts(cuts)

@@ -27,17 +27,24 @@ func (b *Bundle) CheckContents(graphs []*image.Graph) error {
 // lists those of all files.
 func (b *Bundle) blobSize(d image.Digest) int64 { return b.geometry.entries[b.index[d]].size }
 
-// checkTar compares every byte of the tar that is not of a blob: headers,
-// padding, derived documents, the end.
+// checkTar compares every byte of the tar that is not of a blob: headers, the
+// manifest and its signature, derived documents, padding, the end. Together
+// with the blobs that is the whole tar, read by the seek table: so every row of
+// that is decoded, and holds one frame of its cut and nothing else that plain
+// tools would come upon.
 func (b *Bundle) checkTar(c *contents) error {
-	first := len(b.slots) - len(b.manifest.Entries)
+	documents := [][]byte{b.raw}
+	if b.signature != nil {
+		documents = append(documents, b.signature)
+	}
+	documents = append(documents, c.derived...)
 	for i, s := range b.slots {
 		at := b.geometry.entries[i]
 		if err := b.compare(s.name, at.off-headerSize(s.size), header(s.name, s.size)); err != nil {
 			return err
 		}
-		if n := i - first; n >= 0 && n < len(c.derived) {
-			if err := b.compare(s.name, at.off, c.derived[n]); err != nil {
+		if i < len(documents) {
+			if err := b.compare(s.name, at.off, documents[i]); err != nil {
 				return err
 			}
 		}
@@ -49,12 +56,18 @@ func (b *Bundle) checkTar(c *contents) error {
 }
 
 func (b *Bundle) compare(what string, off int64, want []byte) error {
-	got := make([]byte, len(want))
-	if _, err := io.ReadFull(b.section(span{off, int64(len(want))}), got); err != nil {
-		return err
-	}
-	if !bytes.Equal(got, want) {
-		return damaged(what, "bytes at %d of the tar are not those of the format", off)
+	r := b.section(span{off, int64(len(want))})
+	buf := make([]byte, min(len(want), 64<<10))
+	for len(want) > 0 {
+		got := buf[:min(len(want), len(buf))]
+		if _, err := io.ReadFull(r, got); err != nil {
+			return err
+		}
+		if !bytes.Equal(got, want[:len(got)]) {
+			return damaged(what, "bytes at %d of the tar are not those of the format", off)
+		}
+		want = want[len(got):]
+		off += int64(len(got))
 	}
 	return nil
 }
