@@ -29,6 +29,7 @@ type Bundle struct {
 	geometry geometry
 	frames   []int64 // where each frame starts in the file, and where they end; nil for a plain tar
 	index    map[image.Digest]int
+	proven   *pieces // what the file held when it was proven; nil before
 
 	*decoders
 }
@@ -135,8 +136,9 @@ func (b *Bundle) Fetch(_ context.Context, d image.Descriptor) (io.ReadCloser, er
 }
 
 // Section opens a blob from byte off on, without reading what is before it.
-// The reader proves each frame by the frame's own checksum; only [Bundle.Fetch]
-// proves the digest.
+// Only [Bundle.Fetch] proves the digest. Once the bundle is proven (see
+// [Bundle.Prove]) the reader yields nothing but what was there then; before, it
+// proves each frame by the frame's own checksum.
 func (b *Bundle) Section(d image.Descriptor, off int64) (io.ReadCloser, error) {
 	i, ok := b.index[d.Digest]
 	if !ok {
@@ -166,7 +168,10 @@ func (r *blobReader) Read(p []byte) (int, error) {
 
 // section reads a stretch of the tar.
 func (b *Bundle) section(s span) io.ReadCloser {
-	if b.Plain() {
+	switch {
+	case b.Plain() && b.proven != nil:
+		return &pieceReader{b: b, at: s.off, end: s.end()}
+	case b.Plain():
 		return io.NopCloser(io.NewSectionReader(b.r, s.off, s.size))
 	}
 	return &frameReader{b: b, at: s.off, end: s.end()}
@@ -263,6 +268,9 @@ func (b *Bundle) decode(i int, packed *[]byte, buf []byte) ([]byte, error) {
 	*packed = room(*packed, b.frames[i+1]-b.frames[i])
 	if _, err := b.r.ReadAt(*packed, b.frames[i]); err != nil {
 		return nil, err
+	}
+	if b.proven != nil && !b.proven.same(i, *packed) {
+		return nil, damaged("file", "%w", errChanged)
 	}
 	dec := b.pool.Get().(*zstd.Decoder)
 	defer b.pool.Put(dec)

@@ -75,22 +75,26 @@ func (b *Bundle) compare(what string, off int64, want []byte) error {
 // Prove gives a second view of the bundle, which reads only what run has
 // passed: run reads the file once from start to end and compares the hash in
 // its trailer. Together they read a slow medium once, in order. Views wait
-// until run is called; progress hears of the bytes of the file.
+// until run is called; progress hears of the bytes of the file. After run has
+// answered nil, b remembers what was there: what it reads from then on is that,
+// or the error is a *DamagedError.
 func (b *Bundle) Prove(progress func(n int64)) (view *Bundle, run func(context.Context) error) {
-	f := newFront(1)
+	f, seen := newFront(1), newPieceWriter(b)
 	behind := *b
-	behind.r = &follower{b.r, f, b.size}
+	behind.r, behind.proven = &follower{b.r, f, b.size}, seen.pieces
 	return &behind, func(ctx context.Context) error {
 		defer f.failWith(ctx)()
-		err := b.prove(ctx, f, progress)
+		err := b.prove(ctx, f, seen, progress)
 		if err != nil {
 			f.fail(err)
+			return err
 		}
-		return err
+		b.proven = seen.pieces
+		return nil
 	}
 }
 
-func (b *Bundle) prove(ctx context.Context, f *front, progress func(int64)) error {
+func (b *Bundle) prove(ctx context.Context, f *front, seen io.Writer, progress func(int64)) error {
 	end := b.size
 	if !b.Plain() {
 		end = b.frames[len(b.frames)-1]
@@ -106,6 +110,7 @@ func (b *Bundle) prove(ctx context.Context, f *front, progress func(int64)) erro
 			return err
 		}
 		h.Write(buf[:n])
+		_, _ = seen.Write(buf[:n]) // which never fails
 		at += int64(n)
 		f.reach(0, at)
 		progress(int64(n))

@@ -146,21 +146,13 @@ func (v *Verified) Fetch(ctx context.Context, d image.Descriptor) (io.ReadCloser
 	return v.docs.bundle.Fetch(ctx, d)
 }
 
-// Section opens a blob from byte off on. What it reads has been proven by
-// Check; once more while it is read, only frame by frame.
+// Section opens a blob from byte off on. What it reads is what Check has
+// proven, or an error.
 func (v *Verified) Section(d image.Descriptor, off int64) (io.ReadCloser, error) {
 	if v.docs == nil {
 		return nil, errUnverified
 	}
 	return v.docs.bundle.Section(d, off)
-}
-
-// Extents says where in the file a blob's bytes are as they are; see bundle.
-func (v *Verified) Extents(ctx context.Context, d image.Descriptor) ([]bundle.Extent, error) {
-	if v.docs == nil {
-		return nil, errUnverified
-	}
-	return v.docs.bundle.Extents(ctx, d)
 }
 
 // Total is the number of bytes that Check's progress adds up to.

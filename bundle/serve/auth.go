@@ -13,63 +13,75 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// Protect lets in only who gives a name and password of an htpasswd file, as
-// `htpasswd -B` makes it. Other hashes than bcrypt are refused: they are none.
-func Protect(next http.Handler, htpasswd io.Reader) (http.Handler, error) {
-	p := &protected{next: next, users: map[string][]byte{}, passed: map[[sha256.Size]byte]bool{}}
-	lines := bufio.NewScanner(htpasswd)
+// Users are those who may read a registry.
+type Users struct {
+	hashes map[string][]byte
+	nobody []byte                            // a hash for all others, who shall not learn from a faster answer that they are not listed
+	same   func(hash, password []byte) error // bcrypt's, which is slow by design
+
+	mu     sync.Mutex
+	passed map[[sha256.Size]byte]bool // a client sends its password with every request
+}
+
+// ReadUsers reads an htpasswd file, as `htpasswd -B` makes it. Other hashes than
+// bcrypt are refused: they are none.
+func ReadUsers(htpasswd io.Reader) (*Users, error) {
+	u := &Users{hashes: map[string][]byte{}, same: bcrypt.CompareHashAndPassword, passed: map[[sha256.Size]byte]bool{}}
+	lines, dearest := bufio.NewScanner(htpasswd), 0
 	for n := 1; lines.Scan(); n++ {
 		line := strings.TrimSpace(lines.Text())
 		if line == "" || line[0] == '#' {
 			continue
 		}
 		user, hash, _ := strings.Cut(line, ":")
-		if _, err := bcrypt.Cost([]byte(hash)); user == "" || err != nil {
+		cost, err := bcrypt.Cost([]byte(hash))
+		if user == "" || err != nil {
 			return nil, fmt.Errorf("line %d is not USER:HASH with a bcrypt hash (htpasswd -B)", n)
 		}
-		p.users[user] = []byte(hash)
+		u.hashes[user] = []byte(hash)
+		if cost > dearest {
+			dearest, u.nobody = cost, []byte(hash)
+		}
 	}
 	if err := lines.Err(); err != nil {
 		return nil, err
 	}
-	if len(p.users) == 0 {
+	if len(u.hashes) == 0 {
 		return nil, errors.New("it lists nobody")
 	}
-	return p, nil
+	return u, nil
 }
 
-type protected struct {
-	next  http.Handler
-	users map[string][]byte
-
-	mu     sync.Mutex
-	passed map[[sha256.Size]byte]bool // a client sends its password with every request, and bcrypt is slow
+// Protect lets nobody else in.
+func (u *Users) Protect(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		user, password, ok := req.BasicAuth()
+		if !ok || !u.knows(user, password) {
+			w.Header().Set("WWW-Authenticate", `Basic realm="airgap"`)
+			refuse(w, http.StatusUnauthorized, "UNAUTHORIZED", "a name and a password are needed")
+			return
+		}
+		next.ServeHTTP(w, req)
+	})
 }
 
-func (p *protected) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	user, password, ok := req.BasicAuth()
-	if !ok || !p.knows(user, password) {
-		w.Header().Set("WWW-Authenticate", `Basic realm="airgap"`)
-		refuse(w, http.StatusUnauthorized, "UNAUTHORIZED", "a name and a password are needed")
-		return
+func (u *Users) knows(user, password string) bool {
+	key := sha256.Sum256([]byte(user + "\x00" + password))
+	u.mu.Lock()
+	passed := u.passed[key]
+	u.mu.Unlock()
+	if passed {
+		return true
 	}
-	p.next.ServeHTTP(w, req)
-}
-
-func (p *protected) knows(user, password string) bool {
-	hash, ok := p.users[user]
-	if !ok {
+	hash, listed := u.hashes[user]
+	if !listed {
+		hash = u.nobody
+	}
+	if u.same(hash, []byte(password)) != nil || !listed {
 		return false
 	}
-	key := sha256.Sum256([]byte(user + "\x00" + password))
-	p.mu.Lock()
-	passed := p.passed[key]
-	p.mu.Unlock()
-	if passed || bcrypt.CompareHashAndPassword(hash, []byte(password)) != nil {
-		return passed
-	}
-	p.mu.Lock()
-	p.passed[key] = true
-	p.mu.Unlock()
+	u.mu.Lock()
+	u.passed[key] = true
+	u.mu.Unlock()
 	return true
 }

@@ -26,7 +26,7 @@ const (
 
 // ServeHTTP implements http.Handler.
 func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	r.log("%s %s %s %s", req.RemoteAddr, req.Method, req.URL.Path, req.Header.Get("Range"))
+	r.events.Asked("%s %s %s %s", req.RemoteAddr, req.Method, req.URL.Path, req.Header.Get("Range"))
 	w.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	path, ok := strings.CutPrefix(req.URL.Path, "/v2")
@@ -66,7 +66,7 @@ func (r *Registry) repository(w http.ResponseWriter, req *http.Request, path str
 	case "manifests":
 		repo.serveManifest(w, req, id)
 	case "blobs":
-		repo.serveBlob(w, req, id)
+		r.serveBlob(w, req, repo, id)
 	case "tags":
 		page, next := paginate(slices.Sorted(maps.Keys(repo.tags)), req)
 		link(w, req, next)
@@ -102,26 +102,31 @@ func (r *repository) serveManifest(w http.ResponseWriter, req *http.Request, ref
 	http.ServeContent(w, req, "", time.Time{}, bytes.NewReader(b.raw))
 }
 
-func (r *repository) serveBlob(w http.ResponseWriter, req *http.Request, id string) {
+func (r *Registry) serveBlob(w http.ResponseWriter, req *http.Request, repo *repository, id string) {
 	d := parseDigest(id)
 	if d.Hex == "" {
 		refuse(w, http.StatusBadRequest, codeDigest, "not a sha256 digest: "+id)
 		return
 	}
-	b, ok := r.blobs[d]
+	b, ok := repo.blobs[d]
 	if !ok {
 		refuse(w, http.StatusNotFound, codeBlob, "there is no blob "+id)
 		return
 	}
 	b.head(w, "application/octet-stream")
 	w.Header().Set("Cache-Control", "max-age=31536000, immutable")
-	c := &content{ctx: req.Context(), blob: b}
+	if req.Method == http.MethodGet {
+		if !r.sending.take(req.Context()) {
+			return
+		}
+		defer r.sending.leave()
+	}
+	c := &content{blob: b}
 	defer c.Close()
-	best, release := c.direct(w)
-	defer release()
-	http.ServeContent(best, req, "", time.Time{}, c)
+	http.ServeContent(patient{w, r.stall}, req, "", time.Time{}, c)
 	if c.err != nil {
 		// Nobody shall take what has been sent for the whole.
+		r.events.Broken(b.Descriptor, c.err)
 		panic(http.ErrAbortHandler)
 	}
 }

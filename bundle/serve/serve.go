@@ -9,27 +9,22 @@
 package serve
 
 import (
-	"context"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
-	"airgap/bundle"
 	"airgap/bundle/image"
 )
 
 // Content gives the bytes of blobs that have been verified.
 type Content interface {
-	image.Fetcher
-	// Section opens a blob from byte off on.
+	// Section opens a blob from byte off on. The reader yields what was
+	// verified, and fails before a byte that is another by now.
 	Section(d image.Descriptor, off int64) (io.ReadCloser, error)
-	// Extents says where a blob's bytes are in the file; nil if they are not
-	// there as they are.
-	Extents(ctx context.Context, d image.Descriptor) ([]bundle.Extent, error)
 }
 
 // Image is an image that is served.
@@ -39,16 +34,21 @@ type Image struct {
 	Repositories []string
 	Graph        *image.Graph
 	From         Content
-	// File gives another handle of the file that From reads; nil where it
-	// cannot. With it the system's kernel sends what lies in the file as it is.
-	File func() *os.File
+}
+
+// Events are told of what happens; both may be nil.
+type Events struct {
+	Asked  func(format string, args ...any)         // every request
+	Broken func(blob image.Descriptor, cause error) // a blob that could not be sent to its end
 }
 
 // Registry is an http.Handler.
 type Registry struct {
 	repos   map[string]*repository
 	catalog []string
-	log     func(format string, args ...any)
+	events  Events
+	sending slots
+	stall   time.Duration // see MaxStall
 }
 
 // repository is what goes by one name, or several.
@@ -73,13 +73,15 @@ type Conflict struct {
 }
 
 // New makes a registry of images. An image that wants a tag that another has is
-// served by its full name and by digest only, and told of as a Conflict. Log
-// hears of every request; it may be nil.
-func New(images []Image, log func(format string, args ...any)) (*Registry, []Conflict, error) {
-	if log == nil {
-		log = func(string, ...any) {}
+// served by its full name and by digest only, and told of as a Conflict.
+func New(images []Image, events Events) (*Registry, []Conflict, error) {
+	if events.Asked == nil {
+		events.Asked = func(string, ...any) {}
 	}
-	r := &Registry{repos: map[string]*repository{}, log: log}
+	if events.Broken == nil {
+		events.Broken = func(image.Descriptor, error) {}
+	}
+	r := &Registry{repos: map[string]*repository{}, events: events, sending: make(slots, maxSending), stall: MaxStall}
 	var conflicts []Conflict
 	listed := map[string]bool{}
 	for _, img := range images {

@@ -2,9 +2,7 @@ package serve_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -15,11 +13,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/crypto/bcrypt"
+	"golang.org/x/sync/errgroup"
 
 	"airgap/bundle"
 	"airgap/bundle/image"
@@ -33,6 +34,12 @@ import (
 // and proves it.
 func pack(t *testing.T, images *storetest.Memory, names []string, plain bool) []serve.Image {
 	t.Helper()
+	return prove(t, write(t, images, names, plain))
+}
+
+// write packs images into a file.
+func write(t *testing.T, images *storetest.Memory, names []string, plain bool) (path string) {
+	t.Helper()
 	all := image.Platforms{All: true}
 	set, err := images.Open(t.Context(), names, all)
 	if err != nil {
@@ -42,13 +49,19 @@ func pack(t *testing.T, images *storetest.Memory, names []string, plain bool) []
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(t.TempDir(), "bundle.tar.zst")
+	path = filepath.Join(t.TempDir(), "bundle.tar.zst")
 	if _, err := plan.WriteFile(t.Context(), path, bundle.WriteOptions{TempDir: t.TempDir()}); err != nil {
 		t.Fatal(err)
 	}
 	if plain {
 		decompress(t, path)
 	}
+	return path
+}
+
+// prove opens a file and proves what it holds.
+func prove(t *testing.T, path string) []serve.Image {
+	t.Helper()
 	file, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
@@ -70,16 +83,9 @@ func pack(t *testing.T, images *storetest.Memory, names []string, plain bool) []
 	if err != nil {
 		t.Fatal(err)
 	}
-	another := func() *os.File {
-		f, err := os.Open(path)
-		if err != nil {
-			return nil
-		}
-		return f
-	}
 	var list []serve.Image
 	for _, img := range verified.Images() {
-		list = append(list, serve.Image{Names: img.Names, Graph: img.Graph, From: verified, File: another})
+		list = append(list, serve.Image{Names: img.Names, Graph: img.Graph, From: verified})
 	}
 	return list
 }
@@ -107,7 +113,7 @@ func decompress(t *testing.T, path string) {
 // start serves images, with what stands before them.
 func start(t *testing.T, images []serve.Image, before func(http.Handler) http.Handler) string {
 	t.Helper()
-	r, conflicts, err := serve.New(images, t.Logf)
+	r, conflicts, err := serve.New(images, serve.Events{Asked: t.Logf})
 	if err != nil || len(conflicts) > 0 {
 		t.Fatal(err, conflicts)
 	}
@@ -204,13 +210,8 @@ func TestRanges(t *testing.T) {
 	}
 	m.Name(name, m.Manifest(storetest.Config{Platform: storetest.Host}, layers...))
 	for _, plain := range []bool{false, true} {
-		images := pack(t, m, []string{name}, plain)
-		host := start(t, images, nil)
-		for i, l := range layers {
-			extents, err := images[0].From.Extents(t.Context(), l.Desc)
-			if asItIs := i == 0 || plain; err != nil || (extents != nil) != asItIs {
-				t.Errorf("plain %t, layer %d: %d extents, %v", plain, i, len(extents), err)
-			}
+		host := start(t, pack(t, m, []string{name}, plain), nil)
+		for _, l := range layers {
 			path, want := "/v2/airgap-test/ranges/blobs/"+l.Desc.Digest.String(), m.Bytes(l.Desc.Digest)
 			if resp, body := get(t, host, path); resp.StatusCode != 200 || !bytes.Equal(body, want) || resp.ContentLength != int64(len(want)) {
 				t.Errorf("plain %t, whole blob %s: %s, %d bytes", plain, l.Desc.Digest, resp.Status, len(body))
@@ -322,7 +323,7 @@ func TestConflict(t *testing.T) {
 	b := m.Manifest(storetest.Config{Platform: storetest.Host, Note: "b"})
 	m.Name("ghcr.io/team/app:1", a)
 	m.Name("quay.io/team/app:1", b)
-	r, conflicts, err := serve.New(pack(t, m, m.Names(), false), nil)
+	r, conflicts, err := serve.New(pack(t, m, m.Names(), false), serve.Events{})
 	if err != nil || !slices.Equal(conflicts, []serve.Conflict{{Name: "team/app:1", Served: a.Digest, Not: b.Digest}}) {
 		t.Fatalf("%v, %v", conflicts, err)
 	}
@@ -341,55 +342,200 @@ func TestConflict(t *testing.T) {
 	}
 }
 
-// breaking is content that fails in the middle.
-type breaking struct{ serve.Content }
-
-var errBreaks = errors.New("the medium broke")
-
-func (b breaking) Fetch(ctx context.Context, d image.Descriptor) (io.ReadCloser, error) {
-	r, err := b.Content.Fetch(ctx, d)
-	return io.NopCloser(io.MultiReader(io.LimitReader(r, 100), failing{})), err
-}
-
-func (b breaking) Extents(context.Context, image.Descriptor) ([]bundle.Extent, error) {
-	return nil, nil
-}
-
-type failing struct{}
-
-func (failing) Read([]byte) (int, error) { return 0, errBreaks }
-
-// TestBreaking: what fails on its way is broken off, and never looks whole.
-func TestBreaking(t *testing.T) {
-	f := storetest.NewFixture(t, "single manifest", "breaking")
-	images := pack(t, f.Images, f.Names, false)
-	truncated := func() *os.File {
-		file := images[0].File()
-		path := filepath.Join(t.TempDir(), "truncated")
-		if err := os.WriteFile(path, nil, 0o600); err != nil {
-			t.Error(err)
-		}
-		file.Close()
-		short, _ := os.Open(path)
-		return short
+// TestChanged serves a file that is written to after it was proven: what is sent
+// is what was proven, or the answer breaks off and somebody hears of it.
+func TestChanged(t *testing.T) {
+	const name = "docker.io/airgap-test/changed:1"
+	build := func(content string) (*storetest.Memory, storetest.Layer) {
+		m := storetest.NewMemory()
+		l := m.Layer(storetest.Gzip, storetest.File{Name: "random", Content: content})
+		m.Name(name, m.Manifest(storetest.Config{Platform: storetest.Host}, l))
+		return m, l
 	}
-	layer := images[0].Graph.Layers()[0]
-	for name, img := range map[string]serve.Image{
-		"a reader that fails": {Names: images[0].Names, Graph: images[0].Graph, From: breaking{images[0].From}},
-		"a file that shrank":  {Names: images[0].Names, Graph: images[0].Graph, From: unframed{images[0].From}, File: truncated},
+	const size = 9 << 20
+	m, layer := build(random(size))
+	other, _ := build(random(size + 1)[1:]) // whose frames have the same sizes, and good sums of their own
+	for what, change := range map[string]func(t *testing.T, path string, plain bool){
+		"truncated": func(t *testing.T, path string, _ bool) { check(t, os.Truncate(path, size/2)) },
+		"emptied":   func(t *testing.T, path string, _ bool) { check(t, os.Truncate(path, 0)) },
+		"overwritten by another bundle": func(t *testing.T, path string, plain bool) {
+			b, err := os.ReadFile(write(t, other, []string{name}, plain))
+			check(t, err)
+			check(t, os.WriteFile(path, b, 0o600))
+		},
+		"a bit flipped": func(t *testing.T, path string, _ bool) {
+			b, err := os.ReadFile(path)
+			check(t, err)
+			b[len(b)/2] ^= 1
+			check(t, os.WriteFile(path, b, 0o600))
+		},
 	} {
-		host := start(t, []serve.Image{img}, nil)
-		if resp, body, err := try(t, http.MethodGet, host, "/v2/airgap-test/single/blobs/"+layer.Digest.String()); err == nil {
-			t.Errorf("%s: %s, %d of %d bytes and no error", name, resp.Status, len(body), layer.Size)
+		for _, plain := range []bool{false, true} {
+			path := write(t, m, []string{name}, plain)
+			images := prove(t, path)
+			var broken []error
+			r, _, err := serve.New(images, serve.Events{Broken: func(_ image.Descriptor, err error) { broken = append(broken, err) }})
+			check(t, err)
+			change(t, path, plain)
+			want, at := m.Bytes(layer.Desc.Digest), "/v2/airgap-test/changed/blobs/"+layer.Desc.Digest.String()
+			asked := 0
+			for _, part := range []string{"", "bytes=1-", fmt.Sprintf("bytes=%d-%d", size/2-10, size/2+10), "bytes=-5"} {
+				asked++
+				w, req := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, at, nil)
+				from, to := 0, len(want)
+				if part != "" {
+					req.Header.Set("Range", part)
+				}
+				aborted := serveOne(r, w, req)
+				if n, err := fmt.Sscanf(w.Header().Get("Content-Range"), "bytes %d-%d/", &from, &to); err == nil && n == 2 {
+					to++
+				}
+				got := w.Body.Bytes()
+				if !bytes.HasPrefix(want[from:to], got) {
+					t.Errorf("%s, plain %t, %q: other bytes than were proven", what, plain, part)
+				}
+				if whole := len(got) == to-from; whole == aborted {
+					t.Errorf("%s, plain %t, %q: %d of %d bytes, aborted %t", what, plain, part, len(got), to-from, aborted)
+				}
+				if part == "" && !aborted {
+					t.Errorf("%s, plain %t: the whole blob was sent", what, plain)
+				}
+			}
+			if len(broken) == 0 || len(broken) > asked {
+				t.Errorf("%s, plain %t: told %d times: %v", what, plain, len(broken), broken)
+			}
 		}
 	}
 }
 
-// unframed says that all blobs lie in the file as they are.
-type unframed struct{ serve.Content }
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
 
-func (unframed) Extents(_ context.Context, d image.Descriptor) ([]bundle.Extent, error) {
-	return []bundle.Extent{{Off: 0, Size: d.Size}}, nil
+// serveOne says whether an answer was broken off.
+func serveOne(h http.Handler, w http.ResponseWriter, req *http.Request) (aborted bool) {
+	defer func() {
+		if err := recover(); err != nil {
+			aborted = err == http.ErrAbortHandler
+		}
+	}()
+	h.ServeHTTP(w, req)
+	return false
+}
+
+// held is content that is given out one blob at a time, and counts.
+type held struct {
+	serve.Content
+	open, most *atomic.Int64
+	release    chan struct{}
+}
+
+func (c held) Section(d image.Descriptor, off int64) (io.ReadCloser, error) {
+	for now, most := c.open.Add(1), c.most.Load(); now > most && !c.most.CompareAndSwap(most, now); most = c.most.Load() {
+	}
+	<-c.release
+	r, err := c.Content.Section(d, off)
+	return onClose{r, func() { c.open.Add(-1) }}, err
+}
+
+type onClose struct {
+	io.ReadCloser
+	do func()
+}
+
+func (c onClose) Close() error { c.do(); return c.ReadCloser.Close() }
+
+// TestManyClients: a hundred clients get what they ask for, and few at once.
+func TestManyClients(t *testing.T) {
+	f := storetest.NewFixture(t, "single manifest", "many")
+	images := pack(t, f.Images, f.Names, false)
+	c := held{images[0].From, new(atomic.Int64), new(atomic.Int64), make(chan struct{})}
+	images[0].From = c
+	host := start(t, images, nil)
+	path := "/v2/airgap-test/single/blobs/" + images[0].Graph.Layers()[0].Digest.String()
+	const clients = 100
+	var group errgroup.Group
+	for range clients {
+		group.Go(func() error {
+			resp, err := http.Get("http://" + host + path)
+			if err == nil {
+				_, err = io.Copy(io.Discard, resp.Body)
+				resp.Body.Close()
+			}
+			return err
+		})
+	}
+	for range clients {
+		c.release <- struct{}{}
+		if resp, _, err := try(t, http.MethodHead, host, path); err != nil || resp.StatusCode != http.StatusOK {
+			t.Errorf("HEAD waits for others: %v", err)
+		}
+	}
+	if err := group.Wait(); err != nil {
+		t.Error(err)
+	}
+	if n := c.most.Load(); n < 2 || n > serve.MaxSending {
+		t.Errorf("%d blobs were sent at once", n)
+	}
+}
+
+// slowly is a client that takes what it is sent, part by part.
+type slowly struct {
+	*httptest.ResponseRecorder
+	parts    int
+	deadline time.Time
+}
+
+func (s *slowly) SetWriteDeadline(t time.Time) error { s.deadline = t; return nil }
+
+func (s *slowly) Write(b []byte) (int, error) {
+	if s.parts++; !s.deadline.IsZero() {
+		return 0, os.ErrDeadlineExceeded
+	}
+	return s.ResponseRecorder.Write(b)
+}
+
+// TestStall: a client has time for each part of a blob, however long the whole
+// takes.
+func TestStall(t *testing.T) {
+	m := storetest.NewMemory()
+	const name = "docker.io/airgap-test/stall:1"
+	l := m.Layer(storetest.Gzip, storetest.File{Name: "random", Content: random(5 << 20)})
+	m.Name(name, m.Manifest(storetest.Config{Platform: storetest.Host}, l))
+	r, _, err := serve.New(pack(t, m, []string{name}, false), serve.Events{})
+	check(t, err)
+	w := &slowly{ResponseRecorder: httptest.NewRecorder(), deadline: time.Unix(1, 0)} // the server's has passed
+	r.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/v2/airgap-test/stall/blobs/"+l.Desc.Digest.String(), nil))
+	if w.Body.Len() != int(l.Desc.Size) || w.parts < 20 {
+		t.Errorf("%d of %d bytes in %d parts", w.Body.Len(), l.Desc.Size, w.parts)
+	}
+}
+
+// TestSilentClient: a client that takes nothing more is given up.
+func TestSilentClient(t *testing.T) {
+	m := storetest.NewMemory()
+	const name = "docker.io/airgap-test/silent:1"
+	l := m.Layer(storetest.Raw, storetest.File{Name: "large", Content: random(32 << 20)}) // more than any socket's buffer
+	m.Name(name, m.Manifest(storetest.Config{Platform: storetest.Host}, l))
+	r, _, err := serve.New(pack(t, m, []string{name}, false), serve.Events{})
+	check(t, err)
+	r.Impatient(10 * time.Millisecond)
+	ended := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		defer close(ended)
+		r.ServeHTTP(w, req)
+	}))
+	defer server.Close()
+	resp, err := http.Get(server.URL + "/v2/airgap-test/silent/blobs/" + l.Desc.Digest.String())
+	check(t, err)
+	defer resp.Body.Close()
+	<-ended
+	if n, err := io.Copy(io.Discard, resp.Body); err == nil {
+		t.Errorf("it was sent %d of %d bytes", n, l.Desc.Size)
+	}
 }
 
 // TestProtect lets in who knows the password.
@@ -399,10 +545,11 @@ func TestProtect(t *testing.T) {
 		t.Fatal(err)
 	}
 	inside := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "inside") })
-	handler, err := serve.Protect(inside, strings.NewReader("# people\n\nsomebody:"+string(hash)+"\n"))
+	users, err := serve.ReadUsers(strings.NewReader("# people\n\nsomebody:" + string(hash) + "\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	handler := users.Protect(inside)
 	for _, c := range []struct {
 		user, password string
 		status         int
@@ -419,7 +566,7 @@ func TestProtect(t *testing.T) {
 		}
 	}
 	for _, file := range []string{"", "somebody", "somebody:open", "somebody:$apr1$abc$def", ":" + string(hash)} {
-		if _, err := serve.Protect(inside, strings.NewReader(file)); err == nil {
+		if _, err := serve.ReadUsers(strings.NewReader(file)); err == nil {
 			t.Errorf("%q was accepted", file)
 		}
 	}

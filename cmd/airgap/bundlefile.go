@@ -65,25 +65,6 @@ func (b *bundleFile) Close() error {
 	return errors.Join(errs...)
 }
 
-// another opens the file once more, or answers nil where there is no one file
-// or another has its name by now.
-func (b *bundleFile) another() *os.File {
-	if b.file == nil {
-		return nil
-	}
-	f, err := os.Open(b.name)
-	if err != nil {
-		return nil
-	}
-	mine, err1 := b.file.Stat()
-	now, err2 := f.Stat()
-	if err1 != nil || err2 != nil || !os.SameFile(mine, now) {
-		f.Close()
-		return nil
-	}
-	return f
-}
-
 // openBundle opens a bundle, whole or cut into volumes. Errors about it bear its
 // name. Where somebody can be asked, volumes that are missing are asked for.
 func openBundle(ctx context.Context, env *ui.Env, name string) (*bundleFile, error) {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/net/netutil"
 
 	"airgap/bundle/image"
 	"airgap/bundle/serve"
@@ -64,30 +65,53 @@ and podman accept that from this host alone unless they are told otherwise.`,
 
 // runServe is the whole of `airgap serve`.
 func runServe(ctx context.Context, env *ui.Env, o serveOptions, names []string) error {
+	// What is wrong with the address or the flags is said before the minutes
+	// that proving takes. Who connects meanwhile waits for an answer.
+	l, err := net.Listen("tcp", o.addr)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	protect, err := o.protection()
+	if err != nil {
+		return err
+	}
+	server, scheme, err := o.server()
+	if err != nil {
+		return err
+	}
+	if o.htpasswd != "" && scheme == "http" && !isLoopback(l.Addr()) {
+		env.Warn("names and passwords travel unencrypted: --tls-cert and --tls-key change that")
+	}
 	images, closeAll, err := openServed(ctx, env, names)
 	defer closeAll()
 	if err != nil {
 		return err
 	}
-	registry, conflicts, err := serve.New(images, env.Detail)
+	registry, conflicts, err := serve.New(images, serve.Events{
+		Asked:  env.Detail,
+		Broken: func(d image.Descriptor, err error) { env.Warn("blob %s was not sent to its end: %v", d.Digest, err) },
+	})
 	if err != nil {
 		return err
 	}
 	for _, c := range conflicts {
 		env.Warn("two images want the name %s: it is %s; %s goes by its full name only", c.Name, c.Served, c.Not)
 	}
-	server, scheme, err := o.server(registry)
-	if err != nil {
-		return err
-	}
-	l, err := net.Listen("tcp", o.addr)
-	if err != nil {
-		return err
-	}
+	server.Handler = protect(registry)
 	if err := env.Report("serving", newServeAnswer(scheme, l.Addr(), images)); err != nil {
-		return errors.Join(err, l.Close())
+		return err
 	}
-	return o.serve(ctx, env, server, l)
+	return o.serve(ctx, env, server, netutil.LimitListener(l, maxConnections))
+}
+
+// maxConnections are served at once; more wait to be accepted. A node that pulls
+// has three or four.
+const maxConnections = 512
+
+func isLoopback(a net.Addr) bool {
+	tcp, ok := a.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
 }
 
 // openServed opens and proves the bundles.
@@ -121,7 +145,7 @@ func openServed(ctx context.Context, env *ui.Env, names []string) (images []serv
 				env.Warn("%s has no name and is not served", img.Label())
 				continue
 			}
-			images = append(images, serve.Image{Names: img.Names, Repositories: repositories, Graph: img.Graph, From: verified, File: b.another})
+			images = append(images, serve.Image{Names: img.Names, Repositories: repositories, Graph: img.Graph, From: verified})
 		}
 	}
 	return images, closeAll, nil
@@ -142,19 +166,27 @@ func repositoriesOf(img verify.Image, all []verify.Image) ([]string, error) {
 	return list, nil
 }
 
-// server is the HTTP server around a registry.
-func (o serveOptions) server(handler http.Handler) (server *http.Server, scheme string, err error) {
-	if o.htpasswd != "" {
-		f, err := os.Open(o.htpasswd)
-		if err != nil {
-			return nil, "", err
-		}
-		defer f.Close()
-		if handler, err = serve.Protect(handler, f); err != nil {
-			return nil, "", named(o.htpasswd, err)
-		}
+// protection is what stands before a registry: nothing, or a list of those who
+// may come in.
+func (o serveOptions) protection() (func(http.Handler) http.Handler, error) {
+	if o.htpasswd == "" {
+		return func(next http.Handler) http.Handler { return next }, nil
 	}
-	server = &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
+	f, err := os.Open(o.htpasswd)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	users, err := serve.ReadUsers(f)
+	if err != nil {
+		return nil, named(o.htpasswd, err)
+	}
+	return users.Protect, nil
+}
+
+// server is the HTTP server, without a handler yet.
+func (o serveOptions) server() (server *http.Server, scheme string, err error) {
+	server = &http.Server{ReadHeaderTimeout: 10 * time.Second, WriteTimeout: serve.MaxStall, IdleTimeout: 2 * time.Minute}
 	if o.tlsCert == "" {
 		return server, "http", nil
 	}

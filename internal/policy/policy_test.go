@@ -69,6 +69,7 @@ github.com/spf13: cmd/airgap
 go.yaml.in/yaml/v4: cmd/airgap/internal/list
 golang.org/x/crypto/bcrypt: bundle/serve
 golang.org/x/crypto/ssh: transfer/sftp, verify/sshsig
+golang.org/x/net/netutil: cmd/airgap
 golang.org/x/sync: *
 golang.org/x/sys: *
 golang.org/x/term: cmd/airgap/internal/ui
