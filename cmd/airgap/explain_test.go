@@ -165,6 +165,7 @@ func TestStateAfterImport(t *testing.T) {
 		{&load.AbortError{Err: x, Left: errors.New("the engine is gone")}, "could be taken back: the engine is gone"},
 	} {
 		ctx, cancel := context.WithCancelCause(t.Context())
+		defer cancel(nil)
 		err := inState(unpackOptions{}.after(c.err), c.err)
 		for _, want := range []string{c.err.Error(), "interrupted"} {
 			var got *ui.Error
