@@ -41,7 +41,7 @@ type blob struct {
 
 // connect asks for the blob from the current offset on.
 func (b *blob) connect() error {
-	ctx, cancel := context.WithCancelCause(b.ctx)
+	ctx, cancel := context.WithCancelCause(transferring(b.ctx))
 	resp, err := b.request(ctx)
 	if err != nil {
 		cancel(nil)

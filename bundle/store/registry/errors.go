@@ -60,7 +60,7 @@ func explain(ctx context.Context, host, op string, err error) error {
 		return &Error{host, op, Unreachable, err}
 	}
 	var network net.Error
-	if errors.As(err, &network) {
+	if errors.As(err, &network) || errors.Is(err, errSlow) {
 		return &Error{host, op, Unreachable, err}
 	}
 	if strings.HasPrefix(err.Error(), "no token in bearer response") {

@@ -212,6 +212,63 @@ func TestStall(t *testing.T) {
 	}
 }
 
+// TestTrickle has a registry whose answers never end but always go on: each is
+// given up, but for a blob, which may take as long as it likes.
+func TestTrickle(t *testing.T) {
+	trickle := func(w http.ResponseWriter, req *http.Request) bool {
+		for req.Context().Err() == nil {
+			if _, err := w.Write([]byte(" ")); err != nil {
+				break
+			}
+			w.(http.Flusher).Flush()
+			time.Sleep(time.Millisecond)
+		}
+		return true
+	}
+	for what, in := range map[string]string{"a manifest": "/manifests/", "a list of referrers": "/referrers/", "a token": "/token"} {
+		t.Run(what, func(t *testing.T) {
+			o := startOne(t)
+			o.hook(func(w http.ResponseWriter, req *http.Request) bool {
+				switch {
+				case req.URL.Path == "/v2/" && what == "a token":
+					w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="http://%s/token",service="x"`, o.host))
+					w.WriteHeader(http.StatusUnauthorized)
+					return true
+				case strings.Contains(req.URL.Path, in):
+					return trickle(w, req)
+				}
+				return false
+			})
+			r := open(t, Options{})
+			r.patience = 50 * time.Millisecond
+			set, err := r.Open(t.Context(), []string{o.name}, image.Platforms{})
+			if err == nil {
+				_, err = set.(image.Referring).Referrers(t.Context(), o.g)
+			}
+			if !errors.Is(err, errSlow) {
+				t.Errorf("error %v, want errSlow", err)
+			}
+		})
+	}
+	t.Run("a blob", func(t *testing.T) {
+		o := startOne(t)
+		content := o.f.Images.Bytes(o.layer().Digest)
+		r := open(t, Options{})
+		set := o.open(t, r)
+		r.patience = time.Nanosecond
+		o.onBlob(o.layer().Digest, func(w http.ResponseWriter, _ *http.Request) bool {
+			for i := range content {
+				w.Write(content[i : i+1])
+				w.(http.Flusher).Flush()
+			}
+			return true
+		})
+		if got, err := read(t.Context(), set, o.layer()); err != nil || !bytes.Equal(got, content) {
+			t.Errorf("%d bytes, error %v", len(got), err)
+		}
+	})
+}
+
 // TestCancelInBlob cancels while nothing comes.
 func TestCancelInBlob(t *testing.T) {
 	o := startOne(t)

@@ -90,7 +90,7 @@ func (r *repository) upload(ctx context.Context, at string, from image.Fetcher, 
 		return err
 	}
 	op := "uploading blob " + d.Digest.String()
-	uploading, cancel := context.WithCancelCause(ctx)
+	uploading, cancel := context.WithCancelCause(transferring(ctx))
 	defer cancel(nil)
 	// Verified here, whatever the fetcher does: a short read must not look like
 	// a broken connection.

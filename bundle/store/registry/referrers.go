@@ -107,12 +107,26 @@ func (r *repository) hasTag(ctx context.Context, tag string) (bool, error) {
 		return false, err
 	}
 	resp.Body.Close()
+	r.noteForbidden(resp.StatusCode)
 	return resp.StatusCode == http.StatusOK, nil
+}
+
+// noteForbidden tells, once, of a registry that does not let us look. It may
+// mean that there is nothing: some answer so.
+func (r *repository) noteForbidden(status int) {
+	if status == http.StatusUnauthorized || status == http.StatusForbidden {
+		r.forbidden.Do(func() {
+			r.from.note("registry %s does not let us see what belongs to the images of %s (%d %s): signatures that it may have do not travel along",
+				r.host(), r.RepositoryStr(), status, http.StatusText(status))
+		})
+	}
 }
 
 // referrers lists what has a digest as its subject, sorted by digest; api says
 // whether the registry keeps that list by itself.
 func (r *repository) referrers(ctx context.Context, subject image.Digest) (list []image.Descriptor, api bool, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, r.from.patience, errSlow) // for all pages together
+	defer cancel()
 	at := "referrers/" + subject.String()
 	for pages := 1; at != ""; pages++ {
 		page, next, known, err := r.referrersPage(ctx, at)
@@ -138,6 +152,7 @@ func (r *repository) referrersPage(ctx context.Context, at string) (list []image
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
+		r.noteForbidden(resp.StatusCode)
 		return nil, "", false, nil
 	}
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, image.MaxDocument+1))

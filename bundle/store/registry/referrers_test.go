@@ -139,6 +139,37 @@ func TestListIsKept(t *testing.T) {
 	}
 }
 
+// TestForbidden: that signatures may have been left behind is said once, and
+// nothing is said of registries that just do not know.
+func TestForbidden(t *testing.T) {
+	for code, told := range map[int]int{http.StatusForbidden: 1, http.StatusUnauthorized: 1, http.StatusNotFound: 0} {
+		s := storetest.NewSigned("forbidden")
+		m, host := start(t, storetest.Fixture{})
+		pushSigned(t, host, s)
+		m.hook(func(w http.ResponseWriter, req *http.Request) bool {
+			tag := req.URL.Path[strings.LastIndexByte(req.URL.Path, '/')+1:]
+			if !strings.Contains(req.URL.Path, "/referrers/") && !strings.HasPrefix(tag, "sha256-") {
+				return false
+			}
+			w.WriteHeader(code)
+			return true
+		})
+		var notes []string
+		r := open(t, Options{Note: func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) }})
+		set, err := r.Open(t.Context(), []string{at(host)(s.Names[0])}, image.Platforms{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		roots, err := set.(image.Referring).Referrers(t.Context(), s.Graphs(t)[0])
+		if err != nil || len(roots) > 0 {
+			t.Errorf("%d: %v, %v", code, roots, err)
+		}
+		if len(notes) != told || told > 0 && !strings.Contains(notes[0], "signatures that it may have do not travel along") {
+			t.Errorf("%d: %q", code, notes)
+		}
+	}
+}
+
 // TestOddAnswers: registries that do not know the API say so in many ways; one
 // that breaks is an error, for a signature must not be lost in silence.
 func TestOddAnswers(t *testing.T) {

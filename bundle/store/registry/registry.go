@@ -63,7 +63,10 @@ type Registry struct {
 	scope string // of logins
 	jobs  int
 	pause pause
-	idle  time.Duration // without a byte, after which a transfer counts as cut
+	note  func(format string, args ...any)
+
+	idle     time.Duration // without a byte, after which a transfer counts as cut
+	patience time.Duration // for an answer that is no blob
 
 	listing sync.Mutex // held while a list of referrers is changed
 
@@ -80,13 +83,16 @@ func Open(o Options) (*Registry, error) {
 	}
 	r := &Registry{
 		base: base, plain: o.PlainHTTP, keys: authn.NewMultiKeychain(authn.DefaultKeychain, containersKeychain{}),
-		jobs: o.Jobs, pause: sleep, idle: time.Minute, repos: map[string]*repository{}, known: map[image.Digest][]*repository{}, scope: transport.PullScope,
+		jobs: o.Jobs, pause: sleep, note: o.Note, idle: time.Minute, patience: maxAnswer, repos: map[string]*repository{}, known: map[image.Digest][]*repository{}, scope: transport.PullScope,
 	}
 	if o.Push {
 		r.scope = transport.PushScope
 	}
 	if r.jobs <= 0 {
 		r.jobs = 4
+	}
+	if r.note == nil {
+		r.note = func(string, ...any) {}
 	}
 	r.via = r.wrap(base, o)
 	return r, nil

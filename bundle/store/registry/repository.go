@@ -23,6 +23,8 @@ type repository struct {
 	name.Repository
 	from *Registry
 
+	forbidden sync.Once // that it does not say what belongs to its images has been told
+
 	mu     sync.Mutex
 	client *http.Client // nil until the first login
 }
@@ -49,11 +51,13 @@ func (r *repository) connect(ctx context.Context) (*http.Client, error) {
 	if err != nil {
 		return nil, explain(ctx, r.host(), "reading the credentials", err)
 	}
-	t, err := transport.NewWithContext(ctx, r.Registry, auth, r.from.via, []string{r.Scope(r.from.scope)})
+	hurried, cancel := context.WithTimeoutCause(ctx, r.from.patience, errSlow)
+	defer cancel()
+	t, err := transport.NewWithContext(hurried, r.Registry, auth, r.from.via, []string{r.Scope(r.from.scope)})
 	if err != nil {
 		return nil, explain(ctx, r.host(), "connecting", err)
 	}
-	r.client = &http.Client{Transport: t, CheckRedirect: r.from.checkRedirect}
+	r.client = &http.Client{Transport: punctual{t, r.from.patience}, CheckRedirect: r.from.checkRedirect}
 	return r.client, nil
 }
 

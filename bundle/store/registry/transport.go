@@ -66,11 +66,7 @@ func certificates(file string) (*x509.CertPool, error) {
 
 // wrap puts what is true for every request around the transport.
 func (r *Registry) wrap(base http.RoundTripper, o Options) http.RoundTripper {
-	note := o.Note
-	if note == nil {
-		note = func(string, ...any) {}
-	}
-	again := &retrier{next: guard{base, r.plain}, pause: func(ctx context.Context, d time.Duration) error { return r.pause(ctx, d) }, note: note}
+	again := &retrier{next: guard{base, r.plain}, pause: func(ctx context.Context, d time.Duration) error { return r.pause(ctx, d) }, note: r.note}
 	return transport.NewUserAgent(again, o.UserAgent)
 }
 
@@ -157,6 +153,55 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// maxAnswer is how long a registry may take for a document, pauses that it asks
+// for included: a few MiB at most.
+const maxAnswer = 5 * time.Minute
+
+// errSlow is the cause of an answer that is given up for being slow.
+var errSlow = errors.New("its answer took too long")
+
+// punctual gives up answers that never end, which trickle enough bytes to look
+// alive. Blobs have a clock of their own: see transferring.
+type punctual struct {
+	next http.RoundTripper
+	most time.Duration
+}
+
+// transfer marks requests whose bytes are counted on their way.
+type transfer struct{}
+
+// transferring marks what is asked with a context as a transfer.
+func transferring(ctx context.Context) context.Context {
+	return context.WithValue(ctx, transfer{}, true)
+}
+
+func (p punctual) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Context().Value(transfer{}) != nil {
+		return p.next.RoundTrip(req)
+	}
+	ctx, cancel := context.WithCancelCause(req.Context())
+	late := time.AfterFunc(p.most, func() { cancel(errSlow) })
+	end := func() { late.Stop(); cancel(nil) }
+	resp, err := p.next.RoundTrip(req.WithContext(ctx))
+	if err != nil {
+		end()
+		return nil, err
+	}
+	resp.Body = endedBody{resp.Body, end}
+	return resp, nil
+}
+
+// endedBody does something when it is closed.
+type endedBody struct {
+	io.ReadCloser
+	end func()
+}
+
+func (b endedBody) Close() error {
+	b.end()
+	return b.ReadCloser.Close()
 }
 
 // Tries of a request, and pauses between them.
