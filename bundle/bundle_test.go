@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -447,4 +448,94 @@ func TestReferrers(t *testing.T) {
 	if left := plan.Images[0].Left; len(plan.Images) != 2 || len(left) != 1 || left[0].Desc.Digest != s.SBOM.Desc.Digest {
 		t.Errorf("%d images, left out: %+v", len(plan.Images), left)
 	}
+}
+
+// TestNamesByDigest carries the names of GitOps: with a tag and a digest an image
+// has two names, and a reader must know such names.
+func TestNamesByDigest(t *testing.T) {
+	fill := func(names ...string) *place {
+		p := newPlace()
+		a, b := p.manifest(amd64, "a", p.gzip(1, 1000)), p.manifest(amd64, "b", p.gzip(2, 1000))
+		for _, name := range names {
+			root := a
+			if strings.HasPrefix(name, "B") {
+				root = b
+			}
+			p.name(strings.NewReplacer("A", a.Digest.String(), "B", b.Digest.String()).Replace("docker.io/library/"+name[1:]), root)
+		}
+		return p
+	}
+	for name, c := range map[string]struct {
+		asked []string
+		want  []string // after docker.io/library/, sorted
+		lost  int
+	}{
+		"a tag":                    {[]string{"Ax:1"}, []string{"x:1"}, 0},
+		"a digest":                 {[]string{"Ax@A"}, []string{"x@A"}, 0},
+		"both":                     {[]string{"Ax:1@A"}, []string{"x:1", "x@A"}, 0},
+		"in parts":                 {[]string{"Ax@A", "Ax:1", "Ax:1@A"}, []string{"x:1", "x@A"}, 0},
+		"a tag pinned twice":       {[]string{"Ax:1@A", "Bx:1@B"}, []string{"x@A", "x@B"}, 2},
+		"a tag that went on":       {[]string{"Bx:1@B", "Ax:1"}, []string{"x:1", "x@B"}, 1},
+		"a tag of two pins, moved": {[]string{"Bx:1@B", "Ax:1@A", "Ax:1"}, []string{"x:1", "x@A", "x@B"}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := fill(c.asked...)
+			plan, err := bundle.NewPlan(t.Context(), []image.Set{p}, all)
+			if err != nil {
+				t.Fatal(err)
+			}
+			lost := 0
+			for _, img := range plan.Images {
+				lost += len(img.Lost)
+			}
+			if lost != c.lost {
+				t.Errorf("%d names lost, expected %d: %+v", lost, c.lost, plan.Images)
+			}
+			file := packed(t, p, all, bundle.WriteOptions{})
+			if !bytes.Equal(unpacked(t, file), unpacked(t, packed(t, p.reversed(), all, bundle.WriteOptions{}))) {
+				t.Error("in another order it is another bundle")
+			}
+			if err := checked(t.Context(), file); err != nil {
+				t.Fatal(err)
+			}
+			b, err := bundle.Open(bytes.NewReader(file), int64(len(file)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var names, wanted []string
+			for _, img := range b.Manifest().Images {
+				names = append(names, img.Name)
+			}
+			for _, q := range fill(prefixed(c.want)...).roots {
+				wanted = append(wanted, q.Name)
+			}
+			slices.Sort(wanted)
+			if !slices.Equal(names, wanted) {
+				t.Errorf("names %q, expected %q", names, wanted)
+			}
+			pinned := strings.Contains(strings.Join(c.want, " "), "@")
+			if required := slices.Equal(b.Manifest().Requires, []string{"names-by-digest"}); required != pinned {
+				t.Errorf("requires %q", b.Manifest().Requires)
+			}
+			if tags := regexp.MustCompile(`"RepoTags":\[[^]]*@`); tags.Match(unpacked(t, file)) {
+				t.Error("manifest.json has names by digest")
+			}
+		})
+	}
+	if _, err := bundle.NewPlan(t.Context(), []image.Set{fill("Ax:1", "Bx:1")}, all); err == nil {
+		t.Error("two images got one tag")
+	}
+}
+
+// prefixed marks names as those of the image whose digest they have, or of A.
+func prefixed(names []string) []string {
+	var list []string
+	for _, name := range names {
+		mark := "A"
+		if strings.HasSuffix(name, "@B") {
+			mark = "B"
+		}
+		list = append(list, mark+name)
+	}
+	return list
 }

@@ -30,11 +30,12 @@ func newContents(graphs []*image.Graph, files []File, size func(image.Digest) in
 	graphs = slices.Clone(graphs)
 	slices.SortStableFunc(graphs, compareGraphs)
 	graphs = slices.CompactFunc(graphs, func(a, b *image.Graph) bool { return compareGraphs(a, b) == 0 })
-	c := &contents{manifest: &Manifest{Format: Format, Requires: []string{}, Files: []File{}, Blobs: []Blob{}}, graphs: graphs}
+	c := &contents{manifest: &Manifest{Format: Format, Files: []File{}, Blobs: []Blob{}}, graphs: graphs}
 	c.manifest.Files = append(c.manifest.Files, files...)
 	for _, g := range graphs {
 		c.manifest.Images = append(c.manifest.Images, newImage(g))
 	}
+	c.manifest.Requires = c.manifest.required()
 	if err := c.addDerived(); err != nil {
 		return nil, err
 	}
@@ -188,7 +189,7 @@ func dockerPlatform(graphs []*image.Graph) (string, bool) {
 }
 
 // dockerManifest is manifest.json of `docker save`: one item per config, with
-// all the names that it has.
+// all the tags that it has.
 func dockerManifest(graphs []*image.Graph, platform string) ([]byte, error) {
 	type item struct {
 		Config   string
@@ -211,8 +212,9 @@ func dockerManifest(graphs []*image.Graph, platform string) ([]byte, error) {
 			at = len(list)
 			list = append(list, &item{Config: config, Layers: layerPaths(m.Layers)})
 		}
-		if g.Root.Name != "" {
-			list[at].RepoTags = append(list[at].RepoTags, image.Familiar(g.Root.Name))
+		// Engines that read this document know no names by digest.
+		if tagged, _, _, _ := image.Pin(g.Root.Name); tagged != "" {
+			list[at].RepoTags = append(list[at].RepoTags, image.Familiar(tagged))
 		}
 	}
 	return json.Marshal(list)

@@ -175,6 +175,8 @@ func TestManifest(t *testing.T) {
 		"how it is stored":        replace(`as-is`, `delta`),
 		"name that is a path":     replace(`"root": {`, `"name": "../etc",`+"\n   "+`"root": {`),
 		"name without a tag":      replace(`"root": {`, `"name": "docker.io/library/a",`+"\n   "+`"root": {`),
+		"feature without need":    replace(`"requires": []`, "\"requires\": [\n  \"names-by-digest\"\n ]"),
+		"digest without feature":  replace(`"root": {`, `"name": "docker.io/library/a@sha256:`+hex64+`",`+"\n   "+`"root": {`),
 		"name not normalised":     replace(`"root": {`, `"name": "a:1",`+"\n   "+`"root": {`),
 		"root that is not there":  replace(`"digest": "sha256:e3`, `"digest": "sha256:03`),
 	} {

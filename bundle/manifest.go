@@ -59,6 +59,23 @@ type Blob struct {
 	Entry  string `json:"entry"`
 }
 
+// namesByDigest is the feature of a bundle in which an image has a name like
+// docker.io/library/postgres@sha256:….
+const namesByDigest = "names-by-digest"
+
+// features are those that this version knows, sorted.
+var features = []string{namesByDigest}
+
+// required are the features that a reader of the manifest must know, sorted:
+// those that it makes use of, and no others.
+func (m *Manifest) required() []string {
+	list := []string{}
+	if slices.ContainsFunc(m.Images, func(img Image) bool { _, _, _, pinned := image.Pin(img.Name); return pinned }) {
+		list = append(list, namesByDigest)
+	}
+	return list
+}
+
 // StoredAsIs says that an entry holds the blob's own bytes.
 const StoredAsIs = "as-is"
 
@@ -105,8 +122,9 @@ func parseManifest(raw []byte) (*Manifest, error) {
 	if err := json.Unmarshal(raw, &head); err != nil {
 		return nil, damaged(manifestName, "%w", err)
 	}
-	if head.Format > Format || len(head.Requires) > 0 {
-		return nil, &NewerError{Format: head.Format, Requires: head.Requires}
+	unknown := slices.DeleteFunc(head.Requires, func(feature string) bool { return slices.Contains(features, feature) })
+	if head.Format > Format || len(unknown) > 0 {
+		return nil, &NewerError{Format: head.Format, Requires: unknown}
 	}
 	m := new(Manifest)
 	if err := json.Unmarshal(raw, m); err != nil {
@@ -127,6 +145,9 @@ func parseManifest(raw []byte) (*Manifest, error) {
 func (m *Manifest) check() error {
 	if m.Format != Format {
 		return fmt.Errorf("format %d", m.Format)
+	}
+	if want := m.required(); !slices.Equal(m.Requires, want) {
+		return fmt.Errorf("requires %q, expected %q", m.Requires, want)
 	}
 	if len(m.Images) == 0 {
 		return fmt.Errorf("no images")
@@ -158,7 +179,7 @@ func compareImages(a, b Image) int {
 
 func (img Image) check(blobs map[image.Digest]int64) error {
 	if img.Name != "" {
-		if err := image.CheckName(img.Name); err != nil {
+		if err := image.CheckName(img.Name, img.Root.Digest); err != nil {
 			return err
 		}
 	}

@@ -42,8 +42,24 @@ type PlannedImage struct {
 	Platforms  []string
 	Size       int64 // bytes of its blobs
 	Left       []image.Left
+	Lost       []LostName
 	Type       string   // of an artifact
 	Of         []string // the images that it is a referrer of, in their familiar names
+}
+
+// LostName is a name, familiar, or a part of one, that was asked for and that
+// the bundle does not have.
+type LostName struct {
+	Name   string
+	Reason string
+}
+
+// lost says what Root.Asked has that the image does not.
+func lost(asked string) []LostName {
+	if asked == "" {
+		return nil
+	}
+	return []LostName{{image.Familiar(asked), "the engine does not keep this digest"}}
 }
 
 // source is where a blob comes from, and for whom.
@@ -79,7 +95,7 @@ func NewPlan(ctx context.Context, sets []image.Set, want image.Platforms) (*Plan
 func (p *Plan) estimate(s image.Streamer) {
 	p.Estimate = true
 	for _, e := range s.Estimate() {
-		img := PlannedImage{Name: image.Familiar(e.Name), Size: e.Size}
+		img := PlannedImage{Name: image.Familiar(e.Name), Size: e.Size, Lost: lost(e.Asked)}
 		if e.Platform.OS != "" {
 			img.Platforms = []string{e.Platform.String()}
 		}
@@ -212,7 +228,7 @@ func (p *Plan) add(ctx context.Context, set image.Set, g *image.Graph, s *spool)
 	g.DropIncomplete(has)
 	img := PlannedImage{
 		Name: image.Familiar(g.Root.Name), Origin: g.Root.Origin, Digest: g.Root.Desc.Digest,
-		DigestLost: g.Root.DigestLost, Left: g.Left,
+		DigestLost: g.Root.DigestLost, Left: g.Left, Lost: lost(g.Root.Asked),
 	}
 	for _, platform := range g.Platforms() {
 		img.Platforms = append(img.Platforms, platform.String())
@@ -262,15 +278,63 @@ func (p *Plan) settle() error {
 			p.Images[i].Of = append(p.Images[i].Of, p.graphs[o].Root.Label())
 		}
 	}
-	roots := map[string]image.Digest{}
+	return p.settleNames()
+}
+
+// settleNames refuses one name for two images. A tag that stands beside a
+// digest says less than the digest: where others are asked for by that tag, it
+// is theirs, or nobody's.
+func (p *Plan) settleNames() error {
+	holders := map[string]image.Digest{} // of tags; zero for nobody
 	for _, g := range p.graphs {
-		name, digest := g.Root.Name, g.Root.Desc.Digest
-		if old, twice := roots[name]; twice && name != "" && old != digest {
-			return fmt.Errorf("image %q is asked for from two places that disagree: %s and %s", g.Root.Label(), old, digest)
+		tagged, _, _, pinned := image.Pin(g.Root.Name)
+		if pinned || tagged == "" {
+			continue
 		}
-		roots[name] = digest
+		if old, twice := holders[tagged]; twice && old != g.Root.Desc.Digest {
+			return fmt.Errorf("image %q is asked for from two places that disagree: %s and %s", g.Root.Label(), old, g.Root.Desc.Digest)
+		}
+		holders[tagged] = g.Root.Desc.Digest
+	}
+	disputed := map[string]bool{}
+	for _, g := range p.graphs {
+		tagged, _, digest, pinned := image.Pin(g.Root.Name)
+		if !pinned || tagged == "" {
+			continue
+		}
+		if old, twice := holders[tagged]; !twice {
+			holders[tagged], disputed[tagged] = digest, true
+		} else if disputed[tagged] && old != digest {
+			holders[tagged] = image.Digest{}
+		}
+	}
+	for i, g := range p.graphs {
+		tagged, pinned, digest, _ := image.Pin(g.Root.Name)
+		if pinned == "" || tagged == "" || holders[tagged] == digest {
+			continue
+		}
+		g.Root.Name, p.Images[i].Name = pinned, image.Familiar(pinned)
+		p.Images[i].Lost = append(p.Images[i].Lost, LostName{image.Familiar(tagged), "other images are asked for by this tag too"})
 	}
 	return nil
+}
+
+// named gives each graph one of the names that its root stands for.
+func named(graphs []*image.Graph) []*image.Graph {
+	var list []*image.Graph
+	for _, g := range graphs {
+		names := image.Names(g.Root.Name)
+		if len(names) < 2 {
+			list = append(list, g)
+			continue
+		}
+		for _, name := range names {
+			one := *g
+			one.Root.Name = name
+			list = append(list, &one)
+		}
+	}
+	return list
 }
 
 // contents streams what only streams into the spool, which turns the estimates
@@ -295,7 +359,7 @@ func (p *Plan) contents(ctx context.Context, s *spool, progress func(int64)) (*c
 	if err != nil {
 		return nil, err
 	}
-	return newContents(p.graphs, files, func(d image.Digest) int64 { return s.get(d).size })
+	return newContents(named(p.graphs), files, func(d image.Digest) int64 { return s.get(d).size })
 }
 
 // document is the bytes of an index, a manifest or a config of the plan's

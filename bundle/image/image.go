@@ -31,9 +31,13 @@ type (
 // byte as the place has it.
 type Root struct {
 	// Name is the normalised full reference, such as
-	// docker.io/library/postgres:15-alpine; empty for an untagged image.
+	// docker.io/library/postgres:15-alpine; empty for an untagged image. A
+	// digest in it is that of Desc.
 	Name string
-	Desc Descriptor
+	// Asked is the name that was asked for, if it is more than Name: Origin
+	// does not keep the digest in it.
+	Asked string
+	Desc  Descriptor
 	// Origin is the transport that gave the root: "docker-daemon",
 	// "docker" (a registry), "oci", "oci-archive" or "docker-archive".
 	Origin string
@@ -92,6 +96,7 @@ type Put func(ctx context.Context, key string, size int64, r io.Reader) (Digest,
 // Estimate is what a Streamer knows of an image before its bytes come.
 type Estimate struct {
 	Name     string
+	Asked    string // as of a Root
 	ID       Digest // as the place's own commands show it; zero if not known
 	Platform Platform
 	// Size is the sum of the layers as the place counts them, in bytes,
@@ -179,6 +184,8 @@ type State struct {
 	// the sum of their sizes in bytes.
 	Need []Descriptor
 	Size int64
+	// Lost are names by digest that the place cannot hold; they are not in Tags.
+	Lost []string
 	// Tags tells where each name points now. Tags whose Old equals ID need no
 	// change.
 	Tags []Tag

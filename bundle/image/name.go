@@ -2,37 +2,99 @@ package image
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/distribution/reference"
 )
 
 // Normalize turns what a user writes (postgres, my-app:v1) into a full
-// reference (docker.io/library/postgres:latest). A name with a digest keeps it
-// and gets no tag.
+// reference (docker.io/library/postgres:latest). A name with a digest keeps it,
+// and its tag if it has one, and gets none; see [Pin].
 func Normalize(name string) (string, error) {
-	ref, err := reference.ParseDockerRef(name)
+	ref, err := reference.ParseNormalizedNamed(name)
 	if err != nil {
 		return "", fmt.Errorf("image name %q: %w", name, err)
 	}
-	return ref.String(), nil
+	if pinned, ok := ref.(reference.Digested); ok {
+		if _, err := ParseDigest(pinned.Digest().String()); err != nil {
+			return "", fmt.Errorf("image name %q: %w", name, err)
+		}
+	}
+	return reference.TagNameOnly(ref).String(), nil
 }
 
-// CheckName accepts only a name that Normalize leaves as it is and that has a
-// tag: what may stand in a bundle as an image's name.
-func CheckName(name string) error {
+// Pin takes a normalised name with a digest apart, as GitOps writes it:
+// docker.io/library/postgres:15@sha256:… is docker.io/library/postgres:15, which
+// is empty if there is no tag, and docker.io/library/postgres@sha256:…, which is
+// what engines and registries look up. Any other name is tagged, and not ok.
+func Pin(name string) (tagged, pinned string, d Digest, ok bool) {
 	ref, err := reference.ParseNormalizedNamed(name)
 	if err != nil {
-		return fmt.Errorf("image name %q: %w", name, err)
+		return name, "", Digest{}, false
 	}
-	tagged, ok := ref.(reference.NamedTagged)
-	if !ok || tagged.String() != name {
-		return fmt.Errorf("image name %q is not a normalised name with a tag", name)
+	digested, ok := ref.(reference.Digested)
+	if !ok {
+		return name, "", Digest{}, false
 	}
-	if _, ok := ref.(reference.Digested); ok {
-		return fmt.Errorf("image name %q has a digest", name)
+	if d, err = ParseDigest(digested.Digest().String()); err != nil {
+		return name, "", Digest{}, false
+	}
+	if _, hasTag := ref.(reference.Tagged); hasTag {
+		tagged = strings.TrimSuffix(name, "@"+d.String())
+	}
+	return tagged, Repository(name) + "@" + d.String(), d, true
+}
+
+// Names are those that a normalised name stands for: with a tag and a digest
+// it is two.
+func Names(name string) []string {
+	tagged, pinned, _, _ := Pin(name)
+	return slices.DeleteFunc([]string{tagged, pinned}, func(s string) bool { return s == "" })
+}
+
+// Repository is a normalised name without its tag and digest.
+func Repository(name string) string {
+	ref, err := reference.ParseNormalizedNamed(name)
+	if err != nil {
+		return name
+	}
+	return ref.Name()
+}
+
+// CheckName accepts what may stand in a bundle as the name of an image with
+// that root: a name that Normalize leaves as it is and that has either a tag or
+// the root's digest.
+func CheckName(name string, root Digest) error {
+	full, err := Normalize(name)
+	if err != nil {
+		return err
+	}
+	tagged, pinned, d, ok := Pin(full)
+	switch {
+	case full != name:
+		return fmt.Errorf("image name %q is not a normalised name with a tag or a digest", name)
+	case tagged != "" && pinned != "":
+		return fmt.Errorf("image name %q has a tag and a digest", name)
+	case ok && d != root:
+		return fmt.Errorf("image name %q has another digest than its root, %s", name, root)
 	}
 	return nil
+}
+
+// Means says whether a name that a user gives stands for an image that is held
+// under a normalised name: the name itself in any form, or a repository and the
+// image's digest; a tag that stands before a digest is not looked at.
+func Means(given, held string, root Digest) bool {
+	full, err := Normalize(given)
+	if err != nil || held == "" {
+		return false
+	}
+	if _, _, d, pinned := Pin(full); pinned {
+		return d == root && Repository(full) == Repository(held)
+	}
+	tagged, _, _, _ := Pin(held)
+	return full == tagged
 }
 
 // Under puts a normalised name below another registry, or a folder of one:

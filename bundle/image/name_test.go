@@ -1,6 +1,7 @@
 package image_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,7 +19,8 @@ func TestNormalize(t *testing.T) {
 		"127.0.0.1:5000/multi:v1":       "127.0.0.1:5000/multi:v1",
 		"localhost/x":                   "localhost/x:latest",
 		"x" + digest:                    "docker.io/library/x" + digest,
-		"x:v1" + digest:                 "docker.io/library/x" + digest,
+		"x:v1" + digest:                 "docker.io/library/x:v1" + digest,
+		"host:5000/a/x:v1" + digest:     "host:5000/a/x:v1" + digest,
 	} {
 		got, err := image.Normalize(given)
 		if err != nil || got != want {
@@ -27,11 +29,12 @@ func TestNormalize(t *testing.T) {
 		if again, err := image.Normalize(got); err != nil || again != got {
 			t.Errorf("%q does not stay: %q (%v)", got, again, err)
 		}
-		if err := image.CheckName(want); (err == nil) == strings.Contains(want, "@") {
+		both := strings.Contains(want, "@") && strings.Contains(given, ":v1@")
+		if err := image.CheckName(want, image.SHA256(nil)); (err == nil) == both {
 			t.Errorf("CheckName(%q): %v", want, err)
 		}
 	}
-	for _, bad := range []string{"", " ", "UPPER", "a//b", "a:b:c", "a:", ":a", "a@sha256:12", "../x", "a b", "a\x1b[31m", strings.Repeat("ab", 32), strings.Repeat("a", 300)} {
+	for _, bad := range []string{"", " ", "UPPER", "a//b", "a:b:c", "a:", ":a", "a@sha256:12", "a@sha512:" + strings.Repeat("0", 128), "../x", "a b", "a\x1b[31m", strings.Repeat("ab", 32), strings.Repeat("a", 300)} {
 		if got, err := image.Normalize(bad); err == nil {
 			t.Errorf("%q is %q, want an error", bad, got)
 		}
@@ -39,10 +42,62 @@ func TestNormalize(t *testing.T) {
 }
 
 func TestCheckName(t *testing.T) {
-	digest := "@" + image.SHA256(nil).String()
-	for _, bad := range []string{"", "postgres", "postgres:15", "docker.io/postgres:15", "docker.io/library/postgres", "docker.io/library/postgres:15" + digest, "docker.io/library/postgres" + digest, "docker.io/library/postgres:15 "} {
-		if err := image.CheckName(bad); err == nil {
+	root := image.SHA256(nil)
+	digest := "@" + root.String()
+	for _, good := range []string{"docker.io/library/postgres:15", "docker.io/library/postgres" + digest} {
+		if err := image.CheckName(good, root); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, bad := range []string{
+		"", "postgres", "postgres:15", "docker.io/postgres:15", "docker.io/library/postgres", "docker.io/library/postgres:15 ",
+		"postgres" + digest, "docker.io/library/postgres:15" + digest, "docker.io/library/postgres@" + image.SHA256([]byte("other")).String(),
+	} {
+		if err := image.CheckName(bad, root); err == nil {
 			t.Errorf("%q was accepted", bad)
+		}
+	}
+}
+
+// TestPin takes names with digests apart, and others not.
+func TestPin(t *testing.T) {
+	d := image.SHA256(nil)
+	for name, want := range map[string][]string{
+		"docker.io/library/x:1@" + d.String():      {"docker.io/library/x:1", "docker.io/library/x@" + d.String()},
+		"docker.io/library/x@" + d.String():        {"", "docker.io/library/x@" + d.String()},
+		"127.0.0.1:5000/a/x:1@" + d.String():       {"127.0.0.1:5000/a/x:1", "127.0.0.1:5000/a/x@" + d.String()},
+		"docker.io/library/x:1":                    {"docker.io/library/x:1", ""},
+		"":                                         {"", ""},
+		"docker.io/library/x@sha512:" + d.Hex:      {"docker.io/library/x@sha512:" + d.Hex, ""},
+		"docker.io/library/x@sha256:" + d.Hex[:12]: {"docker.io/library/x@sha256:" + d.Hex[:12], ""},
+	} {
+		tagged, pinned, digest, ok := image.Pin(name)
+		if tagged != want[0] || pinned != want[1] || ok != (want[1] != "") || ok && digest != d {
+			t.Errorf("%q is %q and %q, %s, %t", name, tagged, pinned, digest, ok)
+		}
+		whole := slices.DeleteFunc(slices.Clone(want), func(s string) bool { return s == "" })
+		if got := image.Names(name); !slices.Equal(got, whole) {
+			t.Errorf("%q stands for %q, expected %q", name, got, whole)
+		}
+	}
+}
+
+// TestMeans compares what users write with what places hold.
+func TestMeans(t *testing.T) {
+	d := image.SHA256(nil)
+	at := "@" + d.String()
+	const held, pinned = "docker.io/library/x:1", "docker.io/library/x"
+	for _, c := range []struct {
+		given, held string
+		want        bool
+	}{
+		{"x:1", held, true}, {"x:2", held, false}, {"x", held, false}, {"", held, false}, {"x:1", "", false},
+		{"x:1" + at, held, true}, {"x" + at, held, true}, {"x:2" + at, held, true}, {"y" + at, held, false},
+		{"x" + at, pinned + at, true}, {"x:1" + at, pinned + at, true}, {"x:1", pinned + at, false}, {"x:1", held + at, true},
+		{"x@" + image.SHA256([]byte("other")).String(), held, false},
+	} {
+		if got := image.Means(c.given, c.held, d); got != c.want {
+			t.Errorf("%q for %q: %t", c.given, c.held, got)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"strings"
 )
 
 // MaxDocument is the largest index, manifest or config that is read, in bytes.
@@ -105,6 +106,13 @@ func CheckDigest(d Digest) error {
 		return fmt.Errorf("digest %q is not 64 lower-case hexadecimal digits", d)
 	}
 	return nil
+}
+
+// ParseDigest reads what CheckDigest accepts.
+func ParseDigest(s string) (Digest, error) {
+	algorithm, hex, _ := strings.Cut(s, ":")
+	d := Digest{Algorithm: algorithm, Hex: hex}
+	return d, CheckDigest(d)
 }
 
 // errTooLarge is wrapped when a document is larger than MaxDocument.

@@ -70,12 +70,26 @@ func (p *picker) find(ctx context.Context, name string) (transport, error) {
 	if isID(name) {
 		return "", why
 	}
-	if errors.Is(why, image.ErrNotFound) {
+	if errors.Is(why, errDigestLost) {
+		p.Note("%s: from its registry, for the Docker engine does not keep its digest", name)
+	} else if errors.Is(why, image.ErrNotFound) {
 		p.Note("%s: from its registry, for the Docker engine does not have it", name)
 	} else {
 		p.Note("%s: from its registry: %v", name, why)
 	}
 	return transportRegistry, nil
+}
+
+// errDigestLost says that an engine has an image, but not under the digest that
+// names it.
+var errDigestLost = errors.New("the engine does not keep this digest")
+
+// keepsName says whether images of an engine have the names that were asked for.
+func keepsName(set image.Set) error {
+	if s, ok := set.(image.Streamer); ok && slices.ContainsFunc(s.Estimate(), func(e image.Estimate) bool { return e.Asked != "" }) {
+		return errDigestLost
+	}
+	return nil
 }
 
 // inEngine asks the engine for a name. It answers why not, where the registry
@@ -88,7 +102,7 @@ func (p *picker) inEngine(ctx context.Context, name string) (why, err error) {
 	if err == nil {
 		var set image.Set
 		if set, err = source.Open(ctx, []string{name}, p.Want); err == nil {
-			return nil, set.Close()
+			return keepsName(set), set.Close()
 		}
 	}
 	if cause := context.Cause(ctx); cause != nil {

@@ -18,6 +18,7 @@ import (
 type fake struct {
 	*storetest.Memory
 	fail   error
+	as     func(image.Set) image.Set // what Open gives; may be nil
 	asked  [][]string
 	closed int
 }
@@ -27,7 +28,11 @@ func (f *fake) Open(ctx context.Context, names []string, want image.Platforms) (
 	if f.fail != nil {
 		return nil, f.fail
 	}
-	return f.Memory.Open(ctx, names, want)
+	set, err := f.Memory.Open(ctx, names, want)
+	if err == nil && f.as != nil {
+		set = f.as(set)
+	}
+	return set, err
 }
 
 func (f *fake) Close() error {
@@ -131,6 +136,38 @@ func TestForeignPlatform(t *testing.T) {
 	w.engine.fail = &image.PlatformError{Image: "both:1"}
 	w.mustOpen(t, Options{}, "both:1")
 	wantAsked(t, w.registry, []string{"both:1"})
+}
+
+// losing is an engine that does not keep the digests in names.
+type losing struct{ image.Set }
+
+func (losing) Stream(context.Context, image.Put) error { return nil }
+func (l losing) Estimate() (list []image.Estimate) {
+	for _, root := range l.Roots() {
+		tagged, _, _, pinned := image.Pin(root.Name)
+		e := image.Estimate{Name: tagged}
+		if pinned {
+			e.Asked = root.Name
+		}
+		list = append(list, e)
+	}
+	return list
+}
+
+// TestDigestLost takes what an engine has lost the digest of from the registry.
+func TestDigestLost(t *testing.T) {
+	w := newWorld()
+	w.engine.as = func(set image.Set) image.Set { return losing{set} }
+	d, _ := w.registry.Find("docker.io/library/both:1")
+	pinned := "both:1@" + d.Digest.String()
+	opened := w.mustOpen(t, Options{}, "both:1", pinned)
+	wantAsked(t, w.registry, []string{pinned})
+	if len(opened.Sets) != 2 || !strings.Contains(w.notes[1], "does not keep its digest") {
+		t.Errorf("%d sets, notes %q", len(opened.Sets), w.notes)
+	}
+	w.registry.asked = nil
+	w.mustOpen(t, Options{From: "engine"}, pinned)
+	wantAsked(t, w.registry)
 }
 
 func TestNoEngine(t *testing.T) {

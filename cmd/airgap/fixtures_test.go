@@ -178,7 +178,7 @@ func needLogin(next http.Handler) http.Handler {
 	})
 }
 
-// scriptPush pushes the first image of a layout.
+// scriptPush pushes the first image of a layout, and sets DIGEST to its digest.
 func scriptPush(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: push NAME LAYOUT")
@@ -186,6 +186,9 @@ func scriptPush(ts *testscript.TestScript, _ bool, args []string) {
 	ref, err := name.ParseReference(args[0])
 	ts.Check(err)
 	_, add := firstImage(ts, args[1])
+	digest, err := add.Digest()
+	ts.Check(err)
+	ts.Setenv("DIGEST", digest.String())
 	insecure := remote.WithTransport(trusting())
 	if index, ok := add.(v1.ImageIndex); ok {
 		ts.Check(remote.WriteIndex(ref, index, insecure))

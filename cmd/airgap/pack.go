@@ -55,6 +55,10 @@ A FILE of images (-f) is a list with one per line, where # starts a comment, a
 compose file, read as docker compose reads it, or Kubernetes manifests, whose
 pods and templates are looked through; which of these it is, its content tells.
 
+A name may have a digest, with a tag or without (app:v1@sha256:…, as GitOps
+writes it): the image has both names behind the gap. An engine that does not keep
+digests is passed over for the registry.
+
 From a registry or a layout the digests of the images are kept; from an engine
 with a classic store only the image ID is, since that engine has nothing else.
 Signatures, attestations and SBOMs that a registry or layout keeps beside an
@@ -223,10 +227,17 @@ func (o packOptions) put(ctx context.Context, env *ui.Env, plan *bundle.Plan, op
 	return summary, err
 }
 
-// noteLosses says what a person might expect to be in the bundle and is not:
-// a line per image and reason.
+// noteLosses says what a person might expect to be in the bundle and is not, a
+// line per image and reason, and which names cannot be kept everywhere.
 func noteLosses(env *ui.Env, t bundle.Totals) {
+	digestOnly := 0
 	for _, img := range t.Images {
+		if tagged, _, _, pinned := image.Pin(img.Name); pinned && tagged == "" {
+			digestOnly++
+		}
+		for _, l := range img.Lost {
+			env.Note("%s: not kept: %s", l.Name, l.Reason)
+		}
 		var reasons []string
 		parts := map[string][]string{}
 		for _, l := range img.Left {
@@ -242,6 +253,9 @@ func noteLosses(env *ui.Env, t bundle.Totals) {
 		for _, reason := range reasons {
 			env.Note("%s: left out %s: %s", img.Name, strings.Join(parts[reason], ", "), reason)
 		}
+	}
+	if digestOnly > 0 {
+		env.Note("%s by digest only: a Docker engine with the classic image store cannot keep that name; NAME:TAG@DIGEST gives a tag too", ui.Plural(digestOnly, "name"))
 	}
 }
 

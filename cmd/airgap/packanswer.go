@@ -17,6 +17,13 @@ type packedImage struct {
 	Platforms []string `json:"platforms"`
 	Size      int64    `json:"size"` // of its blobs, in bytes
 	Left      []left   `json:"leftOut"`
+	Lost      []lost   `json:"notKept,omitempty"`
+}
+
+// lost is a name that was asked for and is not in the bundle.
+type lost struct {
+	Name   string `json:"name"`
+	Reason string `json:"reason"`
 }
 
 // left is a part of an image that is not carried.
@@ -44,6 +51,9 @@ func newPackedImages(t bundle.Totals) (list []packedImage, referrers []referrer)
 				out.Platform = l.Desc.Platform.String()
 			}
 			p.Left = append(p.Left, out)
+		}
+		for _, l := range img.Lost {
+			p.Lost = append(p.Lost, lost(l))
 		}
 		list = append(list, p)
 	}

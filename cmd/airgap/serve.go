@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"log"
 	"net"
 	"net/http"
@@ -249,14 +248,15 @@ func newServeAnswer(scheme string, addr net.Addr, images []serve.Image) serveAns
 		}
 		for _, name := range img.Names {
 			// What is short for people is short for the registry too.
-			host, path, tag, err := image.SplitName(name)
+			host, _, _, err := image.SplitName(name)
 			if err != nil {
 				continue // names in a bundle are normalised
 			}
+			path := strings.TrimPrefix(name, host+"/")
 			if host == "docker.io" {
 				path = strings.TrimPrefix(path, "library/")
 			}
-			a.Images = append(a.Images, servedImage{fmt.Sprintf("%s/%s:%s", addr, path, tag), img.Graph.Root.Desc.Digest, platforms})
+			a.Images = append(a.Images, servedImage{addr.String() + "/" + path, img.Graph.Root.Desc.Digest, platforms})
 		}
 	}
 	return a

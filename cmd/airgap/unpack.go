@@ -53,7 +53,9 @@ folder for temporary files until all of it is verified.
 
 --rename takes a whole name, or a prefix that ends in "/":
 --rename 127.0.0.1:5000/= takes that registry off all names. An image without a
-name is renamed by its digest.`,
+name is renamed by its digest. With --only and --rename a name by digest goes
+with the tag beside it. Docker's classic image store has no names by digest: those
+are not kept there, and listed.`,
 		Example: `  airgap unpack
   airgap unpack --dry-run /media/usb/bundle.tar.zst
   airgap unpack --only 'my-app:*' --rename my-app:v1=registry.internal/my-app:v1

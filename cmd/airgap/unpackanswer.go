@@ -50,6 +50,7 @@ type unpackedImage struct {
 	Unchanged bool          `json:"unchanged"` // and so were its names
 	Size      int64         `json:"size"`      // of blobs that were brought, in bytes
 	Tags      []unpackedTag `json:"tags"`
+	Lost      []string      `json:"notKept,omitempty"`    // names by digest that the place cannot hold
 	Of        []string      `json:"referrerOf,omitempty"` // images, if it is no image of its own
 }
 
@@ -81,6 +82,9 @@ func newUnpackAnswer(o unpackOptions, path string, d *decided, s load.Summary) u
 		}
 		if !img.Present {
 			img.Size = item.State.Size
+		}
+		for _, name := range item.State.Lost {
+			img.Lost = append(img.Lost, image.Familiar(name))
 		}
 		for _, t := range item.State.Tags {
 			tag := unpackedTag{Name: image.Familiar(t.Name), In: image.Familiar(item.Was[t.Name]), Moved: t.Moved()}
@@ -119,6 +123,9 @@ func (a unpackAnswer) Text(p *ui.Printer) {
 	}
 	moved := 0
 	for _, img := range a.Images {
+		for _, name := range img.Lost {
+			p.Line("%s: not kept, for this engine's image store has no names by digest (containerd's image store has)", name)
+		}
 		for _, t := range img.Tags {
 			if t.Moved {
 				moved++

@@ -35,7 +35,8 @@ type Options struct {
 }
 
 // Rename gives images other names: Old is a whole name, or the digest of an
-// image that has none, or a prefix that ends in "/", which New replaces.
+// image that has none, or a prefix that ends in "/", which New replaces. A name
+// by digest has the repository of the tag beside it, unless it is renamed itself.
 type Rename struct{ Old, New string }
 
 // ParseRename reads OLD=NEW.
@@ -43,6 +44,9 @@ func ParseRename(s string) (Rename, error) {
 	old, name, ok := strings.Cut(s, "=")
 	if !ok || old == "" || strings.HasSuffix(old, "/") && name != "" && !strings.HasSuffix(name, "/") {
 		return Rename{}, fmt.Errorf("rename %q is not OLD=NEW, two names or two prefixes that end in \"/\"", s)
+	}
+	if strings.Contains(name, "@") {
+		return Rename{}, fmt.Errorf("rename %q: a new name has no digest, for that is the image's own", s)
 	}
 	return Rename{old, name}, nil
 }
@@ -228,12 +232,7 @@ func chooseOwn(images []verify.Image, o Options) (map[int]choice, error) {
 		if len(img.Of) > 0 {
 			continue
 		}
-		var names []string
-		for _, name := range img.Names {
-			if matches(o.Only, name, used) {
-				names = append(names, name)
-			}
-		}
+		names := chooseNames(img.Names, o.Only, used)
 		if len(img.Names) == 0 && matches(o.Only, img.Label(), used) {
 			names = []string{img.Label()}
 		}
@@ -242,11 +241,11 @@ func chooseOwn(images []verify.Image, o Options) (map[int]choice, error) {
 		}
 		c := choice{Image: verify.Image{Graph: img.Graph}, was: map[string]string{}}
 		for _, name := range names {
-			renamed, err := o.rename(name)
+			renamed, err := o.rename(name, names)
 			if err != nil {
 				return nil, err
 			}
-			if renamed != "" {
+			if renamed != "" && c.was[renamed] == "" {
 				c.Names = append(c.Names, renamed)
 				c.was[renamed] = name
 			}
@@ -259,17 +258,47 @@ func chooseOwn(images []verify.Image, o Options) (map[int]choice, error) {
 	return chosen, nil
 }
 
+// chooseNames chooses among the names of an image: those that globs choose and,
+// with a tag, the digest that it stands beside.
+func chooseNames(all, globs []string, used []bool) []string {
+	chosen := map[string]bool{}
+	for _, name := range all {
+		chosen[name] = matches(globs, name, used)
+	}
+	var names []string
+	for _, name := range all {
+		if chosen[name] || slices.ContainsFunc(all, func(tag string) bool { return chosen[tag] && pinnedTo(name, tag) }) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// pinnedTo says whether a name is by digest, and of the repository of a tag.
+func pinnedTo(name, tag string) bool {
+	_, _, _, pinned := image.Pin(name)
+	tagged, _, _, _ := image.Pin(tag)
+	return pinned && tagged == tag && image.Repository(name) == image.Repository(tag)
+}
+
 // matches says whether a glob chooses the name, and notes which do.
 func matches(globs []string, name string, used []bool) bool {
 	found := len(globs) == 0
 	for i, glob := range globs {
 		for _, form := range []string{name, image.Familiar(name)} {
-			if ok, err := path.Match(glob, form); ok && err == nil || glob == form {
+			if ok, err := path.Match(glob, form); ok && err == nil || glob == form || standsFor(glob, name) {
 				found, used[i] = true, true
 			}
 		}
 	}
 	return found
+}
+
+// standsFor says whether a name, if it has a tag and a digest as GitOps writes
+// it, stands for one that has either.
+func standsFor(given, name string) bool {
+	full, err := image.Normalize(given)
+	return err == nil && slices.Contains(image.Names(full), name)
 }
 
 func labels(images []verify.Image) []string {
@@ -289,10 +318,19 @@ func labels(images []verify.Image) []string {
 }
 
 // rename gives the name that an image has in the place: that of the first rule
-// that fits, put below Under unless the rule has done so. A digest that no rule
-// fits gives none.
-func (o Options) rename(name string) (string, error) {
-	i := slices.IndexFunc(o.Rename, func(r Rename) bool { return r.fits(name) })
+// that fits, put below Under unless the rule has done so. A name by digest that
+// no rule fits goes with a tag beside it; the digest of an image without a name
+// gives none.
+func (o Options) rename(name string, beside []string) (string, error) {
+	i := o.rule(name)
+	if i < 0 {
+		for _, tag := range beside {
+			if o.rule(tag) >= 0 && pinnedTo(name, tag) {
+				renamed, err := o.rename(tag, nil)
+				return withDigest(renamed, name), err
+			}
+		}
+	}
 	switch {
 	case i >= 0:
 		renamed, err := o.Rename[i].apply(name)
@@ -308,24 +346,45 @@ func (o Options) rename(name string) (string, error) {
 	return image.Under(o.Under, name)
 }
 
+// rule is the first that fits a name, or -1.
+func (o Options) rule(name string) int {
+	return slices.IndexFunc(o.Rename, func(r Rename) bool { return r.fits(name) })
+}
+
+// withDigest is a name's repository with the digest of another name.
+func withDigest(name, pinned string) string {
+	_, _, digest, _ := image.Pin(pinned)
+	return image.Repository(name) + "@" + digest.String()
+}
+
 func (r Rename) fits(name string) bool {
 	if strings.HasSuffix(r.Old, "/") {
 		return strings.HasPrefix(name, r.Old) || strings.HasPrefix(image.Familiar(name), r.Old)
 	}
-	old, err := image.Normalize(r.Old)
-	return r.Old == name || err == nil && old == name
+	return r.Old == name || standsFor(r.Old, name)
 }
 
 // apply renames a name that fits.
 func (r Rename) apply(name string) (string, error) {
 	if !strings.HasSuffix(r.Old, "/") {
-		return image.Normalize(r.New)
+		renamed, err := image.Normalize(r.New)
+		_, _, _, pinned := image.Pin(name)
+		if pinned && err == nil && (r.hasBoth() || !strings.Contains(path.Base(r.New), ":")) {
+			renamed = withDigest(renamed, name) // the tag is that of another name, or was not given
+		}
+		return renamed, err
 	}
 	rest, ok := strings.CutPrefix(name, r.Old)
 	if !ok {
 		rest = strings.TrimPrefix(image.Familiar(name), r.Old)
 	}
 	return image.Normalize(r.New + rest)
+}
+
+// hasBoth says that Old has a tag and a digest.
+func (r Rename) hasBoth() bool {
+	full, err := image.Normalize(r.Old)
+	return err == nil && len(image.Names(full)) > 1
 }
 
 // checkUnique refuses renames that give two images one name.

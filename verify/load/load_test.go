@@ -1,6 +1,7 @@
 package load
 
 import (
+	"strings"
 	"testing"
 
 	"airgap/bundle/image"
@@ -23,6 +24,52 @@ var held = []verify.Image{
 }
 
 var untagged = image.SHA256(nil).String()
+
+// pins has images by digest, with a tag and without.
+var pins = func() []verify.Image {
+	both, digest := image.SHA256([]byte("docker.io/library/app:1")), image.SHA256([]byte("docker.io/library/db"))
+	one, two := named("docker.io/library/app:1", "docker.io/library/app@"+both.String()), named("docker.io/library/db")
+	two.Names = []string{"docker.io/library/db@" + digest.String()}
+	return []verify.Image{one, two}
+}()
+
+// TestChoosePinned applies them to names by digest.
+func TestChoosePinned(t *testing.T) {
+	a, b := "@"+pins[0].Graph.Root.Desc.Digest.String(), "@"+pins[1].Graph.Root.Desc.Digest.String()
+	for name, c := range map[string]struct {
+		o    Options
+		want string
+	}{
+		"all":                     {Options{}, "app:1 app" + a + " db" + b},
+		"a tag":                   {Options{Only: []string{"app:*"}}, "app:1 app" + a},
+		"a digest":                {Options{Only: []string{"app" + a}}, "app" + a},
+		"both":                    {Options{Only: []string{"app:1" + a}}, "app:1 app" + a},
+		"a digest alone":          {Options{Only: []string{"db@*"}}, "db" + b},
+		"registry":                {Options{Under: "r.internal/x"}, "r.internal/x/library/app:1 r.internal/x/library/app" + a + " r.internal/x/library/db" + b},
+		"renamed tag":             {Options{Rename: []Rename{{"app:1", "r.internal/a:2"}}}, "r.internal/a:2 r.internal/a" + a + " db" + b},
+		"renamed tag, below":      {Options{Rename: []Rename{{"app:1", "a:2"}}, Under: "r.internal"}, "r.internal/library/a:2 r.internal/library/a" + a + " r.internal/library/db" + b},
+		"renamed by both":         {Options{Rename: []Rename{{"app:1" + a, "a:2"}}}, "a:2 a" + a + " db" + b},
+		"renamed by digest":       {Options{Rename: []Rename{{"app" + a, "a:2"}}}, "app:1 a:2 db" + b},
+		"renamed to a repository": {Options{Rename: []Rename{{"db" + b, "r.internal:5000/x"}}}, "app:1 app" + a + " r.internal:5000/x" + b},
+		"renamed by prefix":       {Options{Rename: []Rename{{"docker.io/library/", "r.internal/"}}}, "r.internal/app:1 r.internal/app" + a + " r.internal/db" + b},
+		"one name from two":       {Options{Rename: []Rename{{"app:1", "a:2"}, {"app" + a, "a:2"}}}, "a:2 db" + b},
+	} {
+		got, err := choose(pins, c.o)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		var names []string
+		for _, img := range got {
+			for _, full := range img.Names {
+				names = append(names, image.Familiar(full))
+			}
+		}
+		if text := strings.Join(names, " "); text != c.want {
+			t.Errorf("%s: %s, expected %s", name, text, c.want)
+		}
+	}
+}
 
 // TestChoose applies --only, --rename and the registry that names are put below.
 func TestChoose(t *testing.T) {
@@ -83,6 +130,7 @@ func TestParseRename(t *testing.T) {
 		"a":                  nil,
 		"=b":                 nil,
 		"a/=b":               nil,
+		"a:1=b@sha256:12":    nil,
 	} {
 		got, err := ParseRename(s)
 		if want == nil && err == nil || want != nil && (err != nil || got != *want) {

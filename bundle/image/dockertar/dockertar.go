@@ -47,6 +47,12 @@ const (
 	blobPrefix = "blobs/sha256/"
 )
 
+// Annotations of index.json that hold a name, the one to prefer first.
+const (
+	annotationContainerd = "io.containerd.image.name"
+	annotationOCI        = "org.opencontainers.image.ref.name"
+)
+
 // maxDocuments bounds the documents of a stream that are kept, in bytes.
 const maxDocuments = 64 << 20
 
@@ -104,7 +110,7 @@ func (a *Archive) resolveOCI(s *scanner) error {
 		}
 	}
 	for _, d := range index.Manifests {
-		names, err := ociName(d.Annotations)
+		names, err := ociNames(d)
 		if err != nil {
 			return err
 		}
@@ -114,14 +120,22 @@ func (a *Archive) resolveOCI(s *scanner) error {
 	return nil
 }
 
-// ociName reads a name from the annotations of containerd and of OCI layouts.
-// What is a tag alone names nothing.
-func ociName(annotations map[string]string) ([]string, error) {
-	for _, key := range []string{"io.containerd.image.name", "org.opencontainers.image.ref.name"} {
-		if name := annotations[key]; strings.ContainsAny(name, "/:") {
-			full, err := image.Normalize(name)
-			return []string{full}, err
+// ociNames reads a name from the annotations of containerd and of OCI layouts.
+// What is a tag alone names nothing, and neither does another image's digest.
+func ociNames(d image.Descriptor) ([]string, error) {
+	for _, key := range []string{annotationContainerd, annotationOCI} {
+		name := d.Annotations[key]
+		if !strings.ContainsAny(name, "/:") {
+			continue
 		}
+		full, err := image.Normalize(name)
+		if err != nil {
+			return nil, err
+		}
+		if tagged, _, digest, pinned := image.Pin(full); pinned && digest != d.Digest {
+			return image.Names(tagged), nil
+		}
+		return image.Names(full), nil
 	}
 	return nil, nil
 }

@@ -18,6 +18,9 @@ type Content struct {
 	Dialect  Dialect
 	Graph    *image.Graph
 	Manifest image.Manifest // the one platform
+	// Name is what the stream calls the image in the OCI dialect; empty for
+	// nothing.
+	Name string
 	// Omit are layers that the reader of the stream has already.
 	Omit map[image.Digest]bool
 	// Late are layers that may reach the reader by another way meanwhile. Each
@@ -29,7 +32,7 @@ type Content struct {
 	Open func(ctx context.Context, d image.Descriptor) (r io.ReadCloser, size int64, err error)
 }
 
-// Write streams an image without any name. Layers come first and the documents
+// Write streams an image, without any name unless the content has one. Layers come first and the documents
 // that make them an image last, so that a stream that breaks off is none.
 func Write(ctx context.Context, w io.Writer, c Content, from image.Fetcher) error {
 	t := &writer{ctx: ctx, tar: tar.NewWriter(w), from: from, written: map[string]bool{}}
@@ -131,10 +134,13 @@ func (t *writer) docker(c Content) error {
 		t.json(dockerName, []item{{Config: blobName(config), Layers: layers}}))
 }
 
-// oci writes the documents from the platform's config up to the root, and an
-// index.json that names nothing.
+// oci writes the documents from the platform's config up to the root, and
+// index.json.
 func (t *writer) oci(c Content) error {
-	root := c.Graph.Root.Desc
+	root := image.Descriptor{MediaType: c.Graph.Root.Desc.MediaType, Digest: c.Graph.Root.Desc.Digest, Size: c.Graph.Root.Desc.Size}
+	if c.Name != "" {
+		root.Annotations = map[string]string{annotationContainerd: c.Name, annotationOCI: c.Name}
+	}
 	for _, d := range []image.Digest{c.Manifest.Config.Digest, c.Manifest.Desc.Digest} {
 		if err := t.document(blobName(d), c.Graph.Document(d)); err != nil {
 			return err
@@ -149,7 +155,7 @@ func (t *writer) oci(c Content) error {
 		SchemaVersion int                `json:"schemaVersion"`
 		MediaType     types.MediaType    `json:"mediaType"`
 		Manifests     []image.Descriptor `json:"manifests"`
-	}{2, types.OCIImageIndex, []image.Descriptor{{MediaType: root.MediaType, Digest: root.Digest, Size: root.Size}}}
+	}{2, types.OCIImageIndex, []image.Descriptor{root}}
 	return errors.Join(
 		t.document(layoutName, []byte(`{"imageLayoutVersion":"1.0.0"}`)),
 		t.json(indexName, index))

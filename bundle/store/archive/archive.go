@@ -113,10 +113,6 @@ func (a *Archive) choose(held *dockertar.Archive, names []string) ([]image.Root,
 }
 
 func (a *Archive) find(held *dockertar.Archive, name string) []image.Root {
-	full, err := image.Normalize(name)
-	if err != nil {
-		full = name
-	}
 	var roots []image.Root
 	for _, img := range held.Images {
 		root := image.Root{Desc: img.Desc, Origin: a.Origin(), DigestLost: a.dialect == Docker}
@@ -125,8 +121,8 @@ func (a *Archive) find(held *dockertar.Archive, name string) []image.Root {
 			for _, root.Name = range img.Names {
 				roots = append(roots, root)
 			}
-		case slices.Contains(img.Names, full):
-			root.Name = full
+		case slices.ContainsFunc(img.Names, func(held string) bool { return image.Means(name, held, img.Desc.Digest) }):
+			root.Name, _ = image.Normalize(name) // or it would mean nothing
 			roots = append(roots, root)
 		case name == "", name == img.Desc.Digest.String():
 			roots = append(roots, root)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 
 	imagetypes "github.com/moby/moby/api/types/image"
 	"github.com/moby/moby/client"
@@ -33,7 +32,8 @@ func (e *Engine) Open(ctx context.Context, names []string, want image.Platforms)
 // found is an image of the engine, as it was when it was looked up.
 type found struct {
 	id       image.Digest
-	name     string // normalised; empty for an ID or a digest
+	name     string // normalised; empty for an ID
+	asked    string // for, if that is more than name
 	tagged   bool   // it has a name, perhaps another
 	estimate image.Estimate
 }
@@ -63,31 +63,36 @@ func (e *Engine) find(ctx context.Context, name string, want image.Platforms) (f
 			return found{}, &image.PlatformError{Image: name, Want: want.List, Have: have}
 		}
 	}
-	f := found{id: id, name: nameOf(name, result.InspectResponse), tagged: len(result.RepoTags) > 0}
+	f := found{id: id, tagged: len(result.RepoTags) > 0}
+	f.name, f.asked = e.nameOf(name, result.InspectResponse)
 	f.estimate, err = e.estimate(ctx, f, result.InspectResponse)
 	return f, err
 }
 
-// nameOf is the name that the user means, if it is one of the image's: an ID
-// or a digest names no tag.
-func nameOf(given string, i imagetypes.InspectResponse) string {
-	name, err := image.Normalize(given)
+// nameOf is the name that the user means, as far as it is one of the image's:
+// an ID names no tag, and a digest only an image of which the engine has kept
+// it. What is not kept of the name is in asked.
+func (e *Engine) nameOf(given string, i imagetypes.InspectResponse) (name, asked string) {
+	full, err := image.Normalize(given)
 	if err != nil {
-		return ""
+		return "", ""
+	}
+	tagged, _, digest, pinned := image.Pin(full)
+	switch {
+	case pinned && e.store == containerd && digest.String() == i.ID:
+		return full, ""
+	case pinned:
+		return tagged, full
 	}
 	for _, tag := range i.RepoTags {
-		if full, err := image.Normalize(tag); err == nil && full == name {
-			return name
+		if held, err := image.Normalize(tag); err == nil && held == full {
+			return full, ""
 		}
 	}
-	return ""
+	return "", ""
 }
 
-func parseID(s string) (image.Digest, error) {
-	algorithm, hex, _ := strings.Cut(s, ":")
-	d := image.Digest{Algorithm: algorithm, Hex: hex}
-	return d, image.CheckDigest(d)
-}
+func parseID(s string) (image.Digest, error) { return image.ParseDigest(s) }
 
 // platforms lists those that are there whole.
 func platforms(i imagetypes.InspectResponse) []image.Platform {
@@ -107,7 +112,7 @@ func platforms(i imagetypes.InspectResponse) []image.Platform {
 // estimate joins what inspect and history say: diffIDs from the one, sizes and
 // commands from the other.
 func (e *Engine) estimate(ctx context.Context, f found, i imagetypes.InspectResponse) (image.Estimate, error) {
-	est := image.Estimate{Name: f.name, ID: f.id, Size: i.Size, Platform: platforms(i)[0]}
+	est := image.Estimate{Name: f.name, Asked: f.asked, ID: f.id, Size: i.Size, Platform: platforms(i)[0]}
 	for _, s := range i.RootFS.Layers {
 		id, err := parseID(s)
 		if err != nil {
@@ -265,7 +270,7 @@ func (s *set) Roots() []image.Root {
 	for i, img := range s.images {
 		if x := s.exported[i]; x.docs != nil {
 			roots = append(roots, image.Root{
-				Name: img.name, Desc: x.root, Origin: Origin, DigestLost: s.engine.store != containerd,
+				Name: img.name, Asked: img.asked, Desc: x.root, Origin: Origin, DigestLost: s.engine.store != containerd,
 			})
 		}
 	}

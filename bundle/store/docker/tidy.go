@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/moby/moby/client"
@@ -27,15 +28,36 @@ func (e *Engine) Tagged(ctx context.Context, name string) (image.Digest, error) 
 	return parseID(result.ID)
 }
 
-// Retag implements image.Tidier.
+// Retag implements image.Tidier. A name by digest stays as long as there is a tag
+// beside it: it stands for both, and the tag would go too.
 func (e *Engine) Retag(ctx context.Context, name string, to image.Digest) error {
-	var err error
+	op := fmt.Sprintf("tagging %q", image.Familiar(name))
+	beside, err := e.hasTagBeside(ctx, name)
+	if err != nil {
+		return e.explain(op, err)
+	}
+	if to == (image.Digest{}) && beside {
+		return nil
+	}
 	if to == (image.Digest{}) {
 		_, err = e.client.ImageRemove(ctx, name, client.ImageRemoveOptions{PruneChildren: true})
 	} else {
 		_, err = e.client.ImageTag(ctx, client.ImageTagOptions{Source: to.String(), Target: name})
 	}
-	return e.explainUse(fmt.Sprintf("tagging %q", image.Familiar(name)), err)
+	return e.explainUse(op, err)
+}
+
+// hasTagBeside says whether a name is by digest, and its image has a tag in the
+// same repository.
+func (e *Engine) hasTagBeside(ctx context.Context, name string) (bool, error) {
+	if _, _, _, pinned := image.Pin(name); !pinned {
+		return false, nil
+	}
+	held, err := e.client.ImageInspect(ctx, name)
+	return slices.ContainsFunc(held.RepoTags, func(tag string) bool {
+		full, err := image.Normalize(tag)
+		return err == nil && image.Repository(full) == image.Repository(name)
+	}), err
 }
 
 // RemoveUnused implements image.Tidier. The engine itself refuses to remove
@@ -48,8 +70,12 @@ func (e *Engine) RemoveUnused(ctx context.Context, id image.Digest) error {
 	if err != nil {
 		return err
 	}
-	if len(held.RepoTags) > 0 {
-		return fmt.Errorf("image %s is %s too: %w", id, held.RepoTags[0], image.ErrInUse)
+	names := held.RepoTags
+	if e.store != classic { // which lists where an image came from, too
+		names = append(names, held.RepoDigests...)
+	}
+	if len(names) > 0 {
+		return fmt.Errorf("image %s is %s too: %w", id, names[0], image.ErrInUse)
 	}
 	_, err = e.client.ImageRemove(ctx, id.String(), client.ImageRemoveOptions{PruneChildren: true})
 	return e.explainUse("removing image "+id.String(), err)

@@ -58,6 +58,10 @@ func (t *txn) State() image.State { return t.state }
 
 func (t *txn) findTags(ctx context.Context) error {
 	for _, name := range t.img.Names {
+		if !t.engine.holds(name) {
+			t.state.Lost = append(t.state.Lost, name)
+			continue
+		}
 		tag := image.Tag{Name: name, New: t.state.ID}
 		result, err := t.engine.client.ImageInspect(ctx, name)
 		if err = t.engine.explain(fmt.Sprintf("looking up image %q", image.Familiar(name)), err); err == nil {
@@ -143,8 +147,7 @@ func (t *txn) Commit(ctx context.Context) ([]image.Tag, error) {
 		if tag.Old == tag.New {
 			continue
 		}
-		_, err := t.engine.client.ImageTag(ctx, client.ImageTagOptions{Source: tag.New.String(), Target: tag.Name})
-		if err != nil {
+		if err := t.name(ctx, tag.Name); err != nil {
 			return nil, t.engine.explain(fmt.Sprintf("tagging %q", image.Familiar(tag.Name)), err)
 		}
 		t.committed = true

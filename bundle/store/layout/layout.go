@@ -223,14 +223,15 @@ func (x *index) bytes() ([]byte, error) {
 }
 
 // name is the normalised name of an entry; empty if it has none, or one that
-// names no repository, such as a bare tag.
+// names no repository, such as a bare tag, or another image's digest.
 func (e entry) name() string {
 	for _, key := range []string{annotationContainerd, annotationOCI} {
 		given := e.desc.Annotations[key]
 		if !strings.ContainsAny(given, ":/") {
 			continue
 		}
-		if full, err := image.Normalize(given); err == nil && image.CheckName(full) == nil {
+		full, err := image.Normalize(given)
+		if _, _, d, pinned := image.Pin(full); err == nil && (!pinned || d == e.desc.Digest) {
 			return full
 		}
 	}
@@ -243,8 +244,7 @@ func (e entry) goesBy(name string) bool {
 	if name == e.desc.Digest.String() || name == e.desc.Annotations[annotationContainerd] || name == e.desc.Annotations[annotationOCI] {
 		return true
 	}
-	full, err := image.Normalize(name)
-	return err == nil && full == e.name()
+	return image.Means(name, e.name(), e.desc.Digest)
 }
 
 // blobPath is where a blob is. The digest is checked: it becomes a path.

@@ -225,7 +225,9 @@ func TestNames(t *testing.T) {
 		{map[string]string{annotationOCI: "my-app:v1"}, "docker.io/library/my-app:v1", "docker.io/library/my-app:v1"},
 		{map[string]string{annotationOCI: "v1", annotationContainerd: "docker.io/library/my-app:v1"}, "v1", "docker.io/library/my-app:v1"},
 		{map[string]string{annotationOCI: "v1", annotationContainerd: "docker.io/library/my-app:v1"}, "my-app:v1", "docker.io/library/my-app:v1"},
-		{map[string]string{annotationOCI: "host:5000/x@" + root.Digest.String()}, root.Digest.String(), ""},
+		{map[string]string{annotationOCI: "host:5000/x@" + root.Digest.String()}, root.Digest.String(), "host:5000/x@" + root.Digest.String()},
+		{map[string]string{annotationOCI: "host:5000/x:1"}, "host:5000/x:1@" + root.Digest.String(), "host:5000/x:1@" + root.Digest.String()},
+		{map[string]string{annotationOCI: "host:5000/x@" + image.SHA256(nil).String()}, root.Digest.String(), ""},
 		{map[string]string{annotationOCI: "NOT a/name"}, "NOT a/name", ""},
 	} {
 		dir := t.TempDir()

@@ -29,7 +29,8 @@ func (l *Layout) Open(ctx context.Context, names []string, want image.Platforms)
 			if err != nil {
 				return nil, err
 			}
-			entries = []entry{e}
+			set.roots = append(set.roots, e.rootFor(name))
+			continue
 		} else if len(entries) == 0 {
 			return nil, fmt.Errorf("images in %q: %w", l.dir, image.ErrNotFound)
 		}
@@ -46,11 +47,21 @@ func (e entry) root() image.Root {
 	return image.Root{Name: e.name(), Desc: d, Origin: Origin}
 }
 
+// rootFor is root by the name that was asked for, where that has the digest.
+func (e entry) rootFor(name string) image.Root {
+	r := e.root()
+	if full, err := image.Normalize(name); err == nil && image.Means(name, r.Name, r.Desc.Digest) {
+		r.Name = full
+	}
+	return r
+}
+
 // find looks for the one entry that a name means.
 func (l *Layout) find(x *index, name string, want image.Platforms) (entry, error) {
 	var all, fitting []entry
 	for _, e := range x.manifests {
-		if !e.goesBy(name) {
+		same := func(other entry) bool { return other.desc.Digest == e.desc.Digest }
+		if !e.goesBy(name) || slices.ContainsFunc(all, same) {
 			continue
 		}
 		all = append(all, e)

@@ -206,7 +206,7 @@ func TestByDigest(t *testing.T) {
 		t.Fatal(err)
 	}
 	roots := set.Roots()
-	if roots[0].Name != "" || roots[1].Name != o.name || roots[0].Desc.Digest != o.g.Root.Desc.Digest {
+	if roots[0].Name != name || roots[1].Name != o.name || roots[0].Desc.Digest != o.g.Root.Desc.Digest {
 		t.Errorf("roots %+v", roots)
 	}
 }

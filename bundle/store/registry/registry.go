@@ -105,8 +105,8 @@ func (r *Registry) Close() error {
 }
 
 // Open gets the manifest or index of each name, given with or without
-// "docker://". A name with a digest gives an untagged Root. Platforms are
-// chosen by who reads the Set.
+// "docker://". Of a name with a tag and a digest only the digest is looked up.
+// Platforms are chosen by who reads the Set.
 func (r *Registry) Open(ctx context.Context, names []string, _ image.Platforms) (image.Set, error) {
 	roots := make([]root, len(names))
 	group, ctx := errgroup.WithContext(ctx)
@@ -135,32 +135,29 @@ func (r *Registry) resolve(ctx context.Context, given string) (root, error) {
 	if err != nil {
 		return root{}, err
 	}
-	repo, ref, err := r.find(full)
+	repo, id, err := r.find(full)
 	if err != nil {
 		return root{}, err
 	}
 	out := root{repo: repo, Root: image.Root{Name: full, Origin: Origin}}
-	if _, byDigest := ref.(name.Digest); byDigest {
-		out.Name = ""
-	}
-	out.Desc, out.raw, err = repo.manifest(ctx, ref.Identifier())
+	out.Desc, out.raw, err = repo.manifest(ctx, id)
 	if err != nil {
 		return root{}, fmt.Errorf("image %q: %w", given, err)
 	}
 	return out, nil
 }
 
-// find takes a normalised name apart.
-func (r *Registry) find(full string) (*repository, name.Reference, error) {
+// find takes a normalised name apart: id is its digest, if it has one, else its
+// tag.
+func (r *Registry) find(full string) (repo *repository, id string, err error) {
 	ref, err := name.ParseReference(full)
 	if err != nil {
-		return nil, nil, fmt.Errorf("image name %q: %w", full, err)
+		return nil, "", fmt.Errorf("image name %q: %w", full, err)
 	}
-	repo, err := r.repository(ref.Context())
-	if err != nil {
-		return nil, nil, fmt.Errorf("image name %q: %w", full, err)
+	if repo, err = r.repository(ref.Context()); err != nil {
+		return nil, "", fmt.Errorf("image name %q: %w", full, err)
 	}
-	return repo, ref, nil
+	return repo, ref.Identifier(), nil
 }
 
 // repository is the one connection to a repository.

@@ -62,7 +62,7 @@ type txn struct {
 	img     image.Import
 	all     []image.Descriptor // documents from the root down, then layers
 	targets []*target
-	tags    []tagged
+	names   []named // of state.Tags
 	state   image.State
 
 	unlisted []unlisted
@@ -77,10 +77,10 @@ type target struct {
 	lack []image.Descriptor // of txn.all, in that order
 }
 
-// tagged is where one of the image's names is.
-type tagged struct {
+// named is where one of the image's names is.
+type named struct {
 	repo *repository
-	tag  string
+	id   string // tag or digest
 }
 
 func (t *txn) State() image.State { return t.state }
@@ -93,14 +93,14 @@ func (t *txn) addTarget(repo *repository) {
 
 // addName finds the repository of a name and what the name points to.
 func (t *txn) addName(ctx context.Context, full string) error {
-	repo, ref, err := t.from.find(full)
+	repo, id, err := t.from.find(full)
 	if err != nil {
 		return err
 	}
 	t.addTarget(repo)
-	t.tags = append(t.tags, tagged{repo, ref.Identifier()})
+	t.names = append(t.names, named{repo, id})
 	tag := image.Tag{Name: full, New: t.state.ID}
-	old, _, err := repo.manifest(ctx, ref.Identifier())
+	old, _, err := repo.manifest(ctx, id)
 	switch {
 	case err == nil:
 		tag.Old = old.Digest
@@ -261,10 +261,11 @@ func (t *txn) Commit(ctx context.Context) ([]image.Tag, error) {
 	}
 	root := t.img.Graph.Root.Desc
 	for i, tag := range t.state.Tags {
-		if t.committed || tag.Old == tag.New {
-			continue
+		at := t.names[i]
+		if t.committed || tag.Old == tag.New || at.id == root.Digest.String() {
+			continue // a digest is a name as soon as Write has put the manifest
 		}
-		if err := t.tags[i].repo.putManifest(ctx, t.tags[i].tag, root, t.img.Graph.Document(root.Digest)); err != nil {
+		if err := at.repo.putManifest(ctx, at.id, root, t.img.Graph.Document(root.Digest)); err != nil {
 			return nil, err
 		}
 	}

@@ -73,6 +73,9 @@ func push(t *testing.T, client *http.Client, base string, f storetest.Fixture) {
 
 // split takes a fixture's name apart, without its host.
 func split(name string) (repo, tag string) {
+	if _, _, digest, pinned := image.Pin(name); pinned {
+		return strings.TrimPrefix(image.Repository(name), "docker.io/"), digest.String()
+	}
 	repo, tag, _ = strings.Cut(strings.TrimPrefix(name, "docker.io/"), ":")
 	return repo, tag
 }

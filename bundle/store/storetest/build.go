@@ -49,7 +49,7 @@ func (m *Memory) PutJSON(mediaType types.MediaType, v any) image.Descriptor {
 
 // Name makes a normalised name point to an image.
 func (m *Memory) Name(name string, root image.Descriptor) {
-	if err := image.CheckName(name); err != nil {
+	if err := image.CheckName(name, root.Digest); err != nil {
 		panic(err) // a mistake in a test
 	}
 	m.mu.Lock()

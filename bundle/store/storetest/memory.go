@@ -89,13 +89,25 @@ func (m *Memory) Open(ctx context.Context, names []string, _ image.Platforms) (i
 		if err != nil {
 			return nil, err
 		}
-		d, ok := m.Find(name)
+		d, ok := m.find(name)
 		if !ok {
 			return nil, fmt.Errorf("image %q: %w", given, image.ErrNotFound)
 		}
 		set.roots = append(set.roots, image.Root{Name: name, Desc: d, Origin: "memory"})
 	}
 	return set, nil
+}
+
+// find tells what a name means, which may be by digest.
+func (m *Memory) find(name string) (image.Descriptor, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for held, d := range m.names {
+		if image.Means(name, held, d.Digest) {
+			return d, true
+		}
+	}
+	return image.Descriptor{}, false
 }
 
 type memorySet struct {

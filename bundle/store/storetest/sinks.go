@@ -31,8 +31,9 @@ type SinkPlace struct {
 	Sink image.Sink
 	// Platform is the one that the place runs; zero: any.
 	Platform image.Platform
-	// Named says that the place holds no image without a name.
-	Named bool
+	// Named says that the place holds no image without a name, and TagsOnly
+	// that it holds no name by digest.
+	Named, TagsOnly bool
 	// Find tells what a name points to, in the terms of State.ID; the zero
 	// Digest for nothing.
 	Find func(t *testing.T, name string) image.Digest
@@ -57,6 +58,7 @@ func (s Sinks) Run(t *testing.T) {
 	t.Run("abort", s.abort)
 	t.Run("commit without write", s.commitWithoutWrite)
 	t.Run("moved name", s.movedName)
+	t.Run("name by digest", s.pinned)
 	t.Run("foreign platform", s.foreignPlatform)
 	t.Run("cancelled", s.cancelled)
 	t.Run("side by side", s.sideBySide)
@@ -326,6 +328,60 @@ func (s Sinks) movedName(t *testing.T) {
 	checkTags(t, p.commit(t, second), []string{name}, old, id)
 	p.pointsTo(t, id, name)
 	p.Check(t, f2, g2)
+}
+
+// pinned brings images by digest, with a tag and without. What the place cannot
+// hold it says.
+func (s Sinks) pinned(t *testing.T) {
+	for _, kind := range []string{"single manifest", "index with attestations"} {
+		for _, withTag := range []bool{true, false} {
+			p := s.open(t)
+			f := NewFixture(t, kind, fmt.Sprintf("%spinned%t", s.Salt, withTag))
+			g := f.Graph(t, f.Names[0])
+			names := image.Names(f.Names[0] + "@" + g.Root.Desc.Digest.String())
+			if !withTag {
+				names = names[1:]
+			}
+			txn := p.begin(t, g, names...)
+			held, lost := names, []string(nil)
+			if p.TagsOnly {
+				held, lost = names[:len(names)-1], names[len(names)-1:]
+			}
+			if got := txn.State().Lost; !slices.Equal(got, lost) {
+				t.Errorf("%s: names lost %q, expected %q", kind, got, lost)
+			}
+			checkTags(t, txn.State().Tags, held, image.Digest{}, txn.State().ID)
+			p.write(t, txn, f)
+			checkTags(t, p.commit(t, txn), held, image.Digest{}, txn.State().ID)
+			p.pointsTo(t, txn.State().ID, held...)
+			p.Check(t, f, g)
+			again := p.begin(t, g, names...)
+			if !again.State().Present {
+				t.Errorf("%s: it is not there", kind)
+			}
+			checkTags(t, again.State().Tags, held, again.State().ID, again.State().ID)
+			s.unpin(t, p, held)
+		}
+	}
+}
+
+// unpin takes names away again, where the place can.
+func (s Sinks) unpin(t *testing.T, p SinkPlace, names []string) {
+	t.Helper()
+	place, ok := p.Sink.(image.Tidier)
+	if !ok {
+		return
+	}
+	for _, name := range names { // a digest after the tag beside it
+		if err := place.Retag(t.Context(), name, image.Digest{}); err != nil {
+			t.Errorf("taking %q away: %v", name, err)
+		}
+	}
+	for _, name := range names {
+		if d, err := place.Tagged(t.Context(), name); d != (image.Digest{}) || err != nil {
+			t.Errorf("%q is still %s, %v", name, d, err)
+		}
+	}
 }
 
 func (s Sinks) foreignPlatform(t *testing.T) {

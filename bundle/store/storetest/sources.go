@@ -43,6 +43,7 @@ func (s Sources) Run(t *testing.T) {
 			s.images(t, f)
 		})
 	}
+	t.Run("name by digest", s.pinned)
 	t.Run("unknown name", s.unknownName)
 	t.Run("unknown blob", s.unknownBlob)
 	t.Run("lying descriptor", s.lyingDescriptor)
@@ -101,6 +102,21 @@ func (s Sources) images(t *testing.T, f Fixture) {
 			readerBehaves(t, set, d, f.Images.Bytes(d.Digest))
 		}
 	}
+}
+
+// pinned asks by digest, with a tag and without, and by another's digest.
+func (s Sources) pinned(t *testing.T) {
+	f, p, _, g := s.single(t)
+	tag := f.Names[0]
+	for _, name := range []string{tag + "@" + g.Root.Desc.Digest.String(), image.Repository(tag) + "@" + g.Root.Desc.Digest.String()} {
+		set := mustOpen(t, p.Source, []string{p.Ask(name)}, image.Platforms{})
+		if got := set.Roots()[0]; got.Name != p.Named(name) || got.Asked != "" || got.Desc.Digest != g.Root.Desc.Digest {
+			t.Errorf("%q gives the root %+v", name, got)
+		}
+	}
+	other := p.Ask(tag + "@" + image.SHA256([]byte("other")).String())
+	_, err := p.Source.Open(t.Context(), []string{other}, image.Platforms{})
+	wantNotFound(t, err, other)
 }
 
 func sameDescriptors(a, b []image.Descriptor) bool {
