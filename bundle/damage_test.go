@@ -2,6 +2,7 @@ package bundle_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -117,6 +118,32 @@ func TestBitFlips(t *testing.T) {
 }
 
 // TestEveryTruncation cuts a small bundle at every length.
+// TestSum makes the sum of the file as it is, and none of one that its trailer
+// is not about.
+func TestSum(t *testing.T) {
+	file := small(t)
+	for what, raw := range map[string][]byte{"bundle": file, "plain tar": unpacked(t, file)} {
+		b, err := bundle.Open(bytes.NewReader(raw), int64(len(raw)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		read := int64(0)
+		want := fmt.Sprintf("%x", sha256.Sum256(raw))
+		if got, err := b.Sum(t.Context(), func(n int64) { read += n }); err != nil || got != want || read != int64(len(raw)) {
+			t.Errorf("%s: sum %s of %d bytes, %v; expected %s of %d", what, got, read, err, want, len(raw))
+		}
+	}
+	b, err := bundle.Open(bytes.NewReader(file), int64(len(file)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file[len(file)/2] ^= 1
+	var damage *bundle.DamagedError
+	if got, err := b.Sum(t.Context(), func(int64) {}); got != "" || !errors.As(err, &damage) {
+		t.Errorf("sum %s of what is damaged, %v", got, err)
+	}
+}
+
 func TestEveryTruncation(t *testing.T) {
 	file := small(t)
 	for n := range file {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"io"
 
 	"airgap/bundle/image"
@@ -84,7 +85,7 @@ func (b *Bundle) Prove(progress func(n int64)) (view *Bundle, run func(context.C
 	behind.r, behind.proven = &follower{b.r, f, b.size}, seen.pieces
 	return &behind, func(ctx context.Context) error {
 		defer f.failWith(ctx)()
-		err := b.prove(ctx, f, seen, progress)
+		_, err := b.prove(ctx, f, seen, progress)
 		if err != nil {
 			f.fail(err)
 			return err
@@ -94,8 +95,15 @@ func (b *Bundle) Prove(progress func(n int64)) (view *Bundle, run func(context.C
 	}
 }
 
-func (b *Bundle) prove(ctx context.Context, f *front, seen io.Writer, progress func(int64)) error {
-	end := b.size
+// Sum reads the file once and gives its sha256, in hexadecimal digits. On the way
+// it compares the hash in the trailer; the plain tar from inside a bundle has
+// none.
+func (b *Bundle) Sum(ctx context.Context, progress func(n int64)) (string, error) {
+	return b.prove(ctx, newFront(1), io.Discard, progress)
+}
+
+func (b *Bundle) prove(ctx context.Context, f *front, seen io.Writer, progress func(int64)) (sum string, err error) {
+	end := b.size // of what the trailer is about; a plain tar has none, and every byte of it is checked on its own
 	if !b.Plain() {
 		end = b.frames[len(b.frames)-1]
 	}
@@ -103,11 +111,11 @@ func (b *Bundle) prove(ctx context.Context, f *front, seen io.Writer, progress f
 	buf := make([]byte, min(1<<20, b.size))
 	for at := int64(0); at < end; {
 		if err := context.Cause(ctx); err != nil {
-			return err
+			return "", err
 		}
 		n, err := b.r.ReadAt(buf[:min(int64(len(buf)), end-at)], at)
 		if err != nil {
-			return err
+			return "", err
 		}
 		h.Write(buf[:n])
 		_, _ = seen.Write(buf[:n]) // which never fails
@@ -115,17 +123,15 @@ func (b *Bundle) prove(ctx context.Context, f *front, seen io.Writer, progress f
 		f.reach(0, at)
 		progress(int64(n))
 	}
+	rest := make([]byte, b.size-end)
+	if _, err := b.r.ReadAt(rest, end); err != nil {
+		return "", err
+	}
 	progress(b.size - end)
 	f.reach(0, b.size)
-	if b.Plain() {
-		return nil // it has no trailer: every byte of it is checked on its own
+	if !b.Plain() && !bytes.HasPrefix(rest, trailer(h.Sum(nil))) {
+		return "", damaged("trailer", "the hash of the file is not the one that it ends with")
 	}
-	got := make([]byte, trailerSize)
-	if _, err := b.r.ReadAt(got, end); err != nil {
-		return err
-	}
-	if !bytes.Equal(got, trailer(h.Sum(nil))) {
-		return damaged("trailer", "the hash of the file is not the one that it ends with")
-	}
-	return nil
+	h.Write(rest)
+	return hex.EncodeToString(h.Sum(nil)), nil
 }

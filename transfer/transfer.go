@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"io"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 )
 
@@ -29,6 +30,9 @@ type File struct {
 	Size   int64  // in bytes
 	SHA256 string // of the whole, 64 lower-case hexadecimal digits
 	Data   io.ReaderAt
+	// Hashed says that SHA256 has been made of Data, in this run. Else it is
+	// somebody's word, as a file of sums is, which may be about other bytes.
+	Hashed bool
 
 	// Temporary is the name under which it grows where SHA256 is not known yet,
 	// as SendStream has it.
@@ -177,19 +181,41 @@ func (s *sending) commit(ctx context.Context, which Which) (err error) {
 	return err
 }
 
-// alreadyThere recognises an identical file, by its hash.
+// alreadyThere recognises an identical file, by its hash. A sum that is only
+// somebody's word says nothing of the file here, which is read meanwhile.
 func (s *sending) alreadyThere(ctx context.Context) (bool, error) {
 	if s.found.Final != s.file.Size {
 		return false, nil
 	}
+	reading, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var here errgroup.Group
+	here.Go(func() error { return s.isItself(reading) })
 	sum, how, err := s.place.Hash(ctx, Final, s.file.Size)
 	if err != nil || sum != s.file.SHA256 {
+		cancel()
+		_ = here.Wait() // it is of no interest
+		return false, err
+	}
+	if err := here.Wait(); err != nil {
 		return false, err
 	}
 	s.receipt.AlreadyThere, s.receipt.Replaced = true, false
 	s.receipt.Proven, s.receipt.Resumed = how, s.file.Size
 	s.Progress(s.file.Size)
 	return true, nil
+}
+
+// isItself is a *ChangedError if the file here is not the one of its sum.
+func (s *sending) isItself(ctx context.Context) error {
+	if s.file.Hashed {
+		return nil
+	}
+	here, err := sumOf(ctx, s.file, s.file.Size)
+	if err == nil && here != s.file.SHA256 {
+		err = &ChangedError{Name: s.file.Name, Want: s.file.SHA256, Got: here}
+	}
+	return err
 }
 
 // fits refuses what cannot succeed before the first byte.
@@ -281,12 +307,9 @@ func (s *sending) prove(ctx context.Context) error {
 // has a wrong one, too.
 func (s *sending) blame(ctx context.Context, there string) error {
 	if s.file.Data != nil { // a stream cannot be read again
-		here, err := sumOf(ctx, s.file, s.file.Size)
-		if err != nil {
+		s.file.Hashed = false // it may have changed since
+		if err := s.isItself(ctx); err != nil {
 			return err
-		}
-		if here != s.file.SHA256 {
-			return &ChangedError{Name: s.file.Name, Want: s.file.SHA256, Got: here}
 		}
 	}
 	return &MediumError{s.found.Path, fmt.Errorf("it holds other bytes than it was given: sha256 %s, expected %s", there, s.file.SHA256)}

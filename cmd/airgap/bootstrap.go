@@ -76,7 +76,7 @@ func programFile(f *os.File) (transfer.File, error) {
 	sum := sha256.New()
 	n, err := io.Copy(sum, f)
 	digits := hex.EncodeToString(sum.Sum(nil))
-	return transfer.File{Name: "airgap-" + digits[:16], Size: n, SHA256: digits, Data: f}, err
+	return transfer.File{Name: "airgap-" + digits[:16], Size: n, SHA256: digits, Data: f, Hashed: true}, err
 }
 
 // platform asks the host what it is.

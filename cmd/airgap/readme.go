@@ -54,7 +54,7 @@ func readme(b *bundleFile, files, programs []transfer.File) transfer.File {
 		"{program}", programs[0].Name, "{parity}", repair, "{plain}", plainCommand(files),
 	).Replace(readmeText)
 	sum := sha256.Sum256([]byte(text))
-	return transfer.File{Name: "README.txt", Size: int64(len(text)), SHA256: hex.EncodeToString(sum[:]), Data: strings.NewReader(text)}
+	return transfer.File{Name: "README.txt", Size: int64(len(text)), SHA256: hex.EncodeToString(sum[:]), Data: strings.NewReader(text), Hashed: true}
 }
 
 // plainCommand loads the bundle without airgap: of volumes, all but their footers.

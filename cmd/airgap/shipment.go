@@ -137,8 +137,9 @@ func (c *shipment) beside() (list []transfer.File, err error) {
 		if err != nil {
 			return nil, err
 		}
-		file := transfer.File{Name: filepath.Base(path), Size: info.Size(), Data: f}
-		if file.SHA256, err = sumFor(c.ctx, c.env, path, f, info.Size()); err != nil {
+		file, err := withSum(c.env, path, transfer.File{Name: filepath.Base(path), Size: info.Size(), Data: f},
+			func(progress func(int64)) (string, error) { return makeSum(c.ctx, f, info.Size(), progress) })
+		if err != nil {
 			return nil, err
 		}
 		list = append(list, file)

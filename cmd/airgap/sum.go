@@ -13,61 +13,86 @@ import (
 
 	"airgap/cmd/airgap/internal/ui"
 	"airgap/transfer"
+	"airgap/verify"
 )
 
 // fileToSend is the bundle as the bytes that travel. Their sum is that of the
-// file beside it, which pack has written; without one it is made.
+// file beside it, which pack has written; without one it is made, and the bundle
+// is proven on the way.
 func fileToSend(ctx context.Context, env *ui.Env, b *bundleFile) (transfer.File, error) {
 	file := transfer.File{Name: filepath.Base(b.name), Size: b.size, Data: b.data}
 	if b.set != nil {
 		file.Name, file.SHA256 = b.set.Name(), b.set.SHA256()
 		return file, nil
 	}
-	var err error
-	file.SHA256, err = sumFor(ctx, env, b.name, b.data, b.size)
+	return withSum(env, b.name, file, func(progress func(int64)) (string, error) { return sumOf(ctx, env, b, progress) })
+}
+
+// withSum gives a file its sum: that beside it, or one that is made.
+func withSum(env *ui.Env, path string, file transfer.File, hash func(progress func(int64)) (string, error)) (_ transfer.File, err error) {
+	if file.SHA256, err = sumBeside(path); err == nil {
+		return file, nil
+	}
+	env.Detail("%s.sha256 cannot be used (%v): making the sum", path, err)
+	progress := env.Progress("hashing", file.Size)
+	defer progress.Stop()
+	if file.SHA256, err = hash(progress.Add); err == nil {
+		progress.Done()
+	}
+	file.Hashed = true
 	return file, err
 }
 
-// sumFor is the sum of a file: that beside it, or one that is made.
-func sumFor(ctx context.Context, env *ui.Env, name string, data io.ReaderAt, size int64) (string, error) {
-	sum, err := readSum(name + ".sha256")
-	if err == nil {
-		return sum, nil
+// sumOf makes the sum of a bundle, and compares the one in its trailer. A plain
+// tar has none: all that is in it is proven instead.
+func sumOf(ctx context.Context, env *ui.Env, b *bundleFile, progress func(int64)) (string, error) {
+	if b.Plain() {
+		docs, err := verify.Read(ctx, b.Bundle)
+		if err == nil {
+			_, _, err = check(ctx, env, b, docs, verify.Digests)
+		}
+		if err != nil {
+			return "", named(b.name, err)
+		}
 	}
-	env.Detail("%s.sha256 cannot be used (%v): making the sum", name, err)
-	return makeSum(ctx, env, name, data, size)
+	sum, err := b.Sum(ctx, progress)
+	return sum, named(b.name, err)
 }
 
 // sumForm is how a line of sha256sum starts.
 var sumForm = regexp.MustCompile(`^([0-9a-f]{64})[ \n]`)
 
-func readSum(path string) (string, error) {
-	raw, err := os.ReadFile(path)
+// sumBeside is the sum in the file of sums beside a file. One that is older than
+// the file is most likely about another.
+func sumBeside(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	sums, err := os.Stat(path + ".sha256")
+	if err != nil {
+		return "", err
+	}
+	if sums.ModTime().Before(info.ModTime()) {
+		return "", errors.New("it is older than the file")
+	}
+	raw, err := os.ReadFile(path + ".sha256")
 	if err != nil {
 		return "", err
 	}
 	m := sumForm.FindSubmatch(raw)
 	if m == nil {
-		return "", fmt.Errorf("%q does not start with a sum", path)
+		return "", errors.New("it does not start with a sum")
 	}
 	return string(m[1]), nil
 }
 
-func makeSum(ctx context.Context, env *ui.Env, name string, data io.ReaderAt, size int64) (string, error) {
-	progress := env.Progress("hashing", size)
-	defer progress.Stop()
+// makeSum makes the sum of any file.
+func makeSum(ctx context.Context, data io.ReaderAt, size int64, progress func(int64)) (string, error) {
 	h := sha256.New()
-	r := counted{io.NewSectionReader(data, 0, size), func(n int64) { progress.Add(n) }}
-	for {
-		if _, err := io.CopyN(h, r, 8<<20); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			return "", fmt.Errorf("reading %q: %w", name, err)
-		}
-		if err := context.Cause(ctx); err != nil {
-			return "", err
-		}
+	in := transfer.ContextReader(ctx, io.NewSectionReader(data, 0, size))
+	if _, err := io.CopyBuffer(h, counted{in, progress}, make([]byte, 1<<20)); err != nil {
+		return "", fmt.Errorf("making its sum: %w", err)
 	}
-	progress.Done()
 	return hex.EncodeToString(h.Sum(nil)), nil
 }

@@ -49,7 +49,7 @@ func FileOf(name string, raw []byte) transfer.File {
 // Run runs the suite.
 func (s Suite) Run(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, Target){
-		"sends": sends, "sends nothing": sendsNothing, "already there": alreadyThere, "replaces": replaces,
+		"sends": sends, "sends nothing": sendsNothing, "already there": alreadyThere, "sum of another file": otherSum, "replaces": replaces,
 		"resumes": resumes, "wrong beginning": wrongBeginning, "longer partial": longerPartial,
 		"partial that is a link": partialLink, "final that is a folder": finalFolder,
 		"local file changes": localChanges, "local file fails": localFails,
@@ -140,6 +140,22 @@ func alreadyThere(t *testing.T, target Target) {
 		t.Errorf("receipt %+v, %v", r, err)
 	}
 	Arrived(t, target.Dir, f, raw)
+}
+
+// otherSum: the sum is that of what is there, and the file here is another one.
+func otherSum(t *testing.T, target Target) {
+	old, oldRaw := Content("bundle", 1<<20)
+	if _, err := send(t, target, old); err != nil {
+		t.Fatal(err)
+	}
+	f, _ := Content("another", 1<<20)
+	f.Name, f.SHA256 = old.Name, old.SHA256
+	_, err := send(t, target, f)
+	var changed *transfer.ChangedError
+	if !errors.As(err, &changed) {
+		t.Errorf("error %v", err)
+	}
+	Arrived(t, target.Dir, old, oldRaw)
 }
 
 func replaces(t *testing.T, target Target) {

@@ -91,7 +91,7 @@ func parityFile(ctx context.Context, f Footer, shards io.ReaderAt, table []byte)
 		return transfer.File{}, err
 	}
 	data := append(append(joined{memory(block)}, body...), memory(block))
-	file := transfer.File{Name: parityName(f.Name, f.Number, f.Parity.Files), Size: data.size(), Data: data}
+	file := transfer.File{Name: parityName(f.Name, f.Number, f.Parity.Files), Size: data.size(), Data: data, Hashed: true}
 	file.SHA256, err = hashOf(ctx, data, nil)
 	return file, err
 }

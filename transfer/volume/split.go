@@ -133,6 +133,7 @@ func (c *cut) whole() *Whole {
 // volume is volume number n.
 func (c *cut) volume(n int) (transfer.File, error) {
 	if c.slice == 0 {
+		c.file.Hashed = true // by sum
 		return c.file, nil
 	}
 	off, length := c.at(n)
@@ -146,7 +147,7 @@ func (c *cut) volume(n int) (transfer.File, error) {
 	}
 	c.slices[n-1].Write(end)
 	data := joined{stretch(c.file.Data, off, length), memory(end)}
-	return transfer.File{Name: c.name(f.Name, n), Size: data.size(), SHA256: hexSum(c.slices[n-1]), Data: data}, nil
+	return transfer.File{Name: c.name(f.Name, n), Size: data.size(), SHA256: hexSum(c.slices[n-1]), Data: data, Hashed: true}, nil
 }
 
 func hexSum(h hash.Hash) string { return hex.EncodeToString(h.Sum(nil)) }
