@@ -54,8 +54,9 @@ fuzz: ## run every fuzz target for FUZZTIME (30s)
 	  done; \
 	done; test "$$found" || { echo 'fuzz: there are no targets'; exit 1; }
 
-torture: ## the long tests: every bit of a 64 KiB bundle flipped, and the like
+torture: ## the long tests: every bit of a 64 KiB bundle flipped, and the like; 20,000 sequences in a world that is not clean
 	AIRGAP_TORTURE=1 $(GO) test -v -timeout 4h -run 'Flip|Damage|Cut|Torture' ./bundle/... ./verify/... ./transfer/...
+	AIRGAP_TORTURE=1 $(GO) test -v -timeout 8h -run World ./cmd/airgap
 
 faults: ## cut transfers and pull media, hundreds of times; 9 GiB past a limit of 4
 	AIRGAP_CUTS=1000 $(GO) test -v -timeout 4h -count 2 -run 'SendsOn|CutAnywhere' ./transfer/sftp

@@ -1,0 +1,20 @@
+package main
+
+import (
+	"os"
+	"testing"
+
+	"airgap/internal/world"
+)
+
+// TestWorld runs the command in a world that is not clean.
+func TestWorld(t *testing.T) {
+	if os.Getenv("AIRGAP_TORTURE") == "" {
+		t.Skip("NOT TESTED without AIRGAP_TORTURE")
+	}
+	world.Check(t, func(args []string) world.Result {
+		env, out, stderr := newEnv()
+		status := Main(args, env)
+		return world.Result{Status: status, Out: out.String(), Err: stderr.String()}
+	})
+}

@@ -1,0 +1,251 @@
+//go:build linux
+
+package world
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"pgregory.net/rapid"
+)
+
+// bundleNames are the names that people give to bundles.
+var bundleNames = []string{"a.tar.zst", "b.tar.zst"}
+
+// cutting is how a bundle is written: whole, or in volumes, with parity or not.
+type cutting struct {
+	volumes bool
+	parity  int // percent
+}
+
+func (c cutting) args() (args []string) {
+	if c.volumes {
+		args = append(args, "--volume-size", "1MiB")
+	}
+	if c.parity > 0 {
+		args = append(args, "--parity", strconv.Itoa(c.parity)+"%")
+	}
+	return args
+}
+
+func drawCutting(t *rapid.T) cutting {
+	return cutting{rapid.Bool().Draw(t, "volumes"), rapid.SampledFrom([]int{0, 0, 10, 100}).Draw(t, "parity")}
+}
+
+// Pack packs some images under some name, which may be taken.
+func (w *world) Pack(t *rapid.T) {
+	day := rapid.SampledFrom(days).Draw(t, "day")
+	names := rapid.SampledFrom([][]string{{app}, {db}, {app, db}}).Draw(t, "images")
+	path := filepath.Join(drawFolder(t), rapid.SampledFrom(bundleNames).Draw(t, "name"))
+	cut := drawCutting(t)
+	args := append([]string{"pack", "-o", path}, cut.args()...)
+	for _, name := range names {
+		args = append(args, "oci:src/"+day+":"+name)
+	}
+	r := w.airgap(args...)
+	w.packed(r, path, w.bundle(day, names), cut)
+}
+
+func drawFolder(t *rapid.T) string { return rapid.SampledFrom(folders).Draw(t, "folder") }
+
+// bundle is the one that is made of these images.
+func (w *world) bundle(day string, names []string) *Bundle {
+	key := fmt.Sprint(day, names)
+	if w.bundles[key] == nil {
+		b := &Bundle{Day: day, Images: map[string]string{}}
+		for _, name := range names {
+			b.Images[name] = w.images[day][name]
+		}
+		for _, other := range w.bundles {
+			if maps.Equal(other.Images, b.Images) {
+				b = other
+			}
+		}
+		w.bundles[key] = b
+	}
+	return w.bundles[key]
+}
+
+// packed judges what a pack has done.
+func (w *world) packed(r Result, path string, b *Bundle, cut cutting) {
+	w.t.Helper()
+	if r.Status != 0 {
+		w.settle(w.refusedWriting(path))
+		if !w.mayRefuse(path, cut) {
+			w.fail("packing failed, and nothing is in the way: %s", r.Err)
+		}
+		return
+	}
+	if id := r.answer("bundle"); b.ID == "" {
+		b.ID = id
+	} else if b.ID != id {
+		w.fail("its id is %s; when it was packed before it was %s", id, b.ID)
+	}
+	w.settle(w.written(path, b, cut))
+	w.complete(path, b, cut)
+}
+
+// mayRefuse says that something in the way of a bundle is a reason not to write
+// it: what airgap did not write, where a volume or parity would be.
+func (w *world) mayRefuse(path string, cut cutting) bool {
+	return slices.ContainsFunc(w.outputs(path, cut), func(other string) bool {
+		c := w.content(other)
+		return c != nil && other != path && !c.is(Sums)
+	})
+}
+
+// outputs are the files beside path that have a name that a set would use.
+func (w *world) outputs(path string, cut cutting) []string {
+	return w.paths(func(other string, _ *Content) bool {
+		kind, _ := role(path, other)
+		return kind != Foreign && (cut.volumes || kind != Volume) && (cut.parity > 0 || kind != Parity)
+	})
+}
+
+// suffixes of the files that a bundle is in, without .sha256.
+var suffix = regexp.MustCompile(`^(?:\.([0-9]{3,})|\.(par(?:[0-9]{3,})?))?(\.sha256)?$`)
+
+// role is what a file beside path is by its name, and the number of a volume.
+func role(path, other string) (Kind, int) {
+	rest, ok := strings.CutPrefix(other, path)
+	m := suffix.FindStringSubmatch(rest)
+	switch {
+	case !ok || m == nil:
+		return Foreign, 0
+	case m[3] != "":
+		return Sums, 0
+	case m[1] != "":
+		n, _ := strconv.Atoi(m[1])
+		return Volume, n
+	case m[2] != "":
+		return Parity, 0
+	}
+	return Whole, 0
+}
+
+// written is the rule of writing a bundle: it has its files, and what an earlier
+// one of that name has left is gone or is as it was.
+func (w *world) written(path string, b *Bundle, cut cutting) func(c change) (*Content, error) {
+	return func(c change) (*Content, error) {
+		kind, n := role(path, c.path)
+		step := 0
+		if cut.volumes {
+			step = w.step
+		}
+		switch {
+		case kind == Foreign:
+			return untouched(c)
+		case c.gone:
+			return nil, w.mayGo(path, c)
+		case kind == Sums:
+			return &Content{Kind: Sums}, w.checkSums(c)
+		case c.old.is(Foreign) && c.path != path:
+			return nil, fmt.Errorf("a file of the user was replaced")
+		case c.old.is(Volume, Parity) && c.old.Name != filepath.Base(path):
+			return nil, fmt.Errorf("a renamed volume of the user was replaced")
+		case kind == Whole && !cut.volumes:
+			return &Content{Kind: Whole, Bundle: b}, w.prove(c, b)
+		case kind == Volume && cut.volumes:
+			return &Content{Kind: Volume, Bundle: b, Cut: w.step, Name: filepath.Base(path), Number: n}, nil
+		case kind == Parity && cut.parity > 0:
+			return &Content{Kind: Parity, Bundle: b, Cut: step, Name: filepath.Base(path)}, nil
+		}
+		return untouched(c)
+	}
+}
+
+// mayGo says whether writing a bundle may remove a file: it is of an earlier set
+// of that very name.
+func (w *world) mayGo(path string, c change) error {
+	if c.old.is(Sums) || c.old.is(Volume, Parity) && c.old.Name == filepath.Base(path) {
+		return nil
+	}
+	return fmt.Errorf("a file that no earlier run has left went")
+}
+
+// refusedWriting is the rule of a command that failed to write a bundle: nothing
+// is there that was not, and nothing has gone but sums.
+func (w *world) refusedWriting(path string) func(c change) (*Content, error) {
+	return func(c change) (*Content, error) {
+		if kind, _ := role(path, c.path); c.gone && kind == Sums && c.old.is(Sums) {
+			return nil, nil
+		}
+		return untouched(c)
+	}
+}
+
+func (w *world) checkSums(c change) error {
+	of := strings.TrimSuffix(c.path, ".sha256")
+	h, err := w.sumOf(of)
+	if err != nil {
+		return err
+	}
+	raw, err := os.ReadFile(c.path)
+	if err == nil && !isText(raw, h, filepath.Base(of)) {
+		err = fmt.Errorf("it says %q, and the sum of the file is %s", raw, h)
+	}
+	return err
+}
+
+// prove reads a bundle whose bytes are new.
+func (w *world) prove(c change, b *Bundle) error {
+	if c.now != nil || w.proven[sum(c.raw)] == b.ID {
+		return nil
+	}
+	if err := proveBundle(c.raw, b); err != nil {
+		return err
+	}
+	w.proven[sum(c.raw)] = b.ID
+	return nil
+}
+
+// complete demands that all files of a bundle are there, of one cut, and counts
+// its volumes.
+func (w *world) complete(path string, b *Bundle, cut cutting) {
+	w.t.Helper()
+	if c := w.content(path); !cut.volumes && (!c.sound(Whole) || c.Bundle != b) {
+		w.fail("%s is %s, expected %s", path, c, b)
+	}
+	var volumes, parity []*Content
+	var joined []byte
+	for n := 1; cut.volumes; n++ {
+		name := fmt.Sprintf("%s.%03d", path, n)
+		c := w.content(name)
+		if !c.sound(Volume) || c.Cut != w.step {
+			if n == 1 {
+				w.fail("%s is %s, expected volumes of %s", name, c, b)
+			}
+			break
+		}
+		raw, err := os.ReadFile(name)
+		w.must(err)
+		joined = append(joined, raw[:len(raw)-1024]...)
+		volumes = append(volumes, c)
+	}
+	if len(volumes) > 0 {
+		if err := w.prove(change{raw: joined}, b); err != nil {
+			w.fail("the volumes of %s: %v", path, err)
+		}
+	}
+	for _, other := range w.outputs(path, cutting{true, 1}) {
+		c := w.content(other)
+		switch {
+		case c.is(Parity) && (c.Cut == w.step || c.Cut == 0 && c.Bundle == b && !cut.volumes && !c.Damaged):
+			parity = append(parity, c)
+		case c.is(Volume, Parity) && !c.Damaged && c.Cut != w.step && c.Name == filepath.Base(path):
+			w.fail("%s of an earlier set is still there: %s", other, c)
+		}
+	}
+	if cut.parity > 0 && len(parity) == 0 {
+		w.fail("%s has no parity", path)
+	}
+	for _, c := range append(volumes, parity...) {
+		c.Of = len(volumes)
+	}
+}

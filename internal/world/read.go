@@ -1,0 +1,168 @@
+//go:build linux
+
+package world
+
+import (
+	"path/filepath"
+	"slices"
+
+	"pgregory.net/rapid"
+)
+
+// reading is what a name stands for.
+type reading struct {
+	must *Bundle   // it is sound and alone: it has to be read
+	may  []*Bundle // only these may be read
+}
+
+// named says what has to be read where a name is given:
+//
+//   - a file is what it is; volumes and parity help it only if they are of the
+//     same bundle;
+//   - a volume or parity stands for its set;
+//   - a name that is not there stands for the volumes that have it;
+//   - a folder stands for what is in it.
+func (w *world) named(name string) reading {
+	files := w.in(filepath.Dir(name))
+	switch c := w.content(name); {
+	case slices.Contains(folders, name):
+		return w.folder(w.in(name))
+	case c.sound(Whole):
+		return reading{must: c.Bundle, may: []*Bundle{c.Bundle}}
+	case c.is(Whole):
+		return reading{may: []*Bundle{c.Bundle}}
+	case c.is(Volume, Parity):
+		return reading{must: c.whole(files), may: []*Bundle{c.Bundle}}
+	case c != nil:
+		return reading{}
+	}
+	beside := map[string]*Content{}
+	for base, c := range files {
+		if kind, _ := role(filepath.Base(name), base); kind == Volume || kind == Parity {
+			beside[base] = c
+		}
+	}
+	return w.folder(beside)
+}
+
+// whole is the bundle of a volume or of parity if all volumes of that cut are
+// there, sound, and have the names that they were given.
+func (c *Content) whole(files map[string]*Content) *Bundle {
+	found := 0
+	for base, other := range files {
+		kind, n := role(c.Name, base)
+		if kind == Volume && other.sound(Volume) && other.Cut == c.Cut && other.Number == n {
+			found++
+		}
+	}
+	if c.Of == 0 || found < c.Of {
+		return nil
+	}
+	return c.Bundle
+}
+
+// folder is what some files stand for: what is the only one has to be read.
+func (w *world) folder(files map[string]*Content) (r reading) {
+	var others bool
+	for _, c := range files {
+		switch {
+		case c.is(Whole, Volume, Parity):
+			if !slices.Contains(r.may, c.Bundle) {
+				r.may = append(r.may, c.Bundle)
+			}
+			if c.Damaged {
+				others = true
+			}
+		case c.is(Foreign):
+			others = true
+		}
+	}
+	if len(r.may) != 1 || others {
+		return r
+	}
+	cuts := map[int]bool{}
+	for _, c := range files {
+		if c.is(Volume, Parity) {
+			cuts[c.Cut] = true
+			r.must = c.whole(files)
+		}
+	}
+	if len(cuts) != 1 {
+		r.must = nil
+	}
+	return r
+}
+
+// drawName is what somebody names: a file, a name that volumes have, a folder.
+func (w *world) drawName(t *rapid.T) string {
+	names := []string{"home", "usb", "srv"}
+	for path := range w.files {
+		names = append(names, path)
+		if kind, _ := role(path[:len(path)-len(filepath.Ext(path))], path); kind == Volume || kind == Parity {
+			names = append(names, path[:len(path)-len(filepath.Ext(path))])
+		}
+	}
+	slices.Sort(names)
+	return rapid.SampledFrom(slices.Compact(names)).Draw(t, "bundle")
+}
+
+// judge compares what was read with what was named. It gives the bundle that was
+// read, or nil if it was refused.
+func (w *world) judge(r Result, name string, want reading) *Bundle {
+	w.t.Helper()
+	if r.Status != 0 {
+		if want.must != nil {
+			w.fail("%s is sound and holds %s, and is refused: %s", name, want.must, r.Err)
+		}
+		return nil
+	}
+	id := r.answer("bundle")
+	for _, b := range want.may {
+		if b.ID == id {
+			return b
+		}
+	}
+	w.fail("%s was named, which may be %v, and %s was read", name, want.may, w.byID(id))
+	return nil
+}
+
+func (w *world) byID(id string) *Bundle {
+	for _, b := range w.bundles {
+		if b.ID == id {
+			return b
+		}
+	}
+	return nil
+}
+
+// Verify verifies something.
+func (w *world) Verify(t *rapid.T) {
+	name := w.drawName(t)
+	want := w.named(name)
+	r := w.airgap("verify", name)
+	w.settle(untouched)
+	if w.hurt(name) {
+		want.must = nil // damage of parity is told, too
+	}
+	w.judge(r, name, want)
+}
+
+// hurt says that something is damaged that parity may be of.
+func (w *world) hurt(name string) bool {
+	dir := filepath.Dir(name)
+	if slices.Contains(folders, name) {
+		dir = name
+	}
+	return len(w.paths(func(path string, c *Content) bool {
+		return filepath.Dir(path) == dir && c.Damaged
+	})) > 0
+}
+
+// Inspect inspects something, which reads no layer: damage may stay hidden.
+func (w *world) Inspect(t *rapid.T) {
+	name := w.drawName(t)
+	want := w.named(name)
+	r := w.airgap("inspect", name)
+	w.settle(untouched)
+	w.judge(r, name, want)
+}
