@@ -65,7 +65,8 @@ func dial(ctx context.Context, s settings, o Options, depth int) (*link, error) 
 	if depth == maxHops {
 		return nil, fmt.Errorf("host %q: more than %d hops", s.Alias, maxHops)
 	}
-	over := &link{}
+	over, toHop := &link{}, o
+	toHop.Password = "" // which is for the host, and for no other to hear
 	for _, hop := range s.Jumps {
 		next, err := settle(ctx, hop)
 		if err != nil {
@@ -74,7 +75,7 @@ func dial(ctx context.Context, s settings, o Options, depth int) (*link, error) 
 		if over.client != nil {
 			next.Jumps = nil // reached through the hop before it
 		}
-		if over, err = over.extend(ctx, next, o, depth+1); err != nil {
+		if over, err = over.extend(ctx, next, toHop, depth+1); err != nil {
 			return nil, err
 		}
 	}

@@ -49,15 +49,22 @@ func ParseDest(s string) (d Dest, remote bool, err error) {
 		return d, true, err
 	}
 	head, dir, colon := cutHost(s)
-	user, host, at := strings.Cut(head, "@")
-	if !at {
-		user, host = "", head
-	}
+	user, host, at := cutUser(head)
 	if strings.ContainsAny(head, `/\`) || !at && (!colon || len(host) < 2) {
 		return Dest{}, false, nil
 	}
 	d = Dest{User: user, Host: strings.Trim(host, "[]"), Dir: dir}
 	return d, true, d.check(at)
+}
+
+// cutUser splits before the host, at the last @ as ssh does: users of some
+// domains have one in their names.
+func cutUser(head string) (user, host string, at bool) {
+	i := strings.LastIndexByte(head, '@')
+	if i < 0 {
+		return "", head, false
+	}
+	return head[:i], head[i+1:], true
 }
 
 // cutHost splits at the colon behind the host, which may be [an:address].

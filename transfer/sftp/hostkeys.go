@@ -14,7 +14,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -121,13 +120,27 @@ func matches(names, name string) bool {
 	return found
 }
 
-// fits compares with a pattern of * and ?.
+// fits compares with a pattern of * and ?, byte by byte: neither needs to be
+// text.
 func fits(pattern, name string) bool {
-	if !strings.ContainsAny(pattern, "*?") {
-		return pattern == name
+	star, rest := -1, 0 // behind the last *, and where in name that one ends
+	p, n := 0, 0
+	for n < len(name) {
+		switch {
+		case p < len(pattern) && pattern[p] == '*':
+			p++
+			star, rest = p, n
+		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == name[n]):
+			p++
+			n++
+		case star >= 0: // it takes one byte more
+			rest++
+			p, n = star, rest
+		default:
+			return false
+		}
 	}
-	form := strings.NewReplacer(`\*`, `.*`, `\?`, `.`).Replace(regexp.QuoteMeta(pattern))
-	return regexp.MustCompile(`(?s)^` + form + `$`).MatchString(name)
+	return strings.Trim(pattern[p:], "*") == ""
 }
 
 // matchesHash compares with |1|salt|hash.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/crypto/ssh"
@@ -90,6 +91,68 @@ func TestJump(t *testing.T) {
 			t.Error("connected")
 		}
 	})
+}
+
+// TestPasswordIsForTheHost has a hop that would take
+// a password, and a host that does: only the host hears it.
+func TestPasswordIsForTheHost(t *testing.T) {
+	heard := map[string][]string{}
+	var mu sync.Mutex
+	server := func(name string, keys bool) *transfertest.Server {
+		return transfertest.NewServer(t, false, func(c *ssh.ServerConfig) {
+			take := func(secret string) (*ssh.Permissions, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				heard[name] = append(heard[name], secret)
+				if keys {
+					return nil, errors.New("keys only")
+				}
+				return nil, nil
+			}
+			c.PasswordCallback = func(_ ssh.ConnMetadata, secret []byte) (*ssh.Permissions, error) { return take(string(secret)) }
+			c.KeyboardInteractiveCallback = func(_ ssh.ConnMetadata, ask ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
+				answers, err := ask("", "", []string{"Password: "}, []bool{false})
+				if err != nil {
+					return nil, err
+				}
+				return take(strings.Join(answers, ""))
+			}
+			if keys {
+				c.PublicKeyCallback = func(ssh.ConnMetadata, ssh.PublicKey) (*ssh.Permissions, error) { return nil, nil }
+			}
+		})
+	}
+	first, second, box := server("first", true), server("second", true), server("box", false)
+	key, _ := writeKey(t, "")
+	over := "identityfile " + key
+	for name, hosts := range map[string]map[string]string{
+		"both named by the host": {
+			"first": lines(first, first.KnownHosts(t), over), "second": lines(second, second.KnownHosts(t), over),
+			"box": lines(box, box.KnownHosts(t), "proxyjump first,second"),
+		},
+		"one behind the other": {
+			"first": lines(first, first.KnownHosts(t), over), "second": lines(second, second.KnownHosts(t), over, "proxyjump first"),
+			"box": lines(box, box.KnownHosts(t), "proxyjump second"),
+		},
+		"a hop that asks for one": {
+			"first": lines(first, first.KnownHosts(t)), "box": lines(box, box.KnownHosts(t), "proxyjump first"),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			clear(heard)
+			fakeSSH(t, hosts)
+			p, err := Open(t.Context(), Dest{Host: "box", Dir: t.TempDir()}, Options{Password: "secret"})
+			if err == nil {
+				p.Close()
+			}
+			if len(heard["first"])+len(heard["second"]) > 0 || (len(heard["box"]) > 0) != (err == nil) {
+				t.Errorf("heard %v, error %v", heard, err)
+			}
+			if hop := strings.HasPrefix(name, "a hop"); hop != (err != nil) {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
 }
 
 // TestUnreachable says that nothing has been sent.

@@ -32,6 +32,10 @@ func TestParseDest(t *testing.T) {
 		"sftp://u@server:2222/var/x": {User: "u", Host: "server", Port: "2222", Dir: "/var/x"},
 		"sftp://server":              {Host: "server"},
 		"server:a:b":                 {Host: "server", Dir: "a:b"},
+		"dom@user@server:/tmp":       {User: "dom@user", Host: "server", Dir: "/tmp"},
+		"dom@user@server":            {User: "dom@user", Host: "server"},
+		"server:~user":               {Host: "server", Dir: "~user"},
+		"sftp://dom@user@server/tmp": {User: "dom@user", Host: "server", Dir: "/tmp"},
 	} {
 		got, remote, err := ParseDest(s)
 		if err != nil || !remote || got != want {
@@ -43,7 +47,7 @@ func TestParseDest(t *testing.T) {
 			t.Errorf("%q was taken for a host", s)
 		}
 	}
-	for _, s := range []string{"user@-oProxyCommand=x:/tmp", "-oX=y@host:/tmp", "$(x)@host:", "user@ho st:", "sftp://u:secret@host/", "host;x:/tmp", "server:a\nb"} {
+	for _, s := range []string{"user@-oProxyCommand=x:/tmp", "-oX=y@host:/tmp", "$(x)@host:", "user@ho st:", "sftp://u:secret@host/", "host;x:/tmp", "server:a\nb", "@server:", "-oX=y@user@server:", "user@@:"} {
 		if _, remote, err := ParseDest(s); !remote || err == nil {
 			t.Errorf("%q was accepted", s)
 		} else if strings.Contains(err.Error(), "secret") {
@@ -199,6 +203,7 @@ func TestKnownHosts(t *testing.T) {
 		"known by a hash":              {line("", knownhosts.HashHostname(host), key), "ask", nil, known},
 		"known by a pattern":           {line("", "[127.0.0.*]:"+port, key), "ask", nil, known},
 		"known among others":           {line("", "example.com", other) + line("", host, key), "ask", nil, known},
+		"a pattern that is no text":    {line("", "*\xff", other) + line("", "\xff?*", other) + line("", host, key), "ask", nil, known},
 		"not known":                    {line("", "example.com", key), "ask", nil, transfer.UnknownHost},
 		"not known at that port":       {line("", "[127.0.0.1]:1", key), "ask", nil, transfer.UnknownHost},
 		"excluded by a pattern":        {line("", "[127.0.0.*]:"+port+",!"+host, key), "ask", nil, transfer.UnknownHost},
@@ -255,6 +260,25 @@ func TestKnownHosts(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestFits compares names with patterns, some of which a careless way of doing
+// that would not come to an end with.
+func TestFits(t *testing.T) {
+	for _, c := range []struct {
+		pattern, name string
+		fits          bool
+	}{
+		{"host", "host", true}, {"host", "hosts", false}, {"", "", true}, {"", "h", false}, {"*", "", true}, {"*", "host", true}, {"?", "", false}, {"?", "h", true},
+		{"h?st", "host", true}, {"h*", "host", true}, {"*t", "host", true}, {"*.example.com", "a.example.com", true}, {"*.example.com", "example.com", false},
+		{"[127.0.0.*]:22", "[127.0.0.1]:22", true}, {"h.st", "host", false}, {"a*b*c", "aXbXbYc", true}, {"a*b*c", "aXbXbY", false}, {"**?", "h", true},
+		{"*\xff", "host\xff", true}, {"\xff*", "host", false}, {"?\xff", "h\xff", true}, {"a\n*", "a\nb", true},
+		{strings.Repeat("*a", 5000) + "b", strings.Repeat("a", 5000), false},
+	} {
+		if fits(c.pattern, c.name) != c.fits {
+			t.Errorf("%.40q and %.40q: expected %t", c.pattern, c.name, c.fits)
+		}
 	}
 }
 
