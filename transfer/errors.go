@@ -33,6 +33,19 @@ type MediumError struct {
 func (e *MediumError) Error() string { return fmt.Sprintf("medium at %q: %v", e.Path, e.Err) }
 func (e *MediumError) Unwrap() error { return e.Err }
 
+// GoneError says that what was written at a place, or the folder there, has been
+// removed meanwhile.
+type GoneError struct {
+	Path string
+	Err  error
+}
+
+func (e *GoneError) Error() string {
+	return fmt.Sprintf("target %q: what was written there is gone: somebody has removed it meanwhile", e.Path)
+}
+
+func (e *GoneError) Unwrap() error { return e.Err }
+
 // InterruptedError says that a transfer broke off. What has arrived is kept as
 // a partial; the same Send resumes it.
 type InterruptedError struct {

@@ -9,7 +9,8 @@
 // file; what is cut off leaves a partial that the next Send continues.
 //
 // The errors that callers branch on are [*NoSpaceError], [*MediumError],
-// [*InterruptedError], [*HostKeyError], [*AuthError] and [*ChangedError].
+// [*GoneError], [*InterruptedError], [*HostKeyError], [*AuthError] and
+// [*ChangedError].
 package transfer
 
 import (
@@ -311,6 +312,9 @@ func (s *sending) blame(ctx context.Context, there string) error {
 		if err := s.isItself(ctx); err != nil {
 			return err
 		}
+	}
+	if there == "" {
+		return &MediumError{s.found.Path, errors.New("it holds less than it was given")}
 	}
 	return &MediumError{s.found.Path, fmt.Errorf("it holds other bytes than it was given: sha256 %s, expected %s", there, s.file.SHA256)}
 }

@@ -19,6 +19,7 @@ func ofTransfer(command string, err error) (ui.Status, []string, bool) {
 	var config *sftp.ConfigError
 	var space *transfer.NoSpaceError
 	var medium *transfer.MediumError
+	var gone *transfer.GoneError
 	var changed *transfer.ChangedError
 	var cut *transfer.InterruptedError
 	var missing *sftp.FolderError
@@ -38,6 +39,8 @@ func ofTransfer(command string, err error) (ui.Status, []string, bool) {
 		return ui.Damaged, []string{fmt.Sprintf("airgap verify %s; if it is whole, remove the %s.sha256 beside it, which is another file's", changed.Name, changed.Name)}, true
 	case errors.As(err, &missing):
 		return ui.Failed, []string{"make it: " + mkdirThere(missing), "or name a folder that is there"}, true
+	case errors.As(err, &gone):
+		return ui.Transfer, []string{"see what removes files there, then run the same command again"}, true
 	case command == "airgap send" && errors.Is(err, fs.ErrNotExist):
 		return ui.Failed, []string{"make the folder there, or name another"}, true
 	case command == "airgap send" && errors.Is(err, fs.ErrPermission):

@@ -105,7 +105,10 @@ func (p *Folder) failed(err error) error {
 	case isNoSpace(err):
 		return p.full(name, err)
 	case errors.Is(err, fs.ErrNotExist): // Open has seen the folder
-		err = errors.New("the folder, or what was written there, is gone: is the medium still in?")
+		if _, gone := os.Stat(p.dir); gone == nil {
+			return &transfer.GoneError{Path: name, Err: err}
+		}
+		err = errors.New("the folder is gone: is the medium still in?")
 	}
 	return &transfer.MediumError{Path: name, Err: err}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 )
 
 // arrival is the sum of a partial that the far side makes while it arrives: a
@@ -22,6 +23,7 @@ type arrival struct {
 	whole  bool      // and all has
 
 	result chan string
+	stop   func() // nobody waits for it any more
 }
 
 // What is hashed at a time, in bytes: dd counts in blocks.
@@ -33,12 +35,14 @@ const (
 // follow starts to hash the partial.
 func (p *Place) follow(ctx context.Context) *arrival {
 	a := newArrival()
+	ctx, a.stop = context.WithCancel(ctx)
 	go func() {
-		out, err := p.output(ctx, posix(arrivalScript(p.partial())), a)
+		var out tail
+		err := p.run(ctx, posix(arrivalScript(p.partial())), Command{Stdin: a, Stdout: &out, Stderr: io.Discard, silent: true})
 		if err != nil {
-			out = ""
+			out = tail{}
 		}
-		a.result <- parseSum(out)
+		a.result <- parseSum(out.lastLine())
 	}()
 	return a
 }
@@ -94,11 +98,13 @@ func (a *arrival) Read(b []byte) (int, error) {
 	return copy(b, line), nil
 }
 
-// sum waits for the sum; empty if there is none.
-func (a *arrival) sum() string {
+// sum waits so long for the sum; empty if there is none.
+func (a *arrival) sum(patience time.Duration) string {
 	if a == nil {
 		return ""
 	}
+	late := time.AfterFunc(patience, a.stop)
+	defer late.Stop()
 	sum := <-a.result
 	a.result <- sum
 	return sum

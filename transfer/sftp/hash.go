@@ -21,7 +21,7 @@ func (p *Place) Hash(ctx context.Context, which transfer.Which, n int64) (sum, h
 	}
 	err = p.guard(ctx, func() error {
 		// Of a stream nobody knows the sum yet: "" would be that of no shell.
-		if want := p.file.SHA256; which == transfer.Partial && n == p.file.Size && want != "" && p.arrived.sum() == want {
+		if want := p.file.SHA256; which == transfer.Partial && n == p.file.Size && want != "" && p.arrived.sum(p.shell.patient(n)) == want {
 			sum, how = p.file.SHA256, "hashed there as it arrived"
 			return nil
 		}
@@ -39,7 +39,8 @@ func (p *Place) Hash(ctx context.Context, which transfer.Which, n int64) (sum, h
 // remoteSum asks a shell there; empty where there is none, or nothing that
 // makes sums.
 func (p *Place) remoteSum(ctx context.Context, name string, n int64) string {
-	out, err := p.output(ctx, posix(fmt.Sprintf("head -c %d %s | "+sumProgram, n, quoted(name))), nil)
+	// Of a file that is gone there is no sum: exec ends the shell then.
+	out, err := p.output(ctx, posix(fmt.Sprintf("exec <%s; head -c %d | "+sumProgram, quoted(name), n)), nil, n)
 	if err != nil {
 		return ""
 	}

@@ -1,6 +1,7 @@
 package sftp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -30,7 +32,7 @@ type Options struct {
 	// Note hears of what a user should know; may be nil.
 	Note func(format string, args ...any)
 
-	keepalive time.Duration // 0: the usual; tests have no patience
+	keepalive, patience time.Duration // 0: the usual; tests have no patience
 }
 
 // Place is a folder on another host, or a new name in one: a transfer.Place.
@@ -43,6 +45,7 @@ type Place struct {
 	more   func() (*sftp.Client, error) // another channel of the connection; nil if it has but one
 	told   func(error) error            // of an error of the connection, with why we ended it if we did
 	isFile func(name string) bool       // as in Options
+	shell  *shell
 
 	file    transfer.File
 	dir     string // absolute
@@ -52,7 +55,7 @@ type Place struct {
 
 // Open connects to a destination.
 func Open(ctx context.Context, d Dest, o Options) (*Place, error) {
-	p := &Place{dest: d, told: func(err error) error { return err }, isFile: o.IsFile}
+	p := newPlace(d, o)
 	var err error
 	if o.SSH == "" {
 		err = p.openOwn(ctx, o)
@@ -72,6 +75,10 @@ func Open(ctx context.Context, d Dest, o Options) (*Place, error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+func newPlace(d Dest, o Options) *Place {
+	return &Place{dest: d, told: func(err error) error { return err }, isFile: o.IsFile, shell: &shell{patience: cmp.Or(o.patience, patience)}}
 }
 
 // start greets a server over a connection and makes a client of it.
@@ -172,7 +179,7 @@ func (p *Place) guard(ctx context.Context, do func() error) error {
 func (p *Place) Find(ctx context.Context, f transfer.File) (found transfer.Found, err error) {
 	p.file = f
 	err = p.guard(ctx, func() error {
-		if err := p.locate(); err != nil {
+		if err := p.locate(ctx); err != nil {
 			return err
 		}
 		found = transfer.Found{Place: p.dest.Host, Path: p.final(), Name: p.name, Partial: p.partial()}
@@ -187,10 +194,12 @@ func (p *Place) Find(ctx context.Context, f transfer.File) (found transfer.Found
 
 // locate finds folder and name as scp would: in a folder that exists under the
 // file's own name, else under the last part of the path as a new name.
-func (p *Place) locate() error {
+func (p *Place) locate(ctx context.Context) (err error) {
 	dir := p.dest.Dir
-	if dir == "~" || strings.HasPrefix(dir, "~/") {
-		dir = strings.TrimPrefix(strings.TrimPrefix(dir, "~"), "/")
+	if strings.HasPrefix(dir, "~") {
+		if dir, err = p.fromHome(ctx, dir); err != nil {
+			return err
+		}
 	}
 	if dir == "" {
 		dir = "." // where a login starts
@@ -241,6 +250,25 @@ func (e *FolderError) Error() string {
 // Unwrap gives fs.ErrNotExist.
 func (e *FolderError) Unwrap() error { return fs.ErrNotExist }
 
+// userHome is ~ or ~user, as a shell may be given it as it is.
+var userHome = regexp.MustCompile(`^~([A-Za-z0-9_][A-Za-z0-9_.-]*)?$`)
+
+// fromHome takes ~ for the login folder, and ~user for what a shell there takes
+// it for: the server would look for a file of that name.
+func (p *Place) fromHome(ctx context.Context, dir string) (string, error) {
+	home, below, _ := strings.Cut(dir, "/")
+	if home == "~" {
+		return below, nil
+	}
+	if userHome.MatchString(home) {
+		said, err := p.output(ctx, posix(`printf '%s\n' `+home), nil, 0)
+		if err == nil && path.IsAbs(said) {
+			return said + "/" + below, nil
+		}
+	}
+	return "", fmt.Errorf("folder %q at %s: the host knows no %s; write a path from /, or ./%s: %w", dir, p.dest.Host, home, dir, fs.ErrNotExist)
+}
+
 // free is the room there, or -1 where the server does not tell.
 func (p *Place) free() int64 {
 	st, err := p.client.StatVFS(p.dir)
@@ -285,7 +313,10 @@ func (p *Place) begun(ctx context.Context) (int64, error) {
 	if err != nil {
 		return -1, p.failed(err)
 	}
-	if info.Mode().Perm()&0o022 != 0 || !p.own(ctx, info) {
+	// Where nobody tells who the user there is, the server itself has to keep
+	// others' files from being written.
+	own, known := p.own(ctx, info)
+	if info.Mode().Perm()&0o022 != 0 || known && !own {
 		return -1, &transfer.MediumError{Path: p.at(p.partial()), Err: errors.New("a partial is there that is somebody else's: remove it, or send to another folder")}
 	}
 	if p.file.Data == nil { // a stream is not continued
@@ -320,13 +351,16 @@ func (p *Place) contiguous(size int64) (int64, error) {
 	return from + int64(same), nil
 }
 
-// own compares the owner of a file with the user there. Where no shell tells
-// who that is, the server itself has to keep others' files from being written.
-func (p *Place) own(ctx context.Context, info fs.FileInfo) bool {
-	out, err := p.output(ctx, "id -u", nil)
+// own compares the owner of a file with the user there, as far as both are
+// known.
+func (p *Place) own(ctx context.Context, info fs.FileInfo) (own, known bool) {
+	out, err := p.output(ctx, "id -u", nil, 0)
 	stat, ok := info.Sys().(*sftp.FileStat)
-	uid, parseErr := strconv.ParseUint(strings.TrimSpace(out), 10, 32)
-	return err != nil || !ok || parseErr != nil || uint64(stat.UID) == uid
+	uid, parseErr := strconv.ParseUint(out, 10, 32)
+	if err != nil || !ok || parseErr != nil {
+		return false, false
+	}
+	return uint64(stat.UID) == uid, true
 }
 
 func (p *Place) at(name string) string { return p.dest.Host + ":" + name }
@@ -355,16 +389,19 @@ func (p *Place) canSync() bool {
 // full disk, so that the room is looked at.
 func (p *Place) failed(err error) error {
 	var medium *transfer.MediumError
+	var gone *transfer.GoneError
 	var status *sftp.StatusError
 	switch {
-	case err == nil, errors.As(err, &medium):
+	case err == nil, errors.As(err, &medium), errors.As(err, &gone):
 		return err
 	case errors.As(err, &status):
 		if need, free := p.room(); free >= 0 && free < need {
 			return &transfer.NoSpaceError{Place: p.dest.Host, Path: p.final(), Need: need, Free: free}
 		}
 		return &transfer.MediumError{Path: p.at(p.final()), Err: err}
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrExist):
+	case errors.Is(err, fs.ErrNotExist): // locate has seen the folder
+		return &transfer.GoneError{Path: p.at(p.final()), Err: err}
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, fs.ErrExist):
 		return &transfer.MediumError{Path: p.at(p.final()), Err: err}
 	}
 	return &transfer.InterruptedError{Place: p.dest.Host, Partial: p.partialIfAny(), Err: p.told(err)}

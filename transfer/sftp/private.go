@@ -18,7 +18,7 @@ func (p *Place) Private(ctx context.Context, dir string) (*Place, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a folder of one's own at %s: %w", p.dest.Host, err)
 	}
-	private := &Place{dest: p.dest, client: p.client, packet: p.packet, link: p.link, run: p.run, more: p.more, told: p.told}
+	private := &Place{dest: p.dest, client: p.client, packet: p.packet, link: p.link, run: p.run, more: p.more, told: p.told, shell: p.shell}
 	private.dest.Dir = dir + "/"
 	return private, p.ownFolder(ctx, dir)
 }
@@ -43,10 +43,14 @@ func (p *Place) makePrivate(dir string) error {
 // be sure of what is in it.
 func (p *Place) ownFolder(ctx context.Context, dir string) error {
 	info, err := p.client.Lstat(dir)
-	switch {
-	case err != nil:
+	if err != nil {
 		return p.failed(err)
-	case info.Mode().Perm()&0o077 != 0 || !p.own(ctx, info):
+	}
+	own, known := p.own(ctx, info)
+	switch {
+	case !known:
+		return &transfer.MediumError{Path: p.at(dir), Err: fmt.Errorf("whose the folder is cannot be found out: id -u tells no number there: %w", fs.ErrPermission)}
+	case info.Mode().Perm()&0o077 != 0 || !own:
 		return &transfer.MediumError{Path: p.at(dir), Err: fmt.Errorf("the folder is somebody else's: %w", fs.ErrPermission)}
 	}
 	return nil

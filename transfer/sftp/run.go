@@ -1,6 +1,7 @@
 package sftp
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -120,15 +122,57 @@ func (p *Place) answers(ctx context.Context) bool {
 	}) == nil
 }
 
-// output runs a line of shell and gives what it prints; in may be nil. Where only
-// somebody's answer would let it run, it fails.
-func (p *Place) output(ctx context.Context, line string, in io.Reader) (string, error) {
-	var out strings.Builder
+// shell is what is known of the shell there.
+type shell struct {
+	patience time.Duration
+	hangs    atomic.Bool // it has not answered in time once, and is not asked again
+}
+
+// patience is how long the shell there may take for a small question. For one
+// about so many bytes as patientBytes it may take that long once more.
+const (
+	patience     = 30 * time.Second
+	patientBytes = 64 << 20
+)
+
+// patient is how long the shell there may take for a question about n bytes.
+func (s *shell) patient(n int64) time.Duration {
+	return s.patience + time.Duration(float64(s.patience)*float64(n)/patientBytes)
+}
+
+var (
+	errNoAnswer = errors.New("no answer from a shell there")
+	errHangs    = errors.New("the shell there does not answer in time")
+)
+
+// output asks the shell there about n bytes, by a line of it, and gives the last
+// line of what it prints: what comes before may be a greeting. In may be nil.
+// Where only somebody's answer would let it run, it fails.
+func (p *Place) output(ctx context.Context, line string, in io.Reader, n int64) (string, error) {
+	if p.shell.hangs.Load() {
+		return "", errNoAnswer
+	}
 	if in == nil {
 		in = strings.NewReader("")
 	}
-	err := p.run(ctx, line, Command{Stdin: in, Stdout: &out, Stderr: io.Discard, silent: true})
-	return out.String(), err
+	ctx, cancel := context.WithTimeoutCause(ctx, p.shell.patient(n), errHangs)
+	defer cancel()
+	var out tail
+	ended := make(chan error, 1)
+	go func() {
+		ended <- p.run(ctx, line, Command{Stdin: in, Stdout: &out, Stderr: io.Discard, silent: true})
+	}()
+	select {
+	case err := <-ended:
+		if err == nil {
+			return out.lastLine(), nil
+		}
+	case <-ctx.Done(): // a server may not even say whether it will run it
+	}
+	if errors.Is(context.Cause(ctx), errHangs) {
+		p.shell.hangs.Store(true)
+	}
+	return "", errNoAnswer
 }
 
 // runner runs a line of shell on the far side. What it fails with is an
@@ -238,10 +282,9 @@ func runnerOf(ssh []string, d Dest) runner {
 		}
 		args := command(ssh, d, before, line)
 		cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-		cmd.Stdout, cmd.Stderr = c.Stdout, c.Stderr
+		cmd.Stdout, cmd.Stderr, cmd.WaitDelay = c.Stdout, c.Stderr, grace
 		if c.Attended {
 			cmd.Cancel = func() error { return nil } // its input ends
-			cmd.WaitDelay = grace
 		}
 		in, err := cmd.StdinPipe()
 		if err != nil {
@@ -272,6 +315,12 @@ func (w waiting) Read([]byte) (int, error) {
 type tail struct{ b []byte }
 
 const maxTail = 64 << 10
+
+// lastLine is the last one that is not empty.
+func (t *tail) lastLine() string {
+	said := bytes.TrimSpace(t.b)
+	return string(said[bytes.LastIndexByte(said, '\n')+1:])
+}
 
 func (t *tail) Write(p []byte) (int, error) {
 	t.b = append(t.b, p...)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -301,6 +302,83 @@ func TestPrivate(t *testing.T) {
 			if _, err := p.Private(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "somebody else's") {
 				t.Errorf("somebody else's folder: %v", err)
 			}
+		})
+	}
+}
+
+// TestNoisyShell is one whose .bashrc talks: the last line is the command's.
+func TestNoisyShell(t *testing.T) {
+	for name, profile := range map[string]string{
+		"greets": "echo welcome to $USER; echo 4711", "at length": "yes no news | head -c 3000000", "has no line's end": "printf 'you have mail\n\n'",
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := transfertest.NewServer(t, true, anybody)
+			server.Profile = profile
+			p := opened(t)(open(t.Context(), settingsFor(t, server.Addr, server.KnownHosts(t)), t.TempDir(), Options{}))
+			dir := filepath.Join(p.dest.Dir, "own")
+			private, err := p.Private(t.Context(), dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f, raw := transfertest.Content("program", 100_000)
+			r, err := transfer.Send(t.Context(), private, f, transfer.SendOptions{})
+			if err != nil || r.Proven == "read back" {
+				t.Errorf("%+v, %v", r, err)
+			}
+			transfertest.Arrived(t, dir, f, raw)
+			if os.Getuid() != 0 {
+				return
+			}
+			if err := os.Chown(dir, 65534, 65534); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := p.Private(t.Context(), dir); !errors.Is(err, fs.ErrPermission) {
+				t.Errorf("somebody else's folder: %v", err)
+			}
+		})
+	}
+}
+
+// TestNobodyKnown is a host that does not say who its user is: nothing that
+// is to be run is put there.
+func TestNobodyKnown(t *testing.T) {
+	for name, profile := range map[string]string{"fails": "exit 1", "says nothing": "exit 0", "says something else": "echo root; exit 0"} {
+		t.Run(name, func(t *testing.T) {
+			server := transfertest.NewServer(t, true, anybody)
+			server.Profile = profile
+			p := opened(t)(open(t.Context(), settingsFor(t, server.Addr, server.KnownHosts(t)), t.TempDir(), Options{}))
+			if _, err := p.Private(t.Context(), filepath.Join(p.dest.Dir, "own")); !errors.Is(err, fs.ErrPermission) {
+				t.Errorf("error %v", err)
+			}
+			f, raw := transfertest.Content("bundle", 100_000)
+			if _, err := transfer.Send(t.Context(), p, f, transfer.SendOptions{}); err != nil {
+				t.Errorf("what is only carried: %v", err)
+			}
+			if err := os.Remove(filepath.Join(p.dest.Dir, "own")); err != nil {
+				t.Error(err)
+			}
+			transfertest.Arrived(t, p.dest.Dir, f, raw)
+		})
+	}
+}
+
+// TestSilentShell never ends, or never stops: what it was asked is found out in
+// another way.
+func TestSilentShell(t *testing.T) {
+	for name, profile := range map[string]string{"silent": "exec sleep 20", "endless": "exec cat /dev/zero"} {
+		t.Run(name, func(t *testing.T) {
+			server := transfertest.NewServer(t, true, anybody)
+			server.Profile = profile
+			p := opened(t)(open(t.Context(), settingsFor(t, server.Addr, server.KnownHosts(t)), t.TempDir(), Options{patience: 100 * time.Millisecond}))
+			f, raw := transfertest.Content("bundle", 9<<20)
+			if err := os.WriteFile(filepath.Join(p.dest.Dir, f.Partial(f.Name)), raw[:5<<20], 0o600); err != nil {
+				t.Fatal(err)
+			}
+			r, err := transfer.Send(t.Context(), p, f, transfer.SendOptions{})
+			if err != nil || r.Proven != "read back" {
+				t.Errorf("%+v, %v", r, err)
+			}
+			transfertest.Arrived(t, p.dest.Dir, f, raw)
 		})
 	}
 }

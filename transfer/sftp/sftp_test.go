@@ -3,9 +3,11 @@ package sftp
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -21,7 +23,7 @@ import (
 
 // open connects with settings of the test's own.
 func open(ctx context.Context, s settings, dir string, o Options) (*Place, error) {
-	p := &Place{dest: Dest{Host: s.Host, Port: s.Port, Dir: dir}, told: func(err error) error { return err }}
+	p := newPlace(Dest{Host: s.Host, Port: s.Port, Dir: dir}, o)
 	if err := p.openSettled(ctx, s, o); err != nil {
 		return nil, err
 	}
@@ -292,6 +294,48 @@ func TestFolder(t *testing.T) {
 		got, readErr := os.ReadFile(want)
 		if err != nil || r.Path != want || readErr != nil || len(got) != len(raw) {
 			t.Errorf("%s: %+v, %v, %v", dest, r, err, readErr)
+		}
+	}
+}
+
+// TestHome sends to a user's home, as a shell there knows it; nothing is made that
+// only has its name.
+func TestHome(t *testing.T) {
+	me, err := user.Current()
+	if err != nil {
+		t.Skip("SKIPPED for want of a user: ", err)
+	}
+	dir := t.TempDir()
+	below, err := filepath.Rel(me.HomeDir, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	home := "~" + me.Username
+	for dest, want := range map[string]string{
+		home + "/" + below: dir, home + "/" + below + "/": dir, home + "/" + below + "/no/such": "",
+		"~nobody-of-that-name": "", "~nobody-of-that-name/in": "", "~$(touch canary)": "", "~+": "", "~-": "",
+	} {
+		for _, shell := range []bool{true, false} {
+			server := transfertest.NewServer(t, shell, anybody)
+			server.Profile = "echo welcome"
+			p, err := open(t.Context(), settingsFor(t, server.Addr, server.KnownHosts(t)), dest, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			f, raw := transfertest.Content("bundle", 1000)
+			r, err := transfer.Send(t.Context(), p, f, transfer.SendOptions{})
+			p.Close()
+			switch {
+			case want == "" || !shell:
+				if !errors.Is(err, fs.ErrNotExist) {
+					t.Errorf("%s: sent to %s, %v", dest, r.Path, err)
+				}
+			case err != nil || r.Path != want+"/bundle":
+				t.Errorf("%s: sent to %s, %v", dest, r.Path, err)
+			default:
+				transfertest.Arrived(t, dir, f, raw)
+			}
+			noCanary(t)
 		}
 	}
 }

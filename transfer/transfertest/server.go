@@ -26,6 +26,7 @@ type Server struct {
 	Config  *ssh.ServerConfig
 	HostKey ssh.Signer
 	Shell   bool
+	Profile string                           // what the shell runs before every command, as a .bashrc
 	SFTP    func(channel io.ReadWriteCloser) // serves files; nil for the usual
 
 	forwarded atomic.Int32
@@ -140,7 +141,7 @@ func (s *Server) session(channel ssh.Channel, requests <-chan *ssh.Request) {
 		case r.Type == "exec" && s.Shell:
 			r.Reply(true, nil)
 			go ssh.DiscardRequests(requests)
-			Exec(channel, exec.Command("sh", "-c", arg.Value))
+			Exec(channel, exec.Command("sh", "-c", s.Profile+"\n"+arg.Value))
 			return
 		default:
 			r.Reply(false, nil)

@@ -6,6 +6,7 @@ package transfertest
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -52,6 +53,7 @@ func (s Suite) Run(t *testing.T) {
 		"sends": sends, "sends nothing": sendsNothing, "already there": alreadyThere, "sum of another file": otherSum, "replaces": replaces,
 		"resumes": resumes, "wrong beginning": wrongBeginning, "longer partial": longerPartial,
 		"partial that is a link": partialLink, "final that is a folder": finalFolder,
+		"removed meanwhile":  removedMeanwhile,
 		"local file changes": localChanges, "local file fails": localFails,
 		"streams": streams, "stream is named at its end": streamNamed, "stream fails": streamFails,
 	} {
@@ -244,6 +246,40 @@ func finalFolder(t *testing.T, target Target) {
 		t.Errorf("error %v", err)
 	}
 	Only(t, target.Dir, f.Name)
+}
+
+// meddling does something to the partial before it is proven.
+type meddling struct {
+	transfer.Place
+	do func()
+}
+
+func (m meddling) Hash(ctx context.Context, which transfer.Which, n int64) (string, string, error) {
+	m.do()
+	return m.Place.Hash(ctx, which, n)
+}
+
+func removedMeanwhile(t *testing.T, target Target) {
+	f, raw := Content("bundle", 1<<20)
+	p, err := target.Open(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	meddled := meddling{p, func() {
+		if err := os.Remove(filepath.Join(target.Dir, f.Partial(f.Name))); err != nil {
+			t.Error(err)
+		}
+	}}
+	var gone *transfer.GoneError
+	if _, err = transfer.Send(t.Context(), meddled, f, transfer.SendOptions{}); !errors.As(err, &gone) {
+		t.Errorf("error %v", err)
+	}
+	Only(t, target.Dir)
+	if _, err := send(t, target, f); err != nil {
+		t.Fatal(err)
+	}
+	Arrived(t, target.Dir, f, raw)
 }
 
 func localChanges(t *testing.T, target Target) {
