@@ -98,6 +98,7 @@ type Estimate struct {
 	Name     string
 	Asked    string // as of a Root
 	ID       Digest // as the place's own commands show it; zero if not known
+	Digest   Digest // of the root; zero if not known, or not kept
 	Platform Platform
 	// Size is the sum of the layers as the place counts them, in bytes,
 	// mostly uncompressed; 0 when it is not known.

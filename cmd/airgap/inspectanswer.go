@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -158,11 +159,14 @@ func describeEstimate(e image.Estimate) inspectedImage {
 	for _, l := range e.Layers {
 		p.Layers = append(p.Layers, inspectedLayer{DiffID: l.DiffID.String(), Size: l.Size, CreatedBy: l.CreatedBy})
 	}
-	name := image.Familiar(e.Name)
-	if name == "" {
-		name = untagged(e.ID)
+	img := inspectedImage{Name: image.Familiar(e.Name), Platforms: []inspectedPlatform{p.withShares()}}
+	if e.Digest != (image.Digest{}) {
+		img.Digest = e.Digest.String()
 	}
-	return inspectedImage{Name: name, Platforms: []inspectedPlatform{p.withShares()}}
+	if img.Name == "" {
+		img.Name = untagged(cmp.Or(e.Digest, e.ID))
+	}
+	return img
 }
 
 func (p inspectedPlatform) withShares() inspectedPlatform {

@@ -167,11 +167,15 @@ func (s *set) Fetch(ctx context.Context, d image.Descriptor) (io.ReadCloser, err
 func (s *set) Estimate() []image.Estimate {
 	var estimates []image.Estimate
 	for _, root := range s.roots {
-		e := image.Estimate{Name: root.Name, ID: root.Desc.Digest}
+		e := image.Estimate{Name: root.Name}
+		if !root.DigestLost {
+			e.Digest = root.Desc.Digest
+		}
 		g, err := image.Read(context.Background(), s.held, root, image.Platforms{All: true}.Select)
 		if err == nil && len(g.Platforms()) > 0 {
 			e.Platform = g.Platforms()[0]
 			m, _ := g.For(e.Platform)
+			e.ID = m.Config.Digest
 			for i, l := range m.Layers {
 				e.Size += l.Size
 				e.Layers = append(e.Layers, image.EstimatedLayer{DiffID: m.DiffIDs[i], Size: -1})

@@ -136,6 +136,30 @@ var dialects = map[string]struct {
 	"oci-archive":    {archive.OCI, ociArchive},
 }
 
+// TestEstimate has the ID that engines show, which is the config's digest, and the
+// root's digest where that is the source's own.
+func TestEstimate(t *testing.T) {
+	f := storetest.NewFixture(t, "single manifest", "estimate")
+	g := f.Graph(t, f.Names[0])
+	for name, d := range dialects {
+		a, err := archive.Open(write(t, d.make(t, f)), d.dialect)
+		if err != nil {
+			t.Fatal(err)
+		}
+		set, err := a.Open(t.Context(), []string{""}, image.Platforms{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var digest image.Digest
+		if d.dialect == archive.OCI {
+			digest = g.Root.Desc.Digest
+		}
+		if e := set.(image.Streamer).Estimate()[0]; e.ID != g.Manifests[0].Config.Digest || e.Digest != digest {
+			t.Errorf("%s: ID %s and digest %s, expected %s and %s", name, e.ID, e.Digest, g.Manifests[0].Config.Digest, digest)
+		}
+	}
+}
+
 // TestStreamers runs the suite on archives of both dialects, plain and packed.
 func TestStreamers(t *testing.T) {
 	for name, d := range dialects {

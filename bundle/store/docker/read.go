@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	imagetypes "github.com/moby/moby/api/types/image"
 	"github.com/moby/moby/client"
@@ -64,7 +65,9 @@ func (e *Engine) find(ctx context.Context, name string, want image.Platforms) (f
 		}
 	}
 	f := found{id: id, tagged: len(result.RepoTags) > 0}
-	f.name, f.asked = e.nameOf(name, result.InspectResponse)
+	if f.name, f.asked, err = e.nameOf(name, result.InspectResponse); err != nil {
+		return found{}, err
+	}
 	f.estimate, err = e.estimate(ctx, f, result.InspectResponse)
 	return f, err
 }
@@ -72,24 +75,28 @@ func (e *Engine) find(ctx context.Context, name string, want image.Platforms) (f
 // nameOf is the name that the user means, as far as it is one of the image's:
 // an ID names no tag, and a digest only an image of which the engine has kept
 // it. What is not kept of the name is in asked.
-func (e *Engine) nameOf(given string, i imagetypes.InspectResponse) (name, asked string) {
+func (e *Engine) nameOf(given string, i imagetypes.InspectResponse) (name, asked string, err error) {
 	full, err := image.Normalize(given)
-	if err != nil {
-		return "", ""
+	if err != nil || isID(given, i.ID) {
+		return "", "", nil
 	}
 	tagged, _, digest, pinned := image.Pin(full)
 	switch {
 	case pinned && e.store == containerd && digest.String() == i.ID:
-		return full, ""
+		return full, "", nil
 	case pinned:
-		return tagged, full
+		asked = full
 	}
-	for _, tag := range i.RepoTags {
-		if held, err := image.Normalize(tag); err == nil && held == full {
-			return full, ""
-		}
+	if e.store == podman && tagged != "" {
+		given, _, _ = strings.Cut(given, "@")
+		tagged, err = podmanName(given, i.RepoTags)
 	}
-	return "", ""
+	return tagged, asked, err
+}
+
+// isID says whether a name is the ID of an image or begins it.
+func isID(given, id string) bool {
+	return strings.HasPrefix(id, given) || strings.HasPrefix(strings.TrimPrefix(id, "sha256:"), given)
 }
 
 func parseID(s string) (image.Digest, error) { return image.ParseDigest(s) }

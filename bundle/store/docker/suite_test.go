@@ -293,6 +293,36 @@ func names(t *testing.T, e engine) {
 	}
 }
 
+// TestShortNames takes what podman has built by the name that podman's user gives
+// it.
+func TestShortNames(t *testing.T) { engines(t, shortNames) }
+
+func shortNames(t *testing.T, e engine) {
+	if !e.podman {
+		t.Skip("NOT TESTED: only podman has short names of its own")
+	}
+	f := storetest.NewFixture(t, "single manifest", salt(t))
+	tag := "airgap-short:" + salt(t)
+	txn, err := e.Begin(t.Context(), image.Import{Graph: f.Graph(t, f.Names[0]), Names: []string{"localhost/" + tag}})
+	if err == nil {
+		err = txn.Write(t.Context(), f.Images, func(int64) {})
+	}
+	if err == nil {
+		_, err = txn.Commit(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	forget(t, e.behind, "localhost/"+tag)
+	set, err := e.Open(t.Context(), []string{tag}, image.Platforms{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := set.(image.Streamer).Estimate()[0]; got.Name != "localhost/"+tag {
+		t.Errorf("%s is named %q", tag, got.Name)
+	}
+}
+
 // TestSharedLayers leaves out what the engine has below an image.
 func TestSharedLayers(t *testing.T) { engines(t, sharedLayers) }
 
