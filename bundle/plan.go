@@ -95,9 +95,11 @@ func NewPlan(ctx context.Context, sets []image.Set, want image.Platforms) (*Plan
 func (p *Plan) estimate(s image.Streamer) {
 	p.Estimate = true
 	for _, e := range s.Estimate() {
-		img := PlannedImage{Name: image.Familiar(e.Name), Size: e.Size, Lost: lost(e.Asked)}
-		if e.Platform.OS != "" {
-			img.Platforms = []string{e.Platform.String()}
+		img := PlannedImage{Name: image.Familiar(e.Name), Size: e.Size, Left: e.Left, Lost: lost(e.Asked)}
+		for _, platform := range append([]image.Platform{e.Platform}, e.Others...) {
+			if platform.OS != "" {
+				img.Platforms = append(img.Platforms, platform.String())
+			}
 		}
 		p.Images = append(p.Images, img)
 		p.Size += e.Size
@@ -109,14 +111,19 @@ func (p *Plan) estimate(s image.Streamer) {
 // layers are taken from there.
 func (p *Plan) read(ctx context.Context, set image.Set, s *spool) error {
 	want := p.want.Or(image.HostPlatform())
-	if s != nil && p.want.IsDefault() {
-		want = image.Platforms{All: true} // what the engine has
+	choose := image.Select(want.Select)
+	if s != nil { // what the place has of what is wanted
+		if p.want.IsDefault() {
+			want.List = nil
+			choose = image.Platforms{All: true}.Select
+		}
+		choose = choose.Whole(func(d image.Descriptor) bool { return s.whole(ctx, set, d) })
 	}
 	for _, root := range set.Roots() {
 		if p.has(root) {
 			continue // asked for twice, or a referrer of another
 		}
-		g, err := image.Read(ctx, set, root, want.Select)
+		g, err := image.Read(ctx, set, root, choose)
 		if err != nil {
 			return err
 		}
@@ -202,17 +209,26 @@ func (p *Plan) has(root image.Root) bool {
 	})
 }
 
-// checkPlatforms refuses an image that lacks a platform that is wanted.
-// Artifacts, which have none, pass.
+// checkPlatforms refuses an image that lacks a platform that is wanted, or of
+// which nothing is there. Artifacts, which have no platforms, pass.
 func checkPlatforms(g *image.Graph, want image.Platforms) error {
-	missing := &image.PlatformError{Image: g.Root.Label(), Have: g.Offered()}
+	hollow := g.Hollow()
+	missing := &image.PlatformError{Image: g.Root.Label(), Have: slices.DeleteFunc(g.Offered(), func(p image.Platform) bool {
+		return slices.ContainsFunc(hollow, p.Equals)
+	})}
 	for _, w := range want.List {
 		if _, ok := g.For(w); !ok && len(missing.Have) > 0 {
 			missing.Want = append(missing.Want, w)
 		}
 	}
-	if len(missing.Want) > 0 {
+	if want.All {
+		missing.Want = hollow
+	}
+	switch {
+	case len(missing.Want) > 0:
 		return missing
+	case len(g.Manifests) == 0:
+		return &image.HollowError{Image: g.Root.Label()}
 	}
 	return nil
 }

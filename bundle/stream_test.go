@@ -100,6 +100,75 @@ func TestStreamedPlan(t *testing.T) {
 	}
 }
 
+// part is an engine that does not have everything of its images.
+type part struct{ *engine }
+
+func (e part) Stream(ctx context.Context, put image.Put) error {
+	for _, b := range e.blobs {
+		if _, err := put(ctx, "", int64(len(b)), bytes.NewReader(b)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TestStreamedPart takes the platforms that an engine has whole, and leaves out
+// the others by name; what is asked for has to be there.
+func TestStreamedPart(t *testing.T) {
+	layerOf := func(p *place, m image.Descriptor) image.Digest {
+		g, err := image.Read(t.Context(), p, image.Root{Desc: m}, all.Select)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return g.Layers()[0].Digest
+	}
+	for name, c := range map[string]struct {
+		lose func(p *place, a, b image.Descriptor) []image.Digest
+		want image.Platforms
+		left int
+		err  string
+	}{
+		"manifest":            {func(_ *place, _, b image.Descriptor) []image.Digest { return []image.Digest{b.Digest} }, image.Platforms{}, 2, ""},
+		"layer":               {func(p *place, _, b image.Descriptor) []image.Digest { return []image.Digest{layerOf(p, b)} }, image.Platforms{}, 2, ""},
+		"one that is wanted":  {func(p *place, _, b image.Descriptor) []image.Digest { return []image.Digest{b.Digest} }, image.Platforms{List: []image.Platform{arm64}}, 0, "is not there for linux/arm64: it holds linux/amd64"},
+		"one that is not":     {func(p *place, _, b image.Descriptor) []image.Digest { return []image.Digest{b.Digest} }, image.Platforms{List: []image.Platform{amd64}}, 2, ""},
+		"one of all":          {func(p *place, _, b image.Descriptor) []image.Digest { return []image.Digest{b.Digest} }, all, 0, "is not there for linux/arm64: it holds linux/amd64"},
+		"all but the index":   {func(p *place, a, b image.Descriptor) []image.Digest { return []image.Digest{a.Digest, b.Digest} }, image.Platforms{}, 0, "none of its platforms whole"},
+		"all that are wanted": {func(p *place, a, b image.Descriptor) []image.Digest { return []image.Digest{a.Digest, layerOf(p, b)} }, all, 0, "is not there for linux/amd64, linux/arm64: it holds no platform"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlace()
+			a, b := p.manifest(amd64, "", p.gzip(1, 1000)), p.manifest(arm64, "", p.gzip(2, 100_000))
+			a.Platform, b.Platform = &amd64, &arm64
+			p.name("docker.io/library/a:1", p.index(a, b, p.attestation(a), p.attestation(b)))
+			for _, d := range c.lose(p, a, b) {
+				delete(p.blobs, d)
+			}
+			plan, err := bundle.NewPlan(t.Context(), []image.Set{part{&engine{place: p}}}, c.want)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var buf bytes.Buffer
+			s, err := plan.WriteTo(t.Context(), &buf, bundle.WriteOptions{TempDir: t.TempDir()})
+			if c.err != "" {
+				if err == nil || !strings.Contains(err.Error(), c.err) {
+					t.Errorf("error %v, expected one of %q", err, c.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := checked(t.Context(), buf.Bytes()); err != nil {
+				t.Error(err)
+			}
+			if img := s.Images[0]; len(img.Left) != c.left || fmt.Sprint(img.Platforms) != "[linux/amd64]" {
+				t.Errorf("packed %v, left out %+v", img.Platforms, img.Left)
+			}
+		})
+	}
+}
+
 // TestStreamLies refuses an engine that gives two layers under one name.
 func TestStreamLies(t *testing.T) {
 	p := newPlace()

@@ -46,6 +46,14 @@ func (e *PlatformError) Error() string {
 	return fmt.Sprintf("image %q is not there for %s: it holds %s", e.Image, platformList(e.Want), platformList(e.Have))
 }
 
+// HollowError says that an image is there by its name only: of what its index
+// lists, nothing is there whole.
+type HollowError struct{ Image string }
+
+func (e *HollowError) Error() string {
+	return fmt.Sprintf("image %q: its index is there, but none of its platforms whole", e.Image)
+}
+
 func platformList(list []Platform) string {
 	if len(list) == 0 {
 		return "no platform"

@@ -111,6 +111,17 @@ func (g *Graph) Offered() []Platform {
 	return list
 }
 
+// Hollow lists the platforms that are left out because not all of them is there.
+func (g *Graph) Hollow() []Platform {
+	var list []Platform
+	for _, l := range g.Left {
+		if l.Reason == NotWhole && l.Desc.Platform != nil {
+			list = append(list, *l.Desc.Platform)
+		}
+	}
+	return list
+}
+
 // DropIncomplete leaves out those artifacts of an index (attestations) that
 // have content which has says is not there.
 func (g *Graph) DropIncomplete(has func(Descriptor) bool) {

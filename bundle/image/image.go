@@ -10,7 +10,8 @@
 // with the descriptor (see [NewReader]). No caller has to remember to check.
 //
 // The errors that callers branch on are [ErrNotFound], [ErrUnnamed],
-// [*DigestError], [*PlatformError], [*ReferrersError] and [*UnsupportedError].
+// [*DigestError], [*HollowError], [*PlatformError], [*ReferrersError] and
+// [*UnsupportedError].
 package image
 
 import (
@@ -96,10 +97,14 @@ type Put func(ctx context.Context, key string, size int64, r io.Reader) (Digest,
 // Estimate is what a Streamer knows of an image before its bytes come.
 type Estimate struct {
 	Name     string
-	Asked    string // as of a Root
-	ID       Digest // as the place's own commands show it; zero if not known
-	Digest   Digest // of the root; zero if not known, or not kept
-	Platform Platform
+	Asked    string   // as of a Root
+	ID       Digest   // as the place's own commands show it; zero if not known
+	Digest   Digest   // of the root; zero if not known, or not kept
+	Platform Platform // that of Layers
+	// Others are further platforms that are there whole and wanted, and Left
+	// those that are wanted and are not.
+	Others []Platform
+	Left   []Left
 	// Size is the sum of the layers as the place counts them, in bytes,
 	// mostly uncompressed; 0 when it is not known.
 	Size   int64

@@ -26,6 +26,28 @@ func (p Platforms) Select(children []Descriptor) (keep []Descriptor, left []Left
 	return keep, left
 }
 
+// NotWhole is why a child is left out of which content is missing.
+const NotWhole = "not all of it is there"
+
+// Whole keeps, of what is chosen, the children that has says are there whole, and
+// the attestations of those.
+func (choose Select) Whole(has func(Descriptor) bool) Select {
+	return func(children []Descriptor) (keep []Descriptor, left []Left) {
+		chosen, left := choose(children)
+		for _, d := range chosen {
+			switch subject, isAttestation := attested(d, children); {
+			case subject != nil && !has(*subject):
+				left = append(left, Left{d, "attestation of a platform that is left out"})
+			case isAttestation || has(d): // attestations are looked at by who reads them
+				keep = append(keep, d)
+			default:
+				left = append(left, Left{d, NotWhole})
+			}
+		}
+		return keep, left
+	}
+}
+
 // SelectPresent keeps the children whose manifests has says are there.
 func SelectPresent(has func(Digest) bool) Select {
 	return func(children []Descriptor) (keep []Descriptor, left []Left) {

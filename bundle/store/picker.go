@@ -109,7 +109,8 @@ func (p *picker) inEngine(ctx context.Context, name string) (why, err error) {
 		return nil, cause
 	}
 	var platform *image.PlatformError
-	if !errors.Is(err, image.ErrNotFound) && !errors.As(err, &platform) {
+	var hollow *image.HollowError
+	if !errors.Is(err, image.ErrNotFound) && !errors.As(err, &platform) && !errors.As(err, &hollow) {
 		p.engineErr = fmt.Errorf("the Docker engine could not be asked: %w", err)
 		return p.engineErr, nil
 	}

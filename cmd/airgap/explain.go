@@ -105,9 +105,12 @@ func foreignHints(kind string) []string {
 func ofImage(path string, err error) (ui.Status, []string, bool) {
 	var platform *image.PlatformError
 	var unsupported *image.UnsupportedError
+	var hollow *image.HollowError
 	switch {
 	case errors.As(err, &platform):
 		return ui.Refused, platformHints(path, platform), true
+	case errors.As(err, &hollow):
+		return ui.Failed, []string{"have the engine pull it again, or take it from its registry: docker://NAME"}, true
 	case errors.As(err, &unsupported):
 		return ui.Failed, nil, true
 	case errors.Is(err, image.ErrUnnamed):

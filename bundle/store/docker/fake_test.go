@@ -229,6 +229,55 @@ func TestHollow(t *testing.T) {
 	}
 }
 
+// TestPartlyThere tells before an export which platforms will come of it.
+func TestPartlyThere(t *testing.T) {
+	f := storetest.NewFixture(t, "index with attestations", "partly")
+	g := f.Graph(t, f.Names[0])
+	id := g.Root.Desc.Digest.String()
+	for name, c := range map[string]struct {
+		host, other bool // available
+		want        image.Platforms
+		platforms   int
+		left        int
+		err         any
+	}{
+		"both":              {true, true, image.Platforms{}, 2, 0, nil},
+		"one":               {true, false, image.Platforms{}, 1, 1, nil},
+		"the other one":     {false, true, image.Platforms{}, 1, 1, nil},
+		"none":              {false, false, image.Platforms{}, 0, 0, new(*image.HollowError)},
+		"the wanted one":    {true, false, image.Platforms{List: []image.Platform{storetest.Host}}, 1, 0, nil},
+		"not the wanted":    {true, false, image.Platforms{List: []image.Platform{storetest.Other}}, 0, 0, new(*image.PlatformError)},
+		"one of both":       {true, true, image.Platforms{List: []image.Platform{storetest.Other}}, 1, 0, nil},
+		"not all, as asked": {true, false, image.Platforms{All: true}, 0, 0, new(*image.PlatformError)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			says := func(d image.Descriptor, p image.Platform, available bool) map[string]any {
+				return map[string]any{"Descriptor": d, "Kind": "image", "Available": available, "ImageData": map[string]any{"Platform": p}}
+			}
+			engine := &fake{store: "io.containerd.snapshotter.v1", held: map[string]any{f.Names[0]: map[string]any{
+				"Id": id, "RepoTags": f.Names, "Os": storetest.Host.OS, "Architecture": storetest.Host.Architecture,
+				"Manifests": []map[string]any{
+					says(g.Manifests[0].Desc, storetest.Host, c.host), says(g.Manifests[1].Desc, storetest.Other, c.other),
+					{"Descriptor": g.Manifests[0].Desc, "Kind": "attestation", "Available": true},
+				},
+			}}}
+			set, err := engine.open(t).Open(t.Context(), f.Names, c.want)
+			if c.err != nil {
+				if err == nil || !errors.As(err, c.err) {
+					t.Errorf("error %v, expected a %T", err, c.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e := set.(image.Streamer).Estimate()[0]; 1+len(e.Others) != c.platforms || len(e.Left) != c.left || !c.want.IsDefault() && !c.want.Match(e.Platform) {
+				t.Errorf("platforms %v and %v, without %v", e.Platform, e.Others, e.Left)
+			}
+		})
+	}
+}
+
 // TestQuittingEngine closes the connection in the middle of a load.
 func TestQuittingEngine(t *testing.T) {
 	f := storetest.NewFixture(t, "raw layers", "quitter")

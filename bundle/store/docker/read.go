@@ -58,17 +58,32 @@ func (e *Engine) find(ctx context.Context, name string, want image.Platforms) (f
 	if err != nil {
 		return found{}, &Error{Host: e.host, Op: op, Err: err}
 	}
-	have := platforms(result.InspectResponse)
-	for _, p := range want.List {
-		if !slices.ContainsFunc(have, func(h image.Platform) bool { return image.MatchPlatform(p, h) }) {
-			return found{}, &image.PlatformError{Image: name, Want: want.List, Have: have}
+	have, gone := platforms(result.InspectResponse)
+	if len(have) == 0 {
+		return found{}, &image.HollowError{Image: name}
+	}
+	missing := slices.DeleteFunc(slices.Clone(want.List), func(p image.Platform) bool {
+		return slices.ContainsFunc(have, func(h image.Platform) bool { return image.MatchPlatform(p, h) })
+	})
+	for _, l := range gone {
+		if want.All {
+			missing = append(missing, *l.Desc.Platform)
 		}
+	}
+	if len(missing) > 0 {
+		return found{}, &image.PlatformError{Image: name, Want: missing, Have: have}
 	}
 	f := found{id: id, tagged: len(result.RepoTags) > 0}
 	if f.name, f.asked, err = e.nameOf(name, result.InspectResponse); err != nil {
 		return found{}, err
 	}
 	f.estimate, err = e.estimate(ctx, f, result.InspectResponse)
+	if want.IsDefault() {
+		f.estimate.Left = gone
+	} else {
+		have = slices.DeleteFunc(have, func(p image.Platform) bool { return !want.Match(p) })
+	}
+	f.estimate.Platform, f.estimate.Others = have[0], have[1:]
 	return f, err
 }
 
@@ -77,8 +92,8 @@ func (e *Engine) find(ctx context.Context, name string, want image.Platforms) (f
 // it. What is not kept of the name is in asked.
 func (e *Engine) nameOf(given string, i imagetypes.InspectResponse) (name, asked string, err error) {
 	full, err := image.Normalize(given)
-	if err != nil || isID(given, i.ID) {
-		return "", "", nil
+	if err != nil {
+		return "", "", nil // an ID
 	}
 	tagged, _, digest, pinned := image.Pin(full)
 	switch {
@@ -87,39 +102,52 @@ func (e *Engine) nameOf(given string, i imagetypes.InspectResponse) (name, asked
 	case pinned:
 		asked = full
 	}
-	if e.store == podman && tagged != "" {
-		given, _, _ = strings.Cut(given, "@")
-		tagged, err = podmanName(given, i.RepoTags)
+	short, _, _ := strings.Cut(given, "@")
+	held := slices.ContainsFunc(i.RepoTags, func(tag string) bool {
+		full, err := image.Normalize(tag)
+		return err == nil && full == tagged
+	})
+	switch {
+	case tagged == "", e.store != podman && (pinned || held):
+		return tagged, asked, nil
+	case e.store == podman && !isID(given, i.ID):
+		name, err = podmanName(short, i.RepoTags)
+		return name, asked, err
 	}
-	return tagged, asked, err
+	return "", asked, nil
 }
 
-// isID says whether a name is the ID of an image or begins it.
+// isID says whether a name is an ID of an image, or begins it.
 func isID(given, id string) bool {
 	return strings.HasPrefix(id, given) || strings.HasPrefix(strings.TrimPrefix(id, "sha256:"), given)
 }
 
 func parseID(s string) (image.Digest, error) { return image.ParseDigest(s) }
 
-// platforms lists those that are there whole.
-func platforms(i imagetypes.InspectResponse) []image.Platform {
-	var list []image.Platform
+// platforms lists those that are there whole, and those that are not.
+func platforms(i imagetypes.InspectResponse) (whole []image.Platform, gone []image.Left) {
 	for _, m := range i.Manifests {
-		if m.Available && m.ImageData != nil {
-			p := m.ImageData.Platform
-			list = append(list, image.Platform{OS: p.OS, Architecture: p.Architecture, Variant: p.Variant, OSVersion: p.OSVersion})
+		if m.ImageData == nil {
+			continue // an attestation
+		}
+		p := m.ImageData.Platform
+		ours := image.Platform{OS: p.OS, Architecture: p.Architecture, Variant: p.Variant, OSVersion: p.OSVersion}
+		if m.Available {
+			whole = append(whole, ours)
+		} else if id, err := parseID(m.Descriptor.Digest.String()); err == nil {
+			gone = append(gone, image.Left{Desc: image.Descriptor{Digest: id, Platform: &ours}, Reason: image.NotWhole})
 		}
 	}
-	if list == nil {
-		list = []image.Platform{{OS: i.Os, Architecture: i.Architecture, Variant: i.Variant, OSVersion: i.OsVersion}}
+	if whole == nil && gone == nil { // the engine does not tell
+		whole = []image.Platform{{OS: i.Os, Architecture: i.Architecture, Variant: i.Variant, OSVersion: i.OsVersion}}
 	}
-	return list
+	return whole, gone
 }
 
 // estimate joins what inspect and history say: diffIDs from the one, sizes and
 // commands from the other.
 func (e *Engine) estimate(ctx context.Context, f found, i imagetypes.InspectResponse) (image.Estimate, error) {
-	est := image.Estimate{Name: f.name, Asked: f.asked, ID: f.id, Size: i.Size, Platform: platforms(i)[0]}
+	est := image.Estimate{Name: f.name, Asked: f.asked, ID: f.id, Size: i.Size}
 	for _, s := range i.RootFS.Layers {
 		id, err := parseID(s)
 		if err != nil {
