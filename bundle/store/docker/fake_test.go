@@ -31,7 +31,10 @@ type fake struct {
 	load    func(w http.ResponseWriter, r *http.Request)
 	push    func(repository, tag string) error // repository is a URL
 	save    func(w http.ResponseWriter)
-	create  int // status of creating a container
+	create  int      // status of creating a container
+	tag     func()   // called before a name is given; may be nil
+	named   []string // what is listed under names
+	taken   []string // names that were taken away
 	removed atomic.Int32
 	tagged  atomic.Int32
 }
@@ -58,9 +61,12 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		answer(200, info)
 	case path == "/images/json":
-		list := []map[string]string{}
+		list := []map[string]any{}
 		for _, id := range f.listed {
-			list = append(list, map[string]string{"Id": id})
+			list = append(list, map[string]any{"Id": id})
+		}
+		for _, name := range f.named {
+			list = append(list, map[string]any{"Id": "sha256:" + strings.Repeat("0", 64), "RepoTags": []string{name}})
 		}
 		answer(200, list)
 	case path == "/images/load":
@@ -80,8 +86,12 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(204)
 	case r.Method == http.MethodDelete:
 		f.removed.Add(1)
+		f.taken = append(f.taken, strings.TrimPrefix(path, "/images/"))
 		answer(200, []any{})
 	case strings.HasSuffix(path, "/tag"):
+		if f.tag != nil {
+			f.tag()
+		}
 		f.tagged.Add(1)
 		w.WriteHeader(201)
 	default:

@@ -10,8 +10,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/types"
@@ -48,7 +50,7 @@ func openInbox(ctx context.Context, put image.Put) (*inbox, error) {
 		return nil, err
 	}
 	b := &inbox{
-		ctx: ctx, put: put, listener: l, repository: "airgap-export/" + strings.ToLower(rand.Text()),
+		ctx: ctx, put: put, listener: l, repository: exports + strings.ToLower(rand.Text()),
 		blobs: map[image.Digest]bool{}, docs: map[image.Digest][]byte{}, roots: map[string]image.Descriptor{},
 	}
 	prefix := "/v2/" + b.repository
@@ -189,14 +191,16 @@ func (e *Engine) pushes(img found) bool { return e.store == containerd && e.loca
 // that long. The error says why an export is needed; the one exception is that
 // of put, which inbox.failed tells.
 func (e *Engine) push(ctx context.Context, img found, b *inbox) (image.Descriptor, error) {
-	tag := strings.ToLower(rand.Text())
-	name := b.listener.Addr().String() + "/" + b.repository + ":" + tag
-	if _, err := e.client.ImageTag(ctx, client.ImageTagOptions{Source: img.id.String(), Target: name}); err != nil {
+	if err := context.Cause(ctx); err != nil {
 		return image.Descriptor{}, err
 	}
-	err := e.send(ctx, name)
-	_, removeErr := e.client.ImageRemove(context.WithoutCancel(ctx), name, client.ImageRemoveOptions{})
-	if err := errors.Join(err, removeErr); err != nil {
+	tag := strings.ToLower(rand.Text())
+	name := b.listener.Addr().String() + "/" + b.repository + ":" + tag
+	err := e.tag(ctx, img.id, name)
+	if err == nil {
+		err = e.send(ctx, name)
+	}
+	if err := errors.Join(err, e.untag(ctx, name)); err != nil {
 		return image.Descriptor{}, err
 	}
 	b.mu.Lock()
@@ -206,6 +210,58 @@ func (e *Engine) push(ctx context.Context, img found, b *inbox) (image.Descripto
 		return root, errors.New("the engine pushed another image") // as older ones do where platforms are missing
 	}
 	return root, nil
+}
+
+// tagTime is how long an engine may take to set or remove a name.
+const tagTime = 30 * time.Second
+
+// tag names an image. It is not broken off: the engine would do it all the same,
+// perhaps after the name has been taken away.
+func (e *Engine) tag(ctx context.Context, id image.Digest, name string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tagTime)
+	defer cancel()
+	_, err := e.client.ImageTag(ctx, client.ImageTagOptions{Source: id.String(), Target: name})
+	return err
+}
+
+// untag takes a name away, however the rest has ended.
+func (e *Engine) untag(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tagTime)
+	defer cancel()
+	_, err := e.client.ImageRemove(ctx, name, client.ImageRemoveOptions{})
+	return err
+}
+
+// exports begins the names of the repositories of inboxes, and export is the whole
+// of a name for a push.
+const exports = "airgap-export/"
+
+var export = regexp.MustCompile(`^(127\.0\.0\.1:[0-9]+)/` + exports + `[a-z2-7]{26}:[a-z2-7]{26}$`)
+
+// dropExports takes away the names of pushes to inboxes that are gone with their
+// processes. Where somebody listens the push may be going on.
+func (e *Engine) dropExports(ctx context.Context) error {
+	list, err := e.client.ImageList(ctx, client.ImageListOptions{})
+	if err != nil {
+		return e.explain("listing images", err)
+	}
+	for _, item := range list.Items {
+		for _, name := range item.RepoTags {
+			if at := export.FindStringSubmatch(name); at != nil && refuses(ctx, at[1]) {
+				_ = e.untag(ctx, name) // another run may have done so, or a container use it
+			}
+		}
+	}
+	return nil
+}
+
+// refuses says that nobody listens at an address.
+func refuses(ctx context.Context, addr string) bool {
+	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", addr)
+	if err == nil {
+		conn.Close()
+	}
+	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
 // send has the engine push a name, without a password.

@@ -221,6 +221,76 @@ func TestPushRefused(t *testing.T) {
 	}
 }
 
+// TestPushInterrupted: a name that the engine is just giving to the image is given
+// and taken away again, whatever the interruption hits.
+func TestPushInterrupted(t *testing.T) {
+	for _, at := range []string{"tag", "push"} {
+		t.Run(at, func(t *testing.T) {
+			p, e := newPushing(t)
+			ctx, stop := context.WithCancelCause(t.Context())
+			stopped := errors.New("stopped")
+			p.push = func(repository, tag string) error {
+				stop(stopped)
+				return p.all(repository, tag, func(_ image.Descriptor, b []byte) []byte { return b })
+			}
+			if at == "tag" {
+				p.tag = func() { stop(stopped) }
+			}
+			set, err := e.Open(ctx, p.f.Names, image.Platforms{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = set.(image.Streamer).Stream(ctx, func(_ context.Context, _ string, _ int64, r io.Reader) (image.Digest, error) {
+				b, err := io.ReadAll(r)
+				return image.SHA256(b), err
+			})
+			if !errors.Is(err, stopped) || p.tagged.Load() != 1 || p.removed.Load() != 1 {
+				t.Errorf("error %v, %d names given, %d taken away", err, p.tagged.Load(), p.removed.Load())
+			}
+		})
+	}
+}
+
+// TestLeftExports: names of pushes to a process that is gone go with the next
+// run; others, and those of one that lives, stay.
+func TestLeftExports(t *testing.T) {
+	gone, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lives, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lives.Close()
+	dead := gone.Addr().String()
+	gone.Close()
+	random := strings.Repeat("ab", 13)
+	ours := "/airgap-export/" + random + ":" + random
+	p, e := newPushing(t)
+	p.push = func(repository, tag string) error {
+		return p.all(repository, tag, func(_ image.Descriptor, b []byte) []byte { return b })
+	}
+	p.named = []string{
+		dead + ours, lives.Addr().String() + ours, "localhost:1" + ours, dead + "/airgap-export/" + random + ":v1",
+		dead + "/x" + ours, dead + "/airgap-export/mine:1", "airgap-export/" + random + ":" + random,
+	}
+	set, err := e.Open(t.Context(), p.f.Names, image.Platforms{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = set.(image.Streamer).Stream(t.Context(), func(_ context.Context, _ string, _ int64, r io.Reader) (image.Digest, error) {
+		b, err := io.ReadAll(r)
+		return image.SHA256(b), err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(p.taken) != 2 || p.taken[0] != dead+ours {
+		t.Errorf("taken away: %q", p.taken)
+	}
+}
+
 // TestPushElsewhere: nobody is asked to push to an engine's own machine.
 func TestPushElsewhere(t *testing.T) {
 	p, _ := newPushing(t)

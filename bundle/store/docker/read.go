@@ -206,7 +206,10 @@ func (s *set) Stream(ctx context.Context, put image.Put) error {
 	group.SetLimit(s.engine.jobs)
 	var pushed *inbox
 	if slices.ContainsFunc(s.images, s.engine.pushes) {
-		var err error
+		err := s.engine.dropExports(ctx)
+		if err != nil {
+			return err
+		}
 		if pushed, err = openInbox(ctx, put); err != nil {
 			return err
 		}
