@@ -323,6 +323,51 @@ func shortNames(t *testing.T, e engine) {
 	}
 }
 
+// TestDigestBesideTag takes a name by digest away, and no tag that somebody else
+// has given the image meanwhile.
+func TestDigestBesideTag(t *testing.T) { engines(t, digestBesideTag) }
+
+func digestBesideTag(t *testing.T, e engine) {
+	if !e.podman && !e.containerd {
+		t.Skip("NOT TESTED: the classic store holds no names by digest")
+	}
+	f := storetest.NewFixture(t, "index with attestations", salt(t))
+	g := f.Graph(t, f.Names[0])
+	tagged, pinned, _, _ := image.Pin(f.Names[0] + "@" + g.Root.Desc.Digest.String())
+	theirs := image.Repository(tagged) + ":theirs"
+	forget(t, e.behind, theirs, pinned, tagged)
+	for _, withTheirs := range []bool{true, false} {
+		txn, err := e.Begin(t.Context(), image.Import{Graph: g, Names: []string{tagged, pinned}})
+		if err == nil {
+			err = txn.Write(t.Context(), f.Images, func(int64) {})
+		}
+		if err == nil {
+			_, err = txn.Commit(t.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if withTheirs {
+			if _, err := e.behind.ImageTag(t.Context(), client.ImageTagOptions{Source: tagged, Target: theirs}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, name := range []string{tagged, pinned} {
+			if err := e.Retag(t.Context(), name, image.Digest{}); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if got := find(t, e.behind, theirs); (got != image.Digest{}) != withTheirs {
+			t.Errorf("their tag is %s", got)
+		}
+		if withTheirs {
+			if err := e.Retag(t.Context(), theirs, image.Digest{}); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
 // TestSharedLayers leaves out what the engine has below an image.
 func TestSharedLayers(t *testing.T) { engines(t, sharedLayers) }
 

@@ -29,16 +29,15 @@ func (e *Engine) Tagged(ctx context.Context, name string) (image.Digest, error) 
 }
 
 // Retag implements image.Tidier. A name by digest stays as long as there is a tag
-// beside it: it stands for both, and the tag would go too.
+// beside it, which would go too, and engines remove it with the last of these.
 func (e *Engine) Retag(ctx context.Context, name string, to image.Digest) error {
 	op := fmt.Sprintf("tagging %q", image.Familiar(name))
-	beside, err := e.hasTagBeside(ctx, name)
-	if err != nil {
-		return e.explain(op, err)
+	if _, _, _, pinned := image.Pin(name); pinned && to == (image.Digest{}) {
+		if alone, err := e.standsAlone(ctx, name); err != nil || !alone {
+			return e.explain(op, err)
+		}
 	}
-	if to == (image.Digest{}) && beside {
-		return nil
-	}
+	var err error
 	if to == (image.Digest{}) {
 		_, err = e.client.ImageRemove(ctx, name, client.ImageRemoveOptions{PruneChildren: true})
 	} else {
@@ -47,14 +46,14 @@ func (e *Engine) Retag(ctx context.Context, name string, to image.Digest) error 
 	return e.explainUse(op, err)
 }
 
-// hasTagBeside says whether a name is by digest, and its image has a tag in the
-// same repository.
-func (e *Engine) hasTagBeside(ctx context.Context, name string) (bool, error) {
-	if _, _, _, pinned := image.Pin(name); !pinned {
+// standsAlone says whether a name by digest is there, and no tag in its repository
+// for the same image.
+func (e *Engine) standsAlone(ctx context.Context, name string) (bool, error) {
+	held, err := e.client.ImageInspect(ctx, name)
+	if cerrdefs.IsNotFound(err) {
 		return false, nil
 	}
-	held, err := e.client.ImageInspect(ctx, name)
-	return slices.ContainsFunc(held.RepoTags, func(tag string) bool {
+	return err == nil && !slices.ContainsFunc(held.RepoTags, func(tag string) bool {
 		full, err := image.Normalize(tag)
 		return err == nil && image.Repository(full) == image.Repository(name)
 	}), err
