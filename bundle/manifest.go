@@ -70,7 +70,7 @@ var features = []string{namesByDigest}
 // those that it makes use of, and no others.
 func (m *Manifest) required() []string {
 	list := []string{}
-	if slices.ContainsFunc(m.Images, func(img Image) bool { _, _, _, pinned := image.Pin(img.Name); return pinned }) {
+	if slices.ContainsFunc(m.Images, func(img Image) bool { return image.Pinned(img.Name) }) {
 		list = append(list, namesByDigest)
 	}
 	return list

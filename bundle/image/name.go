@@ -46,6 +46,12 @@ func Pin(name string) (tagged, pinned string, d Digest, ok bool) {
 	return tagged, Repository(name) + "@" + d.String(), d, true
 }
 
+// Pinned says whether a normalised name has a digest.
+func Pinned(name string) bool {
+	_, _, _, pinned := Pin(name)
+	return pinned
+}
+
 // Names are those that a normalised name stands for: with a tag and a digest
 // it is two.
 func Names(name string) []string {

@@ -240,8 +240,12 @@ func chooseOwn(images []verify.Image, o Options) (map[int]choice, error) {
 			continue
 		}
 		c := choice{Image: verify.Image{Graph: img.Graph}, was: map[string]string{}}
+		moved, err := o.moved(names)
+		if err != nil {
+			return nil, err
+		}
 		for _, name := range names {
-			renamed, err := o.rename(name, names)
+			renamed, err := o.rename(name, moved)
 			if err != nil {
 				return nil, err
 			}
@@ -261,24 +265,16 @@ func chooseOwn(images []verify.Image, o Options) (map[int]choice, error) {
 // chooseNames chooses among the names of an image: those that globs choose and,
 // with a tag, the digest that it stands beside.
 func chooseNames(all, globs []string, used []bool) []string {
-	chosen := map[string]bool{}
+	chosen, tagged := map[string]bool{}, map[string]bool{} // names, and repositories in which a tag is chosen
 	for _, name := range all {
 		chosen[name] = matches(globs, name, used)
-	}
-	var names []string
-	for _, name := range all {
-		if chosen[name] || slices.ContainsFunc(all, func(tag string) bool { return chosen[tag] && pinnedTo(name, tag) }) {
-			names = append(names, name)
+		if chosen[name] && !image.Pinned(name) {
+			tagged[image.Repository(name)] = true
 		}
 	}
-	return names
-}
-
-// pinnedTo says whether a name is by digest, and of the repository of a tag.
-func pinnedTo(name, tag string) bool {
-	_, _, _, pinned := image.Pin(name)
-	tagged, _, _, _ := image.Pin(tag)
-	return pinned && tagged == tag && image.Repository(name) == image.Repository(tag)
+	return slices.DeleteFunc(slices.Clone(all), func(name string) bool {
+		return !chosen[name] && !(image.Pinned(name) && tagged[image.Repository(name)])
+	})
 }
 
 // matches says whether a glob chooses the name, and notes which do.
@@ -317,19 +313,31 @@ func labels(images []verify.Image) []string {
 	return list
 }
 
+// moved says to which repositories the tags of an image go that are renamed, by
+// the repositories that they are in.
+func (o Options) moved(names []string) (map[string]string, error) {
+	to := map[string]string{}
+	for _, name := range names {
+		if image.Pinned(name) || o.rule(name) < 0 || to[image.Repository(name)] != "" {
+			continue
+		}
+		renamed, err := o.rename(name, nil)
+		if err != nil {
+			return nil, err
+		}
+		to[image.Repository(name)] = image.Repository(renamed)
+	}
+	return to, nil
+}
+
 // rename gives the name that an image has in the place: that of the first rule
 // that fits, put below Under unless the rule has done so. A name by digest that
-// no rule fits goes with a tag beside it; the digest of an image without a name
-// gives none.
-func (o Options) rename(name string, beside []string) (string, error) {
+// no rule fits goes with the tags beside it that are moved; the digest of an image
+// without a name gives none.
+func (o Options) rename(name string, moved map[string]string) (string, error) {
 	i := o.rule(name)
-	if i < 0 {
-		for _, tag := range beside {
-			if o.rule(tag) >= 0 && pinnedTo(name, tag) {
-				renamed, err := o.rename(tag, nil)
-				return withDigest(renamed, name), err
-			}
-		}
+	if repository := moved[image.Repository(name)]; i < 0 && repository != "" && image.Pinned(name) {
+		return withDigest(repository, name), nil
 	}
 	switch {
 	case i >= 0:
@@ -351,10 +359,10 @@ func (o Options) rule(name string) int {
 	return slices.IndexFunc(o.Rename, func(r Rename) bool { return r.fits(name) })
 }
 
-// withDigest is a name's repository with the digest of another name.
-func withDigest(name, pinned string) string {
-	_, _, digest, _ := image.Pin(pinned)
-	return image.Repository(name) + "@" + digest.String()
+// withDigest is a repository with the digest of a name.
+func withDigest(repository, name string) string {
+	_, _, digest, _ := image.Pin(name)
+	return repository + "@" + digest.String()
 }
 
 func (r Rename) fits(name string) bool {
@@ -368,9 +376,8 @@ func (r Rename) fits(name string) bool {
 func (r Rename) apply(name string) (string, error) {
 	if !strings.HasSuffix(r.Old, "/") {
 		renamed, err := image.Normalize(r.New)
-		_, _, _, pinned := image.Pin(name)
-		if pinned && err == nil && (r.hasBoth() || !strings.Contains(path.Base(r.New), ":")) {
-			renamed = withDigest(renamed, name) // the tag is that of another name, or was not given
+		if err == nil && image.Pinned(name) && (r.hasBoth() || !strings.Contains(path.Base(r.New), ":")) {
+			renamed = withDigest(image.Repository(renamed), name) // the tag is another name's, or was not given
 		}
 		return renamed, err
 	}

@@ -13,13 +13,12 @@ import (
 // holds says whether the engine can have a name. The classic store knows an
 // image by a digest only where it has pulled it itself.
 func (e *Engine) holds(name string) bool {
-	_, _, _, pinned := image.Pin(name)
-	return !pinned || e.store != classic
+	return e.store != classic || !image.Pinned(name)
 }
 
 // name makes a name point to the image, which the engine has.
 func (t *txn) name(ctx context.Context, name string) error {
-	if _, _, _, pinned := image.Pin(name); pinned {
+	if image.Pinned(name) {
 		return t.pin(ctx, name)
 	}
 	_, err := t.engine.client.ImageTag(ctx, client.ImageTagOptions{Source: t.state.ID.String(), Target: name})

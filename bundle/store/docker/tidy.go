@@ -32,7 +32,7 @@ func (e *Engine) Tagged(ctx context.Context, name string) (image.Digest, error) 
 // beside it, which would go too, and engines remove it with the last of these.
 func (e *Engine) Retag(ctx context.Context, name string, to image.Digest) error {
 	op := fmt.Sprintf("tagging %q", image.Familiar(name))
-	if _, _, _, pinned := image.Pin(name); pinned && to == (image.Digest{}) {
+	if image.Pinned(name) && to == (image.Digest{}) {
 		if alone, err := e.standsAlone(ctx, name); err != nil || !alone {
 			return e.explain(op, err)
 		}

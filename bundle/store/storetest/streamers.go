@@ -49,6 +49,7 @@ func (s Streamers) Run(t *testing.T) {
 			s.images(t, f)
 		})
 	}
+	t.Run("name by digest", s.pinned)
 	t.Run("unknown name", s.unknownName)
 	t.Run("cancelled open", s.cancelledOpen)
 	t.Run("cancelled stream", s.cancelledStream)
@@ -107,6 +108,21 @@ func (s Streamers) images(t *testing.T, f Fixture) {
 			t.Errorf("root %q is %s, want %s", root.Name, root.Desc.Digest, want.Root.Desc.Digest)
 		}
 		spool.holds(t, f, set, root, want)
+	}
+}
+
+// pinned asks by digest, with a tag and without, where the place keeps digests.
+func (s Streamers) pinned(t *testing.T) {
+	f := NewFixture(t, "single manifest", s.Salt)
+	p := s.open(t, f)
+	if p.DigestLost {
+		t.Skip("the place makes up the manifests")
+	}
+	d := f.Graph(t, f.Names[0]).Root.Desc.Digest
+	for _, name := range []string{f.Names[0] + "@" + d.String(), image.Repository(f.Names[0]) + "@" + d.String()} {
+		if got := mustStream(t, p, []string{p.Ask(name)}).Estimate()[0]; got.Name != p.Named(name) || got.Asked != "" {
+			t.Errorf("%q is %+v", name, got)
+		}
 	}
 }
 
