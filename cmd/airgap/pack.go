@@ -236,7 +236,7 @@ func noteLosses(env *ui.Env, t bundle.Totals) {
 			digestOnly++
 		}
 		for _, l := range img.Lost {
-			env.Note("%s: not kept: %s", l.Name, l.Reason)
+			env.Warn("%s: not kept: %s", l.Name, l.Reason)
 		}
 		var reasons []string
 		parts := map[string][]string{}
