@@ -8,6 +8,8 @@ import (
 	"io"
 
 	"github.com/klauspost/compress/zstd"
+
+	"airgap/bundle/image"
 )
 
 // readManifest reads the manifest, and the signature if there is one, from the
@@ -196,4 +198,22 @@ func (p *prefix) frame() (packed []byte, size int64, err error) {
 			return nil, 0, err
 		}
 	}
+}
+
+// ReadID reads the id of a bundle from its start. The rest may be damaged, cut
+// short or another's: nobody has looked at it.
+func ReadID(r io.ReaderAt, size int64) (image.Digest, error) {
+	b := newBundle(r, size)
+	if _, err := b.readManifest(); err != nil {
+		return image.Digest{}, err
+	}
+	return b.ID(), nil
+}
+
+// HasEnd says whether a file ends as bundles do, so that it has not been cut
+// short.
+func HasEnd(r io.ReaderAt, size int64) bool {
+	foot := make([]byte, 4)
+	_, err := medium{r}.ReadAt(foot, max(0, size-4))
+	return err == nil && binary.LittleEndian.Uint32(foot) == magicFooter
 }

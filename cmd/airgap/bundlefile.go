@@ -72,39 +72,32 @@ func openBundle(ctx context.Context, env *ui.Env, name string) (*bundleFile, err
 	if env.CanAsk() {
 		o.Ask = func(ctx context.Context, missing volume.Volume) error { return askForVolume(ctx, env, name, missing) }
 	}
-	set, plain, err := openSet(ctx, name, o)
+	n, err := lookUp(ctx, name, o)
 	if err != nil {
 		return nil, err
 	}
-	if set == nil {
-		return openFile(plain)
+	n.note(env)
+	if n.set == nil {
+		return openFile(n.file)
 	}
-	if set.Spread() {
-		env.Note("the volumes of %s are on several media, which have to be changed now and then; copied into one folder they have not", set.Name())
+	if n.set.Spread() {
+		env.Note("the volumes of %s are on several media, which have to be changed now and then; copied into one folder they have not", n.set.Name())
 	}
-	return bundleOf(set, name)
+	return bundleOf(n.set, name)
 }
 
 // openFile opens a bundle that is one file.
 func openFile(name string) (*bundleFile, error) {
-	f, err := os.Open(name)
+	f, size, err := openWhole(name)
 	if err != nil {
-		return nil, noBundle(name, err)
-	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%q is not a regular file", name)
-	}
-	if err != nil {
-		f.Close()
 		return nil, err
 	}
-	b, err := bundle.Open(f, info.Size())
+	b, err := bundle.Open(f, size)
 	if err != nil {
 		f.Close()
 		return nil, named(name, err)
 	}
-	return &bundleFile{Bundle: b, name: name, size: info.Size(), data: f, file: f, closers: []func() error{f.Close}}, nil
+	return &bundleFile{Bundle: b, name: name, size: size, data: f, file: f, closers: []func() error{f.Close}}, nil
 }
 
 // noBundle is the error of a bundle that cannot be opened.

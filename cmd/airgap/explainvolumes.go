@@ -2,7 +2,8 @@ package main
 
 import (
 	"errors"
-	"fmt"
+	"path/filepath"
+	"strings"
 
 	"airgap/cmd/airgap/internal/ui"
 	"airgap/transfer/volume"
@@ -20,13 +21,21 @@ func ofVolumes(_ string, err error) (ui.Status, []string, bool) {
 	case errors.As(err, &damaged):
 		return ui.Damaged, []string{"get what is damaged or missing again from where it was packed: airgap send"}, true
 	case errors.As(err, &choice) && len(choice.Sets) > 0:
-		return ui.Failed, []string{fmt.Sprintf("name the one that is meant, such as %q, or remove the others", choice.Sets[0].Name)}, true
+		return ui.Failed, []string{"name a file of the one that is meant: " + strings.Join(oneOfEach(choice), " or ")}, true
 	case errors.As(err, &choice):
 		return ui.Failed, []string{"name the folder that holds the bundle"}, true
 	case errors.Is(err, volume.ErrNewer):
 		return ui.Failed, []string{"use a newer airgap here (this one is " + thisVersion() + ")"}, true
 	}
 	return 0, nil, false
+}
+
+// oneOfEach are files that stand for the sets there are.
+func oneOfEach(e *volume.ChoiceError) (paths []string) {
+	for _, s := range e.Sets[:min(len(e.Sets), 3)] {
+		paths = append(paths, filepath.Join(e.Dir, s.Files[0]))
+	}
+	return paths
 }
 
 // incompleteHints say how to come by what is missing.

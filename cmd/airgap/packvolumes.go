@@ -94,7 +94,7 @@ func (o packOptions) finish(ctx context.Context, env *ui.Env, summary bundle.Sum
 	if o.noClobber {
 		return nil
 	}
-	err := dropLeftovers(env, filepath.Dir(summary.Path), filepath.Base(summary.Path), written)
+	err := dropLeftovers(ctx, env, filepath.Dir(summary.Path), filepath.Base(summary.Path), written)
 	return inState("the bundle is there whole, and so is something of an earlier one", err)
 }
 

@@ -37,19 +37,20 @@ It is not needed for airgap unpack, which reads damaged bundles as well as it ca
 
 // runRepair is the whole of `airgap repair`.
 func runRepair(ctx context.Context, env *ui.Env, name string) (err error) {
-	set, plain, err := openSet(ctx, name, volume.OpenOptions{Partly: true})
+	n, err := lookUp(ctx, name, volume.OpenOptions{Partly: true})
 	if err != nil {
 		return inState(untouched, err)
 	}
+	n.note(env)
+	set := n.set
 	if set == nil {
 		return &ui.Error{
-			Err: fmt.Errorf("%q has no parity beside it", plain), Code: ui.Failed, State: untouched,
+			Err: fmt.Errorf("%q has no parity beside it", n.file), Code: ui.Failed, State: untouched,
 			Hints: []string{"airgap verify tells whether it needs repair; get it again with airgap send --parity 10%"},
 		}
 	}
 	defer func() { err = errors.Join(err, set.Close()) }()
-	dir, _, _ := volumesAt(name)
-	place, err := media.Open(dir)
+	place, err := media.Open(set.Dir())
 	if err != nil {
 		return inState(untouched, err)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"os"
@@ -95,8 +96,7 @@ func isFile(name string) bool {
 	if err == nil {
 		return info.Mode().IsRegular()
 	}
-	_, _, cut := volumesAt(name)
-	return cut
+	return isCut(context.Background(), name)
 }
 
 // readHosts reads a list of destinations; no file is an empty one.

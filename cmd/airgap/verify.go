@@ -71,12 +71,14 @@ func runVerify(ctx context.Context, env *ui.Env, name string) error {
 // openToVerify opens a bundle. Of one that was cut it tells first how its volumes
 // are; damage is what parity makes good.
 func openToVerify(ctx context.Context, env *ui.Env, name string) (b *bundleFile, damage, err error) {
-	set, plain, err := openSet(ctx, name, volume.OpenOptions{Partly: true})
+	n, err := lookUp(ctx, name, volume.OpenOptions{Partly: true})
 	if err != nil {
 		return nil, nil, err
 	}
+	n.note(env)
+	set := n.set
 	if set == nil {
-		b, err = openFile(plain)
+		b, err = openFile(n.file)
 		return b, nil, err
 	}
 	report, err := checkVolumes(ctx, env, set)

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"strings"
 
 	"airgap/bundle"
 	"airgap/cmd/airgap/internal/ui"
@@ -17,69 +16,6 @@ import (
 
 // volumeSuffix is what volumes and parity files end with.
 var volumeSuffix = regexp.MustCompile(`^\.(par|(par)?[0-9]{3,})$`)
-
-// openSet opens the volumes that a name stands for, or answers the name of the
-// one file that a bundle is in.
-func openSet(ctx context.Context, name string, o volume.OpenOptions) (set *volume.Set, plain string, err error) {
-	dir, base, cut := volumesAt(name)
-	if !cut {
-		return nil, name, nil
-	}
-	set, err = volume.Open(ctx, dir, base, o)
-	var none *volume.ChoiceError
-	if base == "" && errors.As(err, &none) && len(none.Sets) == 0 {
-		plain, err = onlyBundle(dir, none)
-	}
-	return set, plain, err
-}
-
-// volumesAt says whether a name stands for volumes, and for which: a folder, one
-// of the volumes, a file that has parity beside it, or one that was cut. An empty
-// base is any in the folder.
-func volumesAt(name string) (dir, base string, cut bool) {
-	info, err := os.Stat(name)
-	if err == nil && info.IsDir() {
-		return name, "", true
-	}
-	dir, base = filepath.Dir(name), filepath.Base(name)
-	if err == nil && volumeSuffix.MatchString(filepath.Ext(base)) {
-		return dir, base, true
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return dir, base, false
-	}
-	for _, e := range entries {
-		if suffix, ok := strings.CutPrefix(e.Name(), base); ok && volumeSuffix.MatchString(suffix) {
-			return dir, base, true
-		}
-	}
-	return dir, base, false
-}
-
-// onlyBundle is the only bundle of a folder that has no volumes.
-func onlyBundle(dir string, none error) (string, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return "", err
-	}
-	var names []string
-	for _, e := range entries {
-		if e.Type().IsRegular() && strings.HasSuffix(e.Name(), ".tar.zst") {
-			names = append(names, filepath.Join(dir, e.Name()))
-		}
-	}
-	switch len(names) {
-	case 0:
-		return "", none
-	case 1:
-		return names[0], nil
-	}
-	return "", &ui.Error{
-		Err: fmt.Errorf("folder %q holds %d bundles", dir, len(names)), Code: ui.Failed,
-		Hints: []string{"name one of them: " + names[0]},
-	}
-}
 
 // bundleOf is the bundle that a set of volumes is. After an error the set is
 // closed.
@@ -129,8 +65,8 @@ func checkVolumes(ctx context.Context, env *ui.Env, set *volume.Set) (volume.Rep
 
 // dropLeftovers removes what an earlier run has left of a bundle beside the files
 // that this one has written: old volumes and old parity would be taken for its own.
-func dropLeftovers(env *ui.Env, dir, name string, written []string) error {
-	old, err := volume.Leftovers(dir, name, written)
+func dropLeftovers(ctx context.Context, env *ui.Env, dir, name string, written []string) error {
+	old, err := volume.Leftovers(ctx, dir, name, written)
 	if err != nil || len(old) == 0 {
 		return err
 	}

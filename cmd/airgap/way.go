@@ -70,7 +70,7 @@ func (w *way) carry(ctx context.Context, show shower) (receipt transfer.Receipt,
 		sent = append(sent, file.Name)
 	}
 	if _, here := w.place.(*media.Folder); here && err == nil {
-		err = w.dropOld(w.dest, sent)
+		err = w.dropOld(ctx, w.dest, sent)
 	}
 	if !w.together() {
 		if err == nil {
@@ -88,7 +88,7 @@ func (w *way) carryOne(ctx context.Context, file transfer.File, progress *ui.Pro
 }
 
 // dropOld removes what an earlier send has left in a folder here.
-func (s *sender) dropOld(dir string, sent []string) error {
+func (s *sender) dropOld(ctx context.Context, dir string, sent []string) error {
 	file, err := s.file()
 	if err != nil {
 		return err
@@ -102,7 +102,7 @@ func (s *sender) dropOld(dir string, sent []string) error {
 	if !slices.Contains(sent, file.Name) && isOther(path, s.bundle.name) {
 		warnOfOlder(s.env, path)
 	}
-	return dropLeftovers(s.env, dir, file.Name, sent)
+	return dropLeftovers(ctx, s.env, dir, file.Name, sent)
 }
 
 // isOther says that there is a file, and that it is not a certain one.

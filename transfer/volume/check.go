@@ -30,7 +30,7 @@ func (s *Set) Check(ctx context.Context, progress func(n int64)) (_ Report, err 
 	if err := errors.Join(err, s.wasRefused()); err != nil {
 		return Report{}, err
 	}
-	return s.found(damage), nil
+	return s.found(ctx, damage)
 }
 
 // checkPlain compares each slice with its footer's hash, and all of them with
@@ -85,19 +85,19 @@ func (s *Set) checkSlice(ctx context.Context, n int, whole hash.Hash, progress f
 	return err == nil && k == length && hexSum(h) == want, nil
 }
 
-// found sorts damaged shards by the files that they are in.
-func (s *Set) found(d parity.Damage) Report {
+// found sorts damaged shards by the files that they are in. Its error is ctx's.
+func (s *Set) found(ctx context.Context, d parity.Damage) (Report, error) {
 	r := s.report()
 	r.Damaged = with(r.Damaged, r.Missing, filesOf(d.Data, s.plan()))
 	p := r.Parity
 	p.Damaged = with(p.Damaged, p.Missing, filesOf(d.Parity, s.parityPlan()))
 	for n := range s.group.parity {
-		if !slices.Contains(p.Damaged, n) && s.checkFrame(n) != nil {
+		if !slices.Contains(p.Damaged, n) && s.checkFrame(ctx, n) != nil {
 			p.Damaged = with(p.Damaged, p.Missing, []int{n})
 		}
 	}
 	p.Lost, p.Short = d.Bytes, d.Short
-	return r
+	return r, context.Cause(ctx)
 }
 
 // with adds numbers that are not in the list, nor missing altogether.
@@ -128,7 +128,7 @@ func filesOf(ranges []parity.Range, c plan) []int {
 
 // checkFrame compares what is around the shards of a parity file: both blocks
 // and both copies of the table.
-func (s *Set) checkFrame(n int) error {
+func (s *Set) checkFrame(ctx context.Context, n int) error {
 	e := s.group.parity[n]
 	if !e.fits() {
 		return errNoFooter
@@ -141,6 +141,9 @@ func (s *Set) checkFrame(n int) error {
 	have := s.frame(n)
 	a, b := make([]byte, 64<<10), make([]byte, 64<<10)
 	for off := int64(0); off < want.size(); off += int64(len(a)) {
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
 		k, _ := want.ReadAt(a, off)
 		if m, err := have.ReadAt(b[:k], off); m < k {
 			return short(err)
@@ -154,6 +157,6 @@ func (s *Set) checkFrame(n int) error {
 
 // frame is the stretches of a parity file around the shards.
 func (s *Set) frame(n int) joined {
-	start := FooterSize + s.par.geometry().TableSize()
+	start := s.bodyStart(-n)
 	return joined{stretch(volumeAt{s, -n}, 0, start), stretch(volumeAt{s, -n}, start+s.parityLength(n), start)}
 }

@@ -2,6 +2,7 @@ package volume
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -32,13 +33,16 @@ func (f Footer) fileSize() int64 {
 }
 
 // readFolder reads the footers of the regular files of a folder.
-func readFolder(dir string) ([]entry, error) {
+func readFolder(ctx context.Context, dir string) ([]entry, error) {
 	list, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
 	var entries []entry
 	for _, d := range list {
+		if err := context.Cause(ctx); err != nil {
+			return nil, err
+		}
 		name := d.Name()
 		if !d.Type().IsRegular() || strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".sha256") || strings.HasSuffix(name, ".partial") {
 			continue
@@ -90,6 +94,7 @@ func (r regular) block(off int64) (Footer, error) {
 // facts are what all footers of a set agree on.
 type facts struct {
 	id, name, file string
+	data           string  // what the file that is not cut is called; empty: as its parity says
 	slice          int64   // 0: not cut
 	whole          *Whole  // nil: not known
 	par            *Footer // of any parity file; nil: none
@@ -115,24 +120,56 @@ func newGroup(f facts) *group {
 	return &group{facts: f, data: map[int]entry{}, parity: map[int]entry{}, bare: map[int]entry{}}
 }
 
-// groupsOf sorts the files of a folder by set.
-func groupsOf(entries []entry) []*group {
+// groupsOf sorts the files of a folder by set. data is what a file that is not
+// cut is called, whatever its parity says; or empty.
+func groupsOf(entries []entry, data string) []*group {
 	sets := map[string]*group{}
 	for _, e := range entries {
 		if f := e.footer; f != nil {
 			if sets[f.Set] == nil {
-				sets[f.Set] = newGroup(facts{id: f.Set, name: f.Name, file: f.File, slice: f.slice()})
+				sets[f.Set] = newGroup(facts{id: f.Set, name: f.Name, file: f.File, slice: f.slice(), data: data})
 			}
 			sets[f.Set].add(e)
 		}
 	}
 	var list []*group
-	for _, g := range sets {
+	for id, g := range sets {
+		if err := g.believable(); err != nil {
+			disown(entries, id, err)
+			continue
+		}
 		g.addBare(entries)
 		list = append(list, g)
 	}
 	slices.SortFunc(list, func(a, b *group) int { return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.id, b.id)) })
 	return list
+}
+
+// A set is believed to have files for each one that is there, and some more: no
+// footer makes anybody count to its fancy.
+const (
+	believedEach = 64
+	believedMore = 1000
+)
+
+func (g *group) believable() error {
+	claimed, there := g.last(), len(g.data)+len(g.parity)+len(g.twice)
+	if g.par != nil {
+		claimed = max(claimed, g.par.Parity.Files)
+	}
+	if claimed > believedMore+believedEach*there {
+		return fmt.Errorf("it says that it is one of %d, and %d of those are there", claimed, there)
+	}
+	return nil
+}
+
+// disown takes the files of a set for what they are by their names.
+func disown(entries []entry, id string, err error) {
+	for i, e := range entries {
+		if e.footer != nil && e.footer.Set == id {
+			entries[i].footer, entries[i].err = nil, err
+		}
+	}
 }
 
 // add takes a file into the set, unless its footer contradicts the others.
@@ -217,6 +254,12 @@ func (g *group) numberOf(name, kind string) int {
 // isWhole is 1 for the file that parity beside it is for: the one of that name,
 // or one that has been renamed together with it.
 func (g *group) isWhole(name string) int {
+	if g.facts.data != "" {
+		if name == g.facts.data {
+			return 1
+		}
+		return 0
+	}
 	if name == g.name {
 		return 1
 	}
@@ -262,6 +305,9 @@ func (g *group) complete() bool {
 	return g.count() > 0
 }
 
+// recoverable says whether parity is enough for the volumes that are missing.
+func (g *group) recoverable() bool { return g.par != nil && g.short(true) == 0 }
+
 // has says whether a name is that of the set or of one of its files.
 func (g *group) has(name string) bool {
 	if name == g.name {
@@ -278,27 +324,40 @@ func (g *group) has(name string) bool {
 	return named(g.data) || named(g.parity)
 }
 
-// choose finds the set that is meant.
+// choose finds the set that is meant: the only one that is whole or, if there is
+// none, that can be made whole by its parity, or that there is at all. Several
+// cuts of one file are as good as one.
 func choose(dir, name string, groups []*group) (*group, error) {
-	fitting := groups
-	if name != "" {
-		fitting = slices.DeleteFunc(slices.Clone(groups), func(g *group) bool { return !g.has(name) })
-	}
-	if len(fitting) > 1 {
-		// What an earlier run has left beside a whole set is not meant.
-		whole := slices.DeleteFunc(slices.Clone(fitting), func(g *group) bool { return !g.complete() })
-		if len(whole) == 1 && sameName(fitting) {
-			return whole[0], nil
+	fitting := meant(name, groups)
+	for _, good := range []func(*group) bool{(*group).complete, (*group).recoverable, func(*group) bool { return true }} {
+		list := slices.DeleteFunc(slices.Clone(fitting), func(g *group) bool { return !good(g) })
+		if len(list) > 0 && sameFile(list) {
+			return slices.MaxFunc(list, func(a, b *group) int { return cmp.Compare(len(a.data), len(b.data)) }), nil
+		}
+		if len(list) > 0 {
+			break
 		}
 	}
-	if len(fitting) != 1 {
-		return nil, &ChoiceError{Dir: dir, Name: name, Sets: summaries(groups)}
-	}
-	return fitting[0], nil
+	return nil, &ChoiceError{Dir: dir, Name: name, Sets: summaries(groups)}
 }
 
-func sameName(groups []*group) bool {
-	return !slices.ContainsFunc(groups, func(g *group) bool { return g.name != groups[0].name })
+// meant are the sets that have a name, or a file of that name. Without a name
+// parity of a file that is not cut is that file's, where there are volumes.
+func meant(name string, groups []*group) []*group {
+	if name != "" {
+		return slices.DeleteFunc(slices.Clone(groups), func(g *group) bool { return !g.has(name) })
+	}
+	if cut := slices.DeleteFunc(slices.Clone(groups), func(g *group) bool { return g.slice == 0 }); len(cut) > 0 {
+		return cut
+	}
+	return groups
+}
+
+func sameFile(groups []*group) bool {
+	return !slices.ContainsFunc(groups, func(g *group) bool {
+		first := groups[0]
+		return g != first && (g.name != first.name || g.file != first.file || g.whole == nil || first.whole == nil || g.whole.SHA256 != first.whole.SHA256)
+	})
 }
 
 // Summary is a set as a folder has it.
@@ -306,7 +365,9 @@ type Summary struct {
 	Name     string
 	Set      string
 	File     string
-	Volumes  int // 0: not known, since the last is missing
+	Cut      bool     // into volumes; otherwise it is the parity of one file
+	Files    []string // names of those of it that are there
+	Volumes  int      // 0: not known, since the last is missing
 	There    []int
 	Parity   int   // parity files that are there
 	Total    int64 // bytes of the whole, 0 if that is not known
@@ -316,13 +377,27 @@ type Summary struct {
 func summaries(groups []*group) []Summary {
 	var list []Summary
 	for _, g := range groups {
-		s := Summary{Name: g.name, Set: g.id, File: g.file, Volumes: g.count(), There: numbers(g.data), Parity: len(g.parity), Complete: g.complete()}
+		s := Summary{Name: g.name, Set: g.id, File: g.file, Cut: g.slice > 0, Files: g.files(), Volumes: g.count(), There: numbers(g.data), Parity: len(g.parity), Complete: g.complete()}
 		if g.whole != nil {
 			s.Total = g.whole.Total
 		}
 		list = append(list, s)
 	}
 	return list
+}
+
+// files are the names of what has a footer of the set.
+func (g *group) files() []string {
+	names := slices.Clone(g.twice)
+	for _, members := range []map[int]entry{g.data, g.parity} {
+		for _, e := range members {
+			if e.footer != nil {
+				names = append(names, e.name)
+			}
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 func numbers(members map[int]entry) []int {
@@ -335,13 +410,13 @@ func numbers(members map[int]entry) []int {
 }
 
 // Find tells what sets are in a folder, by name.
-func Find(dir string) (_ []Summary, err error) {
+func Find(ctx context.Context, dir string) (_ []Summary, err error) {
 	defer wrap(&err, "looking for volumes in", dir)
-	entries, err := readFolder(dir)
+	entries, err := readFolder(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
-	return summaries(groupsOf(entries)), nil
+	return summaries(groupsOf(entries, "")), nil
 }
 
 // unknown is the first error of files that may have been volumes.

@@ -18,8 +18,8 @@ import (
 // made in a temporary file and sent to p, which is the set's folder. All of it is
 // read back by p as whatever is sent is, and the .sha256 beside it made anew.
 // Interrupted, nothing is worse than before. The report is of what was found,
-// with the files that are good now; its error is a
-// *parity.TooDamagedError beneath an *IncompleteError if parity is not enough.
+// with the files that are good now; its error is an *IncompleteError, and nothing
+// has been written, if parity is not enough.
 func (s *Set) Repair(ctx context.Context, p transfer.Place, progress func(n int64)) (_ Report, err error) {
 	defer wrap(&err, "repairing volumes of", s.name)
 	if s.table == nil {
@@ -31,13 +31,20 @@ func (s *Set) Repair(ctx context.Context, p transfer.Place, progress func(n int6
 	if err := m.prepare(); err != nil {
 		return s.report(), err
 	}
-	damage, err := parity.Mend(ctx, s.par.geometry(), s.table, s.source(), m.writer(s.plan(), 1), m.writer(s.parityPlan(), -1), progress)
-	if tooDamaged := (*parity.TooDamagedError)(nil); err != nil && !errors.As(err, &tooDamaged) {
+	source, geometry := s.source(), s.par.geometry()
+	damage, err := parity.Scan(ctx, geometry, s.table, source, progress)
+	if err != nil {
 		return s.report(), err
 	}
-	r := s.found(damage)
+	r, err := s.found(ctx, damage)
+	if err == nil {
+		err = m.foresee(ctx, r)
+	}
 	if err != nil {
-		return r, fmt.Errorf("%w: %w", &IncompleteError{r}, err)
+		return r, err
+	}
+	if err := parity.Mend(ctx, geometry, s.table, source, damage, m.writer(s.plan(), 1), m.writer(s.parityPlan(), -1)); err != nil {
+		return r, err
 	}
 	for _, key := range keysOf(r) {
 		if err := m.finish(ctx, key); err != nil {
@@ -46,6 +53,33 @@ func (s *Set) Repair(ctx context.Context, p transfer.Place, progress func(n int6
 	}
 	r.Repaired = m.done
 	return r, m.lookAgain()
+}
+
+// foresee says whether what will come out is known to be right, before anything
+// is written: the parity is enough, and makes of each file that is there what its
+// footer says of it.
+func (m *mender) foresee(ctx context.Context, r Report) error {
+	if r.Parity.Short > 0 {
+		return &IncompleteError{r}
+	}
+	for _, n := range r.Damaged {
+		want := m.known(n)
+		if m.slice == 0 {
+			want = m.whole.SHA256
+		}
+		if want == "" {
+			continue
+		}
+		off, length := m.plan().at(n)
+		sum, err := hashOf(ctx, joined{stretch(m.reader, off, length)}, nil)
+		if err == nil && sum != want {
+			err = fmt.Errorf("file %q: repaired it would not be what it was: sha256 %s, expected %s", m.nameOf(n), sum, want)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // keysOf lists what has to be repaired: parity files are negative.
@@ -147,14 +181,6 @@ func (w cutWriter) WriteAt(p []byte, off int64) (int, error) {
 	}
 	first, _ := w.c.at(n)
 	return f.WriteAt(p, off-first+w.m.bodyStart(n*w.sign))
-}
-
-// bodyStart is where the slice or the shards of a file begin.
-func (m *mender) bodyStart(key int) int64 {
-	if key > 0 {
-		return 0
-	}
-	return FooterSize + m.par.geometry().TableSize()
 }
 
 // finish completes a file whose shards are right, and has it read back.

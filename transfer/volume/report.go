@@ -1,6 +1,10 @@
 package volume
 
-import "slices"
+import (
+	"cmp"
+	"maps"
+	"slices"
+)
 
 // report says what is known of the set without reading it.
 func (s *Set) report() Report {
@@ -12,7 +16,7 @@ func (s *Set) report() Report {
 		s.reportVolume(&r, n)
 	}
 	for n := range g.bare { // one that has lost its footer is of no use without parity, but it is not missing
-		if _, used := g.data[n]; !used && s.par == nil {
+		if _, used := g.data[n]; !used && s.table == nil {
 			r.Damaged = append(r.Damaged, n)
 			r.Missing = slices.DeleteFunc(r.Missing, func(m int) bool { return m == n })
 		}
@@ -54,54 +58,73 @@ func (s *Set) reportParity() *ParityReport {
 			p.Damaged = append(p.Damaged, n)
 		}
 	}
-	p.Short = s.short()
+	p.Short = s.group.short(s.table != nil)
 	return p
 }
 
 // short is how many good shards the worst group lacks because files are
-// missing, so far as that is known without reading them.
-func (s *Set) short() int {
-	geometry := s.par.geometry()
-	groups := geometry.Groups()
-	lost := make([]int, groups)
-	count := func(c plan, n int) {
-		off, length := c.at(n)
-		first, shards := off/Shard, (length-1)/Shard+1
-		for x := range min(shards, groups) {
-			lost[(first+x)%groups] += int((shards-x-1)/groups) + 1
+// missing, so far as that is known without reading them. Without the table of
+// shards nothing can stand in for a volume.
+func (g *group) short(table bool) int {
+	lost := losses{groups: g.par.geometry().Groups()}
+	for n := 1; n <= g.count(); n++ {
+		if e, ok := g.data[n]; !ok || !table && g.slice > 0 && !e.fits() {
+			lost.add(g.plan().at(n))
 		}
 	}
-	for n := 1; n <= s.count(); n++ {
-		// Without the table nothing can stand in for a volume.
-		if e, ok := s.group.data[n]; !ok || s.table == nil && s.slice > 0 && !e.fits() {
-			count(s.plan(), n)
-		}
-	}
-	if slices.Max(lost) == 0 {
+	if lost.worst() == 0 {
 		return 0
 	}
-	for n := 1; n <= s.par.Parity.Files; n++ {
-		if _, ok := s.group.parity[n]; !ok || s.table == nil {
-			count(s.parityPlan(), n)
+	for n := 1; n <= g.par.Parity.Files; n++ {
+		if _, ok := g.parity[n]; !ok || !table {
+			lost.add(g.parityPlan().at(n))
 		}
 	}
-	return max(0, slices.Max(lost)-geometry.Parity)
+	return max(0, int(lost.worst())-g.par.Parity.Check)
 }
 
-// reportOthers names files of other sets that may be taken for this one's.
-func (s *Set) reportOthers(r *Report) {
-	entries, err := readFolder(s.dir)
-	if err != nil {
-		return // it could be read a moment ago, and this is for the message only
+// losses counts how many shards the groups have lost, by stretches: no more is
+// counted than there are files.
+type losses struct {
+	groups int64
+	all    int64       // that each group has lost
+	edges  []lossesEnd // of neighbouring groups that have lost one more
+}
+
+type lossesEnd struct{ at, by int64 }
+
+// add loses a stretch of shards.
+func (l *losses) add(off, length int64) {
+	first, shards := off/Shard%l.groups, (length-1)/Shard+1
+	l.all += shards / l.groups
+	end := first + shards%l.groups
+	l.edges = append(l.edges, lossesEnd{first, 1}, lossesEnd{min(end, l.groups), -1})
+	if end > l.groups {
+		l.edges = append(l.edges, lossesEnd{0, 1}, lossesEnd{end - l.groups, -1})
 	}
-	for _, e := range entries {
-		f := e.footer
-		switch {
-		case f == nil || f.Set == s.id:
-		case f.File == s.file:
+}
+
+// worst is how many the worst group has lost.
+func (l *losses) worst() int64 {
+	slices.SortFunc(l.edges, func(a, b lossesEnd) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.by, b.by)) })
+	more, most := int64(0), int64(0)
+	for _, e := range l.edges {
+		more += e.by
+		most = max(most, more)
+	}
+	return l.all + most
+}
+
+// reportOthers names files of other sets that may be taken for this one's, and
+// those that have only the names of its files.
+func (s *Set) reportOthers(r *Report) {
+	r.Foreign = slices.Sorted(maps.Keys(s.strangers))
+	for _, e := range s.others {
+		if e.footer.File == s.file {
 			r.Stale = append(r.Stale, e.name)
-		case s.group.numberOf(e.name, "") > 0 || s.group.numberOf(e.name, "par") > 0:
+		} else {
 			r.Foreign = append(r.Foreign, e.name)
 		}
 	}
+	slices.Sort(r.Foreign)
 }

@@ -22,6 +22,11 @@ type OpenOptions struct {
 	Ask func(ctx context.Context, missing Volume) error
 	// Partly opens a set that cannot be read whole as well, for Check and Repair.
 	Partly bool
+	// Set is the one that is meant, as its footers name it; empty: by name.
+	Set string
+	// Data is what the file is called that the parity is of, where it is not cut;
+	// empty: as the parity or its own name has it.
+	Data string
 }
 
 // Set is a set of volumes, read as the file that was cut. It is safe for
@@ -43,26 +48,36 @@ type Set struct {
 	seen    map[int]entry   // volumes that have been opened: with discs, not all are there at once
 	lost    map[int]bool    // nobody has them
 	refused error           // of Ask
+
+	others    []entry         // of other sets, that might be taken for files of this
+	strangers map[string]bool // what has the name of a file of the set and is not it
 }
 
 // maxOpen is how many files of a set are open at once.
 const maxOpen = 32
 
 // Open opens a set in a folder: the one that has that name, or a file of that
-// name; with an empty name the only one there is. The error is a *ChoiceError if
-// there is none or more than one, and an *IncompleteError if it cannot be read
-// whole and nobody can be asked. ctx ends what Ask asks.
+// name; with an empty name the only one that is whole, or that there is. The
+// error is a *ChoiceError if there is none or more than one, and an
+// *IncompleteError if it cannot be read whole and nobody can be asked. ctx ends
+// what Ask asks, and rebuilding.
 func Open(ctx context.Context, dir, name string, o OpenOptions) (_ *Set, err error) {
 	defer wrap(&err, "reading volumes in", dir)
-	s := &Set{ctx: ctx, dir: dir, o: o, open: map[int]regular{}, seen: map[int]entry{}, lost: map[int]bool{}}
-	entries, err := readFolder(dir)
+	s := &Set{ctx: ctx, dir: dir, o: o, open: map[int]regular{}, seen: map[int]entry{}, lost: map[int]bool{}, strangers: map[string]bool{}}
+	entries, err := readFolder(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
-	if s.group, err = choose(dir, name, groupsOf(entries)); err != nil {
+	groups := groupsOf(entries, o.Data)
+	if o.Set != "" {
+		groups = slices.DeleteFunc(groups, func(g *group) bool { return g.id != o.Set })
+		name = ""
+	}
+	if s.group, err = choose(dir, name, groups); err != nil {
 		return nil, errors.Join(err, unknown(entries))
 	}
 	s.facts = s.group.facts
+	s.seeOthers(entries)
 	if err := s.begin(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -108,14 +123,12 @@ func (s *Set) askForLast() error {
 // openParity reads the table of shards. Without it parity is of no use.
 func (s *Set) openParity() error {
 	g := s.par.geometry()
-	var copies []io.ReaderAt
-	for n := 1; n <= s.par.Parity.Files; n++ {
-		first := int64(FooterSize)
-		second := first + g.TableSize() + s.parityLength(n)
-		copies = append(copies, stretch(volumeAt{s, -n}, first, g.TableSize()), stretch(volumeAt{s, -n}, second, g.TableSize()))
+	table, err := parity.ReadTable(s.ctx, g, s.tables()...)
+	if ended := context.Cause(s.ctx); ended != nil {
+		return ended
 	}
-	table, err := parity.ReadTable(g, copies...)
 	if err != nil {
+		s.dropBare()
 		return nil // the report says that the parity is damaged
 	}
 	spill, err := newScratch(s.o.TempDir)
@@ -123,9 +136,89 @@ func (s *Set) openParity() error {
 		return err
 	}
 	s.table, s.spill = table, spill
-	s.reader = parity.NewReader(g, table, s.source(), spill.File)
+	s.reader = parity.NewReader(s.ctx, g, table, s.source(), spill.File)
+	return s.dropStrangers()
+}
+
+// tables are the copies of the table, of files that are long enough for one: not
+// even room is made for a table that cannot be there.
+func (s *Set) tables() (copies []io.ReaderAt) {
+	size := s.par.geometry().TableSize()
+	for _, n := range slices.Sorted(maps.Keys(s.group.parity)) {
+		for _, at := range []int64{FooterSize, FooterSize + size + s.parityLength(n)} {
+			if at+size <= s.group.parity[n].size {
+				copies = append(copies, stretch(volumeAt{s, -n}, at, size))
+			}
+		}
+	}
+	return copies
+}
+
+// dropBare forgets what stands in for a volume by its name alone, where there is
+// no table to prove its shards.
+func (s *Set) dropBare() {
+	if s.slice > 0 {
+		maps.DeleteFunc(s.group.data, func(_ int, e entry) bool { return e.footer == nil })
+	}
+}
+
+// dropStrangers forgets files that stand in for others by their names alone, and
+// whose shards are not theirs.
+func (s *Set) dropStrangers() error {
+	for n, e := range s.group.data {
+		if e.footer != nil || s.slice == 0 {
+			continue
+		}
+		if err := s.doubt(s.group.data, n, n, 0, s.plan()); err != nil {
+			return err
+		}
+	}
+	for n, e := range s.group.parity {
+		if e.footer == nil {
+			if err := s.doubt(s.group.parity, n, -n, s.par.geometry().DataShards(), s.parityPlan()); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
+
+// doubt forgets a file unless it is like what it stands in for.
+func (s *Set) doubt(members map[int]entry, n, key int, base int64, c plan) error {
+	off, length := c.at(n)
+	size := max(0, members[n].size-s.bodyStart(key))
+	like, err := s.table.Compare(s.ctx, stretch(volumeAt{s, key}, s.bodyStart(key), length), size, base+off/Shard, (length-1)/Shard+1)
+	if err == nil && !like.Most() {
+		s.strangers[members[n].name] = true
+		s.closeFile(key)
+		delete(members, n)
+	}
+	return err
+}
+
+// bodyStart is where the slice or the shards of a file begin.
+func (s *Set) bodyStart(key int) int64 {
+	if key > 0 {
+		return 0
+	}
+	return FooterSize + s.par.geometry().TableSize()
+}
+
+// Likeness is how far the file that is not cut is the one that the parity is of,
+// by some of its shards.
+func (s *Set) Likeness() (parity.Likeness, error) {
+	e, there := s.group.data[1]
+	if s.table == nil || s.slice > 0 || !there {
+		return parity.Likeness{}, nil
+	}
+	return s.table.Compare(s.ctx, volumeAt{s, 1}, e.size, 0, s.par.geometry().DataShards())
+}
+
+// Dir is the folder that it is in.
+func (s *Set) Dir() string { return s.dir }
+
+// Is says whether it is the set that [Find] has told of.
+func (s *Set) Is(told Summary) bool { return s.id == told.Set }
 
 func (s *Set) source() parity.Source { return parity.Source{Data: slicesOf{s}, Parity: shardsOf{s}} }
 
@@ -213,7 +306,13 @@ func (s *Set) Close() error {
 }
 
 func (s *Set) closeFiles() {
-	for key, f := range s.open {
+	for key := range s.open {
+		s.closeFile(key)
+	}
+}
+
+func (s *Set) closeFile(key int) {
+	if f, ok := s.open[key]; ok {
 		f.Close()
 		delete(s.open, key)
 	}
@@ -230,8 +329,9 @@ func (r slicesOf) ReadAt(p []byte, off int64) (int, error) {
 type shardsOf struct{ s *Set }
 
 func (r shardsOf) ReadAt(p []byte, off int64) (int, error) {
-	skip := FooterSize + r.s.par.geometry().TableSize()
-	return readCut(r.s.parityPlan(), p, off, func(n int, p []byte, at int64) (int, error) { return r.s.readFile(-n, p, skip+at) })
+	return readCut(r.s.parityPlan(), p, off, func(n int, p []byte, at int64) (int, error) {
+		return r.s.readFile(-n, p, r.s.bodyStart(-n)+at)
+	})
 }
 
 // volumeAt reads one file of the set.
@@ -346,7 +446,7 @@ func (s *Set) member(key int) (entry, bool) {
 
 // look reads the folder again. What is not there now is missing now.
 func (s *Set) look() error {
-	entries, err := readFolder(s.dir)
+	entries, err := readFolder(s.ctx, s.dir)
 	if err != nil {
 		return err
 	}
@@ -356,10 +456,34 @@ func (s *Set) look() error {
 			now.add(e)
 		}
 	}
-	now.addBare(entries)
+	now.addBare(slices.DeleteFunc(slices.Clone(entries), func(e entry) bool { return e.footer == nil && s.strangers[e.name] }))
 	s.group = now
+	if s.table == nil {
+		s.dropBare()
+	}
+	s.seeOthers(entries)
 	if s.whole == nil {
 		s.whole = now.whole
 	}
 	return nil
+}
+
+// seeOthers remembers files of other sets that may be taken for this one's.
+func (s *Set) seeOthers(entries []entry) {
+	s.others = nil
+	for _, e := range entries {
+		if f := e.footer; f != nil && f.Set != s.id && (f.File == s.file || s.group.numberOf(e.name, "") > 0 || s.group.numberOf(e.name, "par") > 0) {
+			s.others = append(s.others, e)
+		}
+	}
+}
+
+// Strangers are files that have names as those of the set have, and are not of
+// it.
+func (s *Set) Strangers() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var r Report
+	s.reportOthers(&r)
+	return r.Foreign
 }

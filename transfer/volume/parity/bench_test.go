@@ -44,7 +44,7 @@ func benchRead(b *testing.B, lost int64) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		r := NewReader(g, t, s.source(), spillFile(b))
+		r := NewReader(b.Context(), g, t, s.source(), spillFile(b))
 		if _, err := io.CopyBuffer(io.Discard, struct{ io.Reader }{io.NewSectionReader(r, 0, g.Size)}, make([]byte, 1<<20)); err != nil {
 			b.Fatal(err)
 		}

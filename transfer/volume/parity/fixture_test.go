@@ -2,6 +2,7 @@ package parity
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -91,7 +92,9 @@ func (s *set) source() Source {
 	return Source{source{s, s.data, 0, s.dataCut}, source{s, s.parity, 1, s.parityAt}}
 }
 
-func (s *set) readTable() (*Table, error) { return ReadTable(s.g, s.table[0], s.table[1]) }
+func (s *set) readTable() (*Table, error) {
+	return ReadTable(context.Background(), s.g, s.table[0], s.table[1])
+}
 
 // bad says whether a shard, as the table numbers them, is lost.
 func (s *set) bad(i int64) bool {

@@ -145,22 +145,22 @@ func TestTablePages(t *testing.T) {
 	a, b := bytes.Clone(table.Marshal()), bytes.Clone(table.Marshal())
 	a[5]++
 	b[pageSize+100]++
-	got, err := ReadTable(g, nil, memory(a), memory(b))
+	got, err := ReadTable(t.Context(), g, nil, memory(a), memory(b))
 	if err != nil || got.Unknown() != 0 || !bytes.Equal(got.Marshal(), table.Marshal()) {
 		t.Errorf("%v: two copies that complete each other", err)
 	}
-	if got, err = ReadTable(g, memory(a)); err != nil || got.Unknown() != pageHashes {
+	if got, err = ReadTable(t.Context(), g, memory(a)); err != nil || got.Unknown() != pageHashes {
 		t.Errorf("%v: one page is lost", err)
 	}
-	if _, err = ReadTable(g, memory(table.pages[pageSize:])); err == nil {
+	if _, err = ReadTable(t.Context(), g, memory(table.pages[pageSize:])); err == nil {
 		t.Error("pages in other places are accepted")
 	}
 	other := g
 	other.Size--
-	if _, err = ReadTable(other, memory(table.pages)); err == nil {
+	if _, err = ReadTable(t.Context(), other, memory(table.pages)); err == nil {
 		t.Error("pages for another geometry are accepted")
 	}
-	if _, err = ReadTable(g); err == nil {
+	if _, err = ReadTable(t.Context(), g); err == nil {
 		t.Error("no copy is a table")
 	}
 }

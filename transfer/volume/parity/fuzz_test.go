@@ -15,13 +15,13 @@ func FuzzTable(f *testing.F) {
 	s := newSet(f, rand.New(rand.NewPCG(1, 1)), fuzzed)
 	seeds := [][]byte{s.wantTable, s.wantTable[:pageSize], append(make([]byte, pageSize), s.wantTable[pageSize:]...)}
 	for _, seed := range seeds {
-		if _, err := ReadTable(fuzzed, memory(seed)); err != nil {
+		if _, err := ReadTable(f.Context(), fuzzed, memory(seed)); err != nil {
 			f.Fatalf("a seed finds nothing: %v", err)
 		}
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		table, err := ReadTable(fuzzed, memory(raw))
+		table, err := ReadTable(t.Context(), fuzzed, memory(raw))
 		if err != nil {
 			return
 		}

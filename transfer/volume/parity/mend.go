@@ -2,7 +2,6 @@ package parity
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 )
@@ -10,22 +9,22 @@ import (
 // Mend writes the right bytes of every damaged shard to its place in dataOut and
 // parityOut, which may be what s reads, or nil to leave that as it is; the last
 // data shard without its padding. Hashes that the table had lost are filled in.
-// Everything is read once to find the damage, and damaged groups once more;
-// progress, if not nil, hears of the first.
+// The damage is what [Scan] has found, and only damaged groups are read again.
 //
-// The damage is what was found before. If groups are too damaged, Mend goes on,
-// and its error is the first of theirs, a [*TooDamagedError]; callers who do not
-// want that ask [Scan] first.
-func Mend(ctx context.Context, g Geometry, t *Table, s Source, dataOut, parityOut io.WriterAt, progress func(n int64)) (Damage, error) {
-	sc, err := newScan(ctx, g, t, s, told(progress))
+// If a group is too damaged nothing is written, and the error is a
+// [*TooDamagedError].
+func Mend(ctx context.Context, g Geometry, t *Table, s Source, d Damage, dataOut, parityOut io.WriterAt) error {
+	err := g.Check()
+	if err == nil && !d.Repairable {
+		err = d.tooDamaged(g)
+	}
+	if err == nil {
+		err = (&mending{g, t, s, dataOut, parityOut}).groups(ctx, d.lost)
+	}
 	if err != nil {
-		return Damage{}, fmt.Errorf("looking for damage: %w", err)
+		return fmt.Errorf("mending: %w", err)
 	}
-	d := sc.damage() // of before
-	if err := (&mending{g, t, s, dataOut, parityOut}).groups(ctx, sc.lost); err != nil {
-		return d, fmt.Errorf("mending: %w", err)
-	}
-	return d, nil
+	return nil
 }
 
 type mending struct {
@@ -41,7 +40,6 @@ func (m *mending) groups(ctx context.Context, lost []uint8) error {
 	if err != nil {
 		return err
 	}
-	var dead error
 	for first := 0; first < len(lost); {
 		count := leading(lost[first:], int(m.g.width()))
 		if count == 0 {
@@ -50,15 +48,11 @@ func (m *mending) groups(ctx context.Context, lost []uint8) error {
 		}
 		b.take(int64(first), int64(count))
 		first += count
-		err := m.batch(ctx, b)
-		if tooDamaged := (*TooDamagedError)(nil); err != nil && !errors.As(err, &tooDamaged) {
+		if err := m.batch(ctx, b); err != nil {
 			return err
 		}
-		if dead == nil {
-			dead = err
-		}
 	}
-	return dead
+	return nil
 }
 
 // leading counts the groups at the start that have lost something, up to most.
@@ -80,17 +74,12 @@ func (m *mending) batch(ctx context.Context, b *batch) error {
 	if err != nil {
 		return err
 	}
-	var dead error
 	for x := range b.groups {
-		err := m.group(b, x)
-		if tooDamaged := (*TooDamagedError)(nil); err != nil && !errors.As(err, &tooDamaged) {
+		if err := m.group(b, x); err != nil {
 			return err
 		}
-		if dead == nil {
-			dead = err
-		}
 	}
-	return dead
+	return nil
 }
 
 func (m *mending) group(b *batch, x int) error {

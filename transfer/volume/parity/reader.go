@@ -31,6 +31,7 @@ type Stats struct {
 // long as no more of it goes bad. Groups that turn out bad one after the other
 // are rebuilt more and more at a time.
 type Reader struct {
+	ctx   context.Context // ends rebuilding, since ReadAt has none
 	g     Geometry
 	t     *Table
 	s     Source
@@ -56,9 +57,10 @@ type spilled struct {
 }
 
 // NewReader makes a reader of a table's data. Rebuilt shards are written to
-// spill, an empty file that the reader does not close.
-func NewReader(g Geometry, t *Table, s Source, spill *os.File) *Reader {
-	return &Reader{g: g, t: t, s: s, spill: spill, spilled: map[int64]spilled{}, next: -1}
+// spill, an empty file that the reader does not close. When ctx ends nothing is
+// rebuilt any more.
+func NewReader(ctx context.Context, g Geometry, t *Table, s Source, spill *os.File) *Reader {
+	return &Reader{ctx: ctx, g: g, t: t, s: s, spill: spill, spilled: map[int64]spilled{}, next: -1}
 }
 
 // Size is the bytes of the data.
@@ -167,8 +169,8 @@ func (r *Reader) repair(i int64) error {
 // case: a bad medium may give it when it is read again. Only the first group has
 // to succeed, the others have not been asked for.
 func (r *Reader) rebuild(i int64) error {
-	b, ctx := r.batch, context.Background()
-	err := b.add(ctx, r.s.Data, func(n int64, shard []byte, err error) (bool, error) {
+	b := r.batch
+	err := b.add(r.ctx, r.s.Data, func(n int64, shard []byte, err error) (bool, error) {
 		if err != nil || !r.t.proves(n, shard) {
 			return false, nil
 		}
@@ -178,7 +180,7 @@ func (r *Reader) rebuild(i int64) error {
 		return true, nil
 	})
 	if err == nil {
-		err = b.compare(ctx, r.s.Parity, r.t, false)
+		err = b.compare(r.ctx, r.s.Parity, r.t, false)
 	}
 	if err != nil {
 		return err

@@ -18,7 +18,7 @@ func TestReaderIsReader(t *testing.T) {
 	for i := int64(4); i < 13; i++ {
 		s.failing[0][i] = true
 	}
-	r := NewReader(s.g, mustTable(t, s), s.source(), spillFile(t))
+	r := NewReader(t.Context(), s.g, mustTable(t, s), s.source(), spillFile(t))
 	if err := iotest.TestReader(io.NewSectionReader(r, 0, s.g.Size), s.wantData); err != nil {
 		t.Error(err)
 	}
@@ -40,7 +40,7 @@ func TestLostVolume(t *testing.T) {
 		"no data":   {nil, s.wantParity},
 		"no parity": {s.wantData, nil},
 	} {
-		r := NewReader(s.g, mustTable(t, s), source, spillFile(t))
+		r := NewReader(t.Context(), s.g, mustTable(t, s), source, spillFile(t))
 		if got, err := readAll(r); err != nil || !bytes.Equal(got, s.wantData) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -60,7 +60,7 @@ func TestConcurrent(t *testing.T) {
 	for i := range g.Groups() {
 		s.lying[0][i+3] = true
 	}
-	r := NewReader(g, mustTable(t, s), s.source(), spillFile(t))
+	r := NewReader(t.Context(), g, mustTable(t, s), s.source(), spillFile(t))
 	var group errgroup.Group
 	for w := range uint64(8) {
 		group.Go(func() error {
@@ -102,7 +102,7 @@ func (f *flaky) ReadAt(p []byte, off int64) (int, error) {
 // TestSecondTry: a medium that answers when it is asked again needs no parity.
 func TestSecondTry(t *testing.T) {
 	s := newSet(t, rand.New(rand.NewPCG(6, 6)), Geometry{Size: 64 * 4, Shard: 64, Data: 4, Parity: 1})
-	r := NewReader(s.g, mustTable(t, s), Source{&flaky{s.wantData, 1}, nil}, spillFile(t))
+	r := NewReader(t.Context(), s.g, mustTable(t, s), Source{&flaky{s.wantData, 1}, nil}, spillFile(t))
 	if got, err := readAll(r); err != nil || !bytes.Equal(got, s.wantData) {
 		t.Error(err)
 	}
@@ -113,7 +113,7 @@ func TestTooDamaged(t *testing.T) {
 	for _, i := range []int64{1, 3, 5, 7} {
 		s.failing[0][i] = true
 	}
-	_, err := readAll(NewReader(s.g, mustTable(t, s), s.source(), spillFile(t)))
+	_, err := readAll(NewReader(t.Context(), s.g, mustTable(t, s), s.source(), spillFile(t)))
 	var e *TooDamagedError
 	if !errors.As(err, &e) || e.Group != 1 || e.Off != 64 || e.Good != 2 || e.Need != 4 || !errors.Is(err, errSector) ||
 		!strings.Contains(err.Error(), "2 more are needed") {
@@ -126,7 +126,7 @@ func TestSpill(t *testing.T) {
 	s := newSet(t, rand.New(rand.NewPCG(6, 6)), Geometry{Size: 64 * 8, Shard: 64, Data: 4, Parity: 2})
 	s.failing[0][1] = true
 	spill := spillFile(t)
-	r := NewReader(s.g, mustTable(t, s), s.source(), spill)
+	r := NewReader(t.Context(), s.g, mustTable(t, s), s.source(), spill)
 	if _, err := readAll(r); err != nil {
 		t.Fatal(err)
 	}

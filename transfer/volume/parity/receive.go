@@ -207,7 +207,7 @@ func (in *receiver) finish() error {
 	if err != nil {
 		return err
 	}
-	in.Reader = NewReader(in.stream.g, in.t, files, spill)
+	in.Reader = NewReader(in.ctx, in.stream.g, in.t, files, spill)
 	return nil
 }
 

@@ -2,8 +2,10 @@ package parity
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 )
@@ -96,15 +98,21 @@ func (g Geometry) seal(page int64, p []byte) hash {
 
 // ReadTable reads a table, each page from the first copy in which it is good.
 // What no copy has is known to be lost: see [Table.Unknown]. It is an error only
-// if not a single page is good.
-func ReadTable(g Geometry, copies ...io.ReaderAt) (*Table, error) {
+// if not a single page is good, or if ctx ends.
+func ReadTable(ctx context.Context, g Geometry, copies ...io.ReaderAt) (*Table, error) {
 	if err := g.Check(); err != nil {
 		return nil, fmt.Errorf("reading the table of shards: %w", err)
+	}
+	if len(copies) == 0 {
+		return nil, errors.New("reading the table of shards: there is no copy of it")
 	}
 	t := newTable(g)
 	good, why := false, error(nil)
 	for page := range int64(len(t.pages) / pageSize) {
 		p := t.pages[page*pageSize:][:pageSize]
+		if err := context.Cause(ctx); err != nil {
+			return nil, fmt.Errorf("reading the table of shards: %w", err)
+		}
 		if err := g.readPage(p, page, copies); err != nil {
 			why = err
 			clear(p)

@@ -1,0 +1,306 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"airgap/bundle"
+	"airgap/bundle/image"
+	"airgap/cmd/airgap/internal/ui"
+	"airgap/transfer/volume"
+	"airgap/transfer/volume/parity"
+)
+
+// meaning is what a name on the command line stands for: one file, with the
+// parity that belongs to it, or a set of volumes.
+type meaning struct {
+	file string      // path of the one file; empty: it is cut
+	set  *volume.Set // the volumes, or the file and its parity; nil: there is no parity
+	// strangers are files beside it that look as if they belonged to it.
+	strangers []string
+}
+
+// lookUp finds out what a name stands for. A file that is there is what is read;
+// volumes and parity count only if they are that very file's. A folder, or a
+// volume, stands for the set. A name that nothing has may be that of a file which
+// has been cut.
+func lookUp(ctx context.Context, name string, o volume.OpenOptions) (*meaning, error) {
+	switch info, err := os.Stat(name); {
+	case err == nil && info.IsDir():
+		return lookIn(ctx, name, o)
+	case err == nil && info.Mode().IsRegular():
+		return lookAt(ctx, name, o)
+	case err == nil:
+		return &meaning{file: name}, nil // opening it says what it is
+	default:
+		return lookForVolumes(ctx, name, o, err)
+	}
+}
+
+// lookForVolumes finds the volumes of a file that is not there itself.
+func lookForVolumes(ctx context.Context, name string, o volume.OpenOptions, gone error) (*meaning, error) {
+	dir, base := filepath.Dir(name), filepath.Base(name)
+	if !isCut(ctx, name) && len(besides(dir, base)) == 0 {
+		return nil, noBundle(name, gone)
+	}
+	set, err := volume.Open(ctx, dir, base, o)
+	if err != nil {
+		return nil, err
+	}
+	return &meaning{set: set, strangers: set.Strangers()}, nil
+}
+
+// isCut says whether a folder has volumes of a file of that name, which is not
+// there itself.
+func isCut(ctx context.Context, name string) bool {
+	sets, err := volume.Find(ctx, filepath.Dir(name))
+	return err == nil && slices.ContainsFunc(sets, func(s volume.Summary) bool { return s.Name == filepath.Base(name) })
+}
+
+// lookIn finds what is in a folder: the set of volumes, or else the only bundle.
+func lookIn(ctx context.Context, dir string, o volume.OpenOptions) (*meaning, error) {
+	sets, err := volume.Find(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.ContainsFunc(sets, func(s volume.Summary) bool { return s.Cut }) {
+		return lookAtOnly(ctx, dir, sets, o)
+	}
+	set, err := volume.Open(ctx, dir, "", o)
+	if err != nil {
+		return nil, err
+	}
+	return &meaning{set: set, strangers: append(set.Strangers(), otherBundles(dir, set.ID())...)}, nil
+}
+
+// lookAtOnly takes the only bundle of a folder without volumes. Where there is
+// parity and no bundle, that stands for the file that is lost.
+func lookAtOnly(ctx context.Context, dir string, sets []volume.Summary, o volume.OpenOptions) (*meaning, error) {
+	names, err := bundlesIn(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range sets {
+		for _, name := range dataOf(s) {
+			if isRegular(filepath.Join(dir, name)) && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	switch len(names) {
+	case 0:
+		set, err := volume.Open(ctx, dir, "", o)
+		return &meaning{set: set}, err
+	case 1:
+		return lookAt(ctx, filepath.Join(dir, names[0]), o)
+	}
+	return nil, &ui.Error{
+		Err: fmt.Errorf("folder %q holds %d bundles", dir, len(names)), Code: ui.Failed,
+		Hints: []string{"name one of them: " + filepath.Join(dir, names[0])},
+	}
+}
+
+// bundlesIn are the files of a folder that are called as bundles are.
+func bundlesIn(dir string) (names []string, err error) {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		if e.Type().IsRegular() && strings.HasSuffix(e.Name(), ".tar.zst") && !strings.HasPrefix(e.Name(), ".") {
+			names = append(names, e.Name())
+		}
+	}
+	return names, err
+}
+
+// dataOf are the names that the file may have which parity is of: as the parity
+// has it, or as the parity itself is called.
+func dataOf(s volume.Summary) []string {
+	names := []string{s.Name}
+	for _, file := range s.Files {
+		if name, ok := strings.CutSuffix(file, ".par"); ok {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func isRegular(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// otherBundles are the bundles beside a set of volumes that are not what it was
+// cut from.
+func otherBundles(dir, id string) (others []string) {
+	names, _ := bundlesIn(dir) // what cannot be read now has been read a moment ago
+	for _, name := range names {
+		f, size, err := openWhole(filepath.Join(dir, name))
+		if err != nil {
+			continue
+		}
+		if is, err := bundle.ReadID(f, size); err != nil || is.Hex != id {
+			others = append(others, name)
+		}
+		f.Close()
+	}
+	return others
+}
+
+// lookAt takes a file that is there.
+func lookAt(ctx context.Context, path string, o volume.OpenOptions) (*meaning, error) {
+	f, size, err := openWhole(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	dir, base := filepath.Dir(path), filepath.Base(path)
+	sets, err := volume.Find(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	_, broken := bundle.Open(f, size)
+	if broken != nil {
+		if n, err := lookAtPart(ctx, dir, base, sets, o); n != nil || err != nil {
+			return n, err
+		}
+	}
+	n := &meaning{file: path, strangers: besides(dir, base)}
+	w := whole{file: f, size: size, dir: dir, base: base, sound: broken == nil}
+	w.id, _ = bundle.ReadID(f, size) // without one the shards tell
+	for _, s := range sets {
+		if n.set == nil && w.mayHave(s) {
+			if n.set, err = w.with(ctx, s); err != nil {
+				return nil, err
+			}
+		}
+		// More of the same bundle is not needed, but it is no stranger.
+		if n.set != nil && n.set.Is(s) || s.File == w.id.Hex {
+			n.strangers = without(n.strangers, s.Files)
+		}
+	}
+	return n, nil
+}
+
+// whole is a file for which parity is looked for.
+type whole struct {
+	file      *os.File
+	size      int64
+	dir, base string
+	id        image.Digest // zero: it cannot be read
+	sound     bool         // it opens as a bundle
+}
+
+// mayHave says whether a set may be the file's parity, as far as their ids and
+// sizes tell.
+func (w whole) mayHave(s volume.Summary) bool {
+	return !s.Cut && (w.id.Hex == "" || s.File == w.id.Hex) && (!w.sound || s.Total == w.size)
+}
+
+// with opens the file with parity, if that is its own.
+func (w whole) with(ctx context.Context, s volume.Summary) (*volume.Set, error) {
+	set, err := volume.Open(ctx, w.dir, "", volume.OpenOptions{Set: s.Set, Data: w.base, Partly: true})
+	if err != nil {
+		return nil, err
+	}
+	like, err := set.Likeness()
+	if err == nil && w.owns(s, like) {
+		return set, nil
+	}
+	return nil, errors.Join(err, set.Close())
+}
+
+// owns says whether parity is the file's by the shards that are there of it. A
+// bundle of the same id may have been written another way, and has none of them
+// then. Of two bundles that have much in common, where neither id can be read,
+// the ends differ: it has the sum of all.
+func (w whole) owns(s volume.Summary, like parity.Likeness) bool {
+	switch {
+	case w.id.Hex != "":
+		return !w.sound || like.Looked == 0 || like.Alike > 0
+	case like.Looked == 0:
+		return w.size == 0 && slices.Contains(dataOf(s), w.base)
+	case w.size >= s.Total:
+		return like.Most() && like.End
+	}
+	return like.Most() && !bundle.HasEnd(w.file, w.size)
+}
+
+// lookAtPart takes a file that is no bundle for what it is a part of: a volume,
+// or parity.
+func lookAtPart(ctx context.Context, dir, base string, sets []volume.Summary, o volume.OpenOptions) (*meaning, error) {
+	for _, s := range sets {
+		if !slices.Contains(s.Files, base) {
+			continue
+		}
+		if !s.Cut {
+			for _, name := range dataOf(s) {
+				if name != base && isRegular(filepath.Join(dir, name)) {
+					return lookAt(ctx, filepath.Join(dir, name), o)
+				}
+			}
+		}
+		o.Set = s.Set
+		set, err := volume.Open(ctx, dir, "", o)
+		if err != nil {
+			return nil, err
+		}
+		return &meaning{set: set, strangers: set.Strangers()}, nil
+	}
+	if suffix := filepath.Ext(base); volumeSuffix.MatchString(suffix) {
+		// It may have lost its footer, and parity may stand for it.
+		set, err := volume.Open(ctx, dir, base, o)
+		if none := (*volume.ChoiceError)(nil); errors.As(err, &none) {
+			return nil, nil
+		}
+		return &meaning{set: set}, err
+	}
+	return nil, nil
+}
+
+// besides are the files that are called as volumes or parity of a file would be.
+func besides(dir, base string) (names []string) {
+	entries, _ := os.ReadDir(dir) // what cannot be read cannot be taken for anything
+	for _, e := range entries {
+		if suffix, ok := strings.CutPrefix(e.Name(), base); ok && volumeSuffix.MatchString(suffix) {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
+func without(names, some []string) []string {
+	return slices.DeleteFunc(names, func(name string) bool { return slices.Contains(some, name) })
+}
+
+// openWhole opens a regular file.
+func openWhole(path string) (*os.File, int64, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%q is not a regular file", path)
+	}
+	if err != nil {
+		return nil, 0, errors.Join(err, f.Close())
+	}
+	return f, info.Size(), nil
+}
+
+// note names what is beside a bundle and is not of it.
+func (n *meaning) note(env *ui.Env) {
+	const most = 3
+	if len(n.strangers) == 0 {
+		return
+	}
+	names := strings.Join(n.strangers[:min(len(n.strangers), most)], ", ")
+	if more := len(n.strangers) - most; more > 0 {
+		names += fmt.Sprintf(" and %d more", more)
+	}
+	env.Note("not used, since it does not belong to what is read: %s", names)
+}
