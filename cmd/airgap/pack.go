@@ -18,6 +18,7 @@ import (
 	"airgap/bundle/store"
 	"airgap/cmd/airgap/internal/list"
 	"airgap/cmd/airgap/internal/ui"
+	"airgap/transfer/volume/parity"
 	"airgap/verify"
 )
 
@@ -69,8 +70,9 @@ Nothing has the bundle's name before it is whole and on the disk.
 If the output is a folder, it is a medium: the bundle is written straight to it,
 cut into volumes where its file system needs that (FAT: 4 GiB) or as --volume-size
 says, and read back from it. --parity 10% adds what damage of up to a tenth, lost
-volumes included, is repaired with; on standard output it makes packets, of which
-a tenth may be lost on a one-way link.`,
+volumes included, is repaired with. On standard output it makes packets for a
+one-way link, any tenth of which may be lost, at random too: that takes about a
+quarter more to send.`,
 		Example: `  airgap pack postgres:15-alpine my-app:v1
   airgap pack --platform linux/amd64,linux/arm64 docker://registry.example/app:v1
   airgap pack -f images.txt -o /media/usb/bundle.tar.zst --verify
@@ -136,6 +138,8 @@ func (o *packOptions) parse(cmd *cobra.Command, args []string) (specs []string, 
 		return nil, usage(cmd, "--output is empty")
 	case o.output == stdio && o.verify:
 		return nil, usage(cmd, "--verify needs a file to read again, not standard output")
+	case o.output == stdio && o.cut.parity > parity.MaxLoss:
+		return nil, usage(cmd, "--parity: on standard output it says how many packets may be lost, at most %d%%", parity.MaxLoss)
 	case o.output == stdio && o.cut.size > 0:
 		return nil, usage(cmd, "--volume-size needs a folder, not standard output")
 	}
@@ -214,7 +218,7 @@ func (o packOptions) write(ctx context.Context, env *ui.Env, plan *bundle.Plan) 
 func (o packOptions) put(ctx context.Context, env *ui.Env, plan *bundle.Plan, options bundle.WriteOptions) (bundle.Summary, error) {
 	switch {
 	case o.stream != nil && o.cut.parity > 0:
-		return o.writePackets(ctx, plan, options)
+		return o.writePackets(ctx, env, plan, options)
 	case o.stream != nil:
 		return plan.WriteTo(ctx, o.stream, options)
 	case o.toMedium():

@@ -153,7 +153,7 @@ func (o packOptions) addParity(ctx context.Context, env *ui.Env, summary bundle.
 
 // writePackets writes to standard output in packets, for a way on which some get
 // lost. Parity is made of the whole, which so has to be kept meanwhile.
-func (o packOptions) writePackets(ctx context.Context, plan *bundle.Plan, options bundle.WriteOptions) (summary bundle.Summary, err error) {
+func (o packOptions) writePackets(ctx context.Context, env *ui.Env, plan *bundle.Plan, options bundle.WriteOptions) (summary bundle.Summary, err error) {
 	whole, err := newTemp(o.tempDir)
 	if err != nil {
 		return summary, err
@@ -167,9 +167,13 @@ func (o packOptions) writePackets(ctx context.Context, plan *bundle.Plan, option
 	if summary, err = plan.WriteTo(ctx, whole, options); err != nil {
 		return summary, err
 	}
-	return summary, parity.WritePackets(ctx, o.stream, parity.Packets{
+	g, err := parity.WritePackets(ctx, o.stream, parity.Packets{
 		Data: whole, Size: summary.Size, Percent: o.cut.parity, ID: streamID(summary.SHA256), Spill: spill.File,
 	})
+	if err == nil {
+		env.Note("%d%% of the packets may be lost, wherever they are: parity adds %d%% to the bundle", o.cut.parity, 100*g.ParityShards()/g.DataShards())
+	}
+	return summary, err
 }
 
 // streamID is the same for the same bytes.

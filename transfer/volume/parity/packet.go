@@ -84,23 +84,24 @@ func IsPackets(head []byte) bool {
 type Packets struct {
 	Data     io.ReaderAt
 	Size     int64         // of Data, more than 0
-	Percent  int           // of parity, 1 to 100
+	Percent  int           // of all packets that may get lost, 1 to MaxLoss
 	ID       [16]byte      // of the stream: packets of another are not mixed with it
 	Spill    *os.File      // an empty file that parity is kept in; it is not closed
 	Progress func(n int64) // hears of the bytes of data that have been sent; or nil
 }
 
-// WritePackets sends data and then its parity. The data is read twice, first
-// for its parity; it is an error if it has changed by the second time.
-func WritePackets(ctx context.Context, w io.Writer, p Packets) error {
+// WritePackets sends data and then its parity, and says how they were divided.
+// The data is read twice, first for its parity; it is an error if it has changed
+// by the second time.
+func WritePackets(ctx context.Context, w io.Writer, p Packets) (Geometry, error) {
 	g, err := packetGeometry(p.Size, p.Percent)
 	if err == nil {
 		err = p.write(ctx, w, g)
 	}
 	if err != nil {
-		return fmt.Errorf("sending packets: %w", err)
+		return g, fmt.Errorf("sending packets: %w", err)
 	}
-	return nil
+	return g, nil
 }
 
 func (p Packets) write(ctx context.Context, w io.Writer, g Geometry) error {
@@ -116,13 +117,61 @@ func (p Packets) write(ctx context.Context, w io.Writer, g Geometry) error {
 	return s.send(ctx, g.parity(p.Spill), func(int64) {})
 }
 
-// packetGeometry takes larger shards where there would be too many.
-func packetGeometry(size int64, percent int) (Geometry, error) {
-	shard := PacketShard
-	for shard < MaxShardSize && size/int64(shard) > MaxTotal/3 { // parity of 100 % is as much again, and rounded up
-		shard *= 2
+// MaxLoss is how much of a stream may be meant to get lost, in percent: beyond
+// that more would be sent of parity than is worth it.
+const MaxLoss = 50
+
+// packetGeometry divides a stream so that it survives the loss of percent of all
+// its packets, wherever they are. Larger shards are taken where there would be too
+// many.
+func packetGeometry(size int64, percent int) (g Geometry, err error) {
+	if percent < 1 || percent > MaxLoss {
+		return g, fmt.Errorf("packets for a loss of %d percent: it must be 1 to %d", percent, MaxLoss)
 	}
-	return NewGeometry(size, shard, percent)
+	for shard := PacketShard; shard <= MaxShardSize; shard *= 2 {
+		g = geometryForLoss(size, shard, percent)
+		if err = g.Check(); err == nil {
+			break
+		}
+	}
+	return g, err
+}
+
+// deadly is how often a stream may come out as too damaged where each packet is
+// lost with the probability that it is made for.
+const deadly = 1e-4
+
+// geometryForLoss takes the least parity with which that is so.
+func geometryForLoss(size int64, shard, percent int) Geometry {
+	n := ceil(size, int64(shard))
+	g := Geometry{Size: size, Shard: shard}
+	for g.Parity = 1; g.Parity < MaxShards; g.Parity++ {
+		groups := ceil(n, int64(MaxShards-g.Parity))
+		g.Data = int(ceil(n, groups)) // groups of equal size
+		if float64(groups)*dies(g.Data+g.Parity, g.Parity, percent) <= deadly {
+			break
+		}
+	}
+	return g
+}
+
+// dies is the probability that more than m of n shards are lost, where percent of
+// all are. The conversions keep every machine from adding and multiplying at once:
+// all have to come to the same geometry.
+func dies(n, m, percent int) float64 {
+	lost, kept := float64(percent)/100, float64(100-percent)/100
+	exactly := 1.0 // the probability that i are lost, from i = 0 on
+	for range n {
+		exactly = float64(exactly * kept)
+	}
+	more := 0.0
+	for i := range n {
+		exactly = float64(float64(exactly*float64(n-i)) / float64(i+1) * float64(lost/kept))
+		if i+1 > m {
+			more += exactly
+		}
+	}
+	return more
 }
 
 type sender struct {

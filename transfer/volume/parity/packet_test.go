@@ -37,7 +37,7 @@ func TestPackets(t *testing.T) {
 	data := noise(rand.New(rand.NewPCG(1, 2)), 300_000)
 	var b bytes.Buffer
 	sent := int64(0)
-	err := WritePackets(t.Context(), &b, Packets{
+	_, err := WritePackets(t.Context(), &b, Packets{
 		Data: data, Size: int64(len(data)), Percent: 20, ID: [16]byte{7}, Spill: spillFile(t),
 		Progress: func(n int64) { sent += n },
 	})
@@ -232,5 +232,85 @@ func TestForeignPackets(t *testing.T) {
 	got, lost, err := receive(t, mixed)
 	if err != nil || !bytes.Equal(got, data) || lost != (Losses{Foreign: 6, Again: 1}) {
 		t.Errorf("%+v, %v", lost, err)
+	}
+}
+
+// TestRandomLoss: of a thousand streams made for a loss, each of whose packets is
+// lost with that probability, 999 come whole; and so does each that loses as much
+// in one piece. That is counted by groups.
+func TestRandomLoss(t *testing.T) {
+	for _, size := range []int64{100, 1 << 20, 30 << 20, 1 << 30} {
+		for _, percent := range []int{1, 3, 10, 25, 50} {
+			g, err := packetGeometry(size, percent)
+			if err != nil {
+				t.Fatal(err)
+			}
+			streams, dead := 1000, 0
+			if size > 100<<20 {
+				streams = 100
+			}
+			for seed := range streams {
+				r := rand.New(rand.NewPCG(uint64(seed), 37))
+				if !survives(g, func(int64) bool { return r.IntN(100) < percent }) {
+					dead++
+				}
+			}
+			for from := int64(0); from < g.shards(); from += max(1, g.shards()/50) {
+				if !survives(g, func(i int64) bool { return i >= from && (i-from)*100 < g.shards()*int64(percent) }) {
+					t.Errorf("%d bytes, %d%%: the loss of all from packet %d on", size, percent, from)
+				}
+			}
+			t.Logf("%d bytes, %d%%: %d+%d shards, %.1f%% of parity; %d of %d streams did not come whole", size, percent,
+				g.Data, g.Parity, 100*float64(g.ParityShards())/float64(g.DataShards()), dead, streams)
+			if dead > 1 {
+				t.Errorf("%d bytes, %d%%: %d of %d streams are dead", size, percent, dead, streams)
+			}
+		}
+	}
+	for _, percent := range []int{0, 51, 100} {
+		if _, err := packetGeometry(1<<20, percent); err == nil {
+			t.Errorf("made for a loss of %d%%", percent)
+		}
+	}
+}
+
+func survives(g Geometry, lost func(i int64) bool) bool {
+	count := make([]int, g.Groups())
+	n := g.DataShards()
+	for i := range g.shards() {
+		if !lost(i) {
+			continue
+		}
+		at := i
+		if i >= n {
+			at -= n
+		}
+		if count[at%g.Groups()]++; count[at%g.Groups()] > g.Parity {
+			return false
+		}
+	}
+	return true
+}
+
+// TestTenthLost loses a tenth of the packets of real streams.
+func TestTenthLost(t *testing.T) {
+	data := noise(rand.New(rand.NewPCG(1, 2)), 3_600_000)
+	var b bytes.Buffer
+	g, err := WritePackets(t.Context(), &b, Packets{Data: data, Size: int64(len(data)), Percent: 10, Spill: spillFile(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := HeaderSize + g.Shard
+	for seed := range uint64(5) {
+		r := rand.New(rand.NewPCG(seed, 5))
+		var some []byte
+		for at := 0; at < b.Len(); at += size {
+			if r.IntN(10) > 0 {
+				some = append(some, b.Bytes()[at:at+size]...)
+			}
+		}
+		if got, lost, err := receive(t, some); err != nil || !bytes.Equal(got, data) || lost.Data == 0 {
+			t.Errorf("%+v, %v", lost, err)
+		}
 	}
 }
