@@ -23,6 +23,8 @@ type WriteOptions struct {
 	// of the output if empty (for WriteTo, the system's).
 	TempDir   string
 	NoClobber bool // fail with fs.ErrExist rather than replace a file
+	// Before is called when the file is whole, before it gets its name; or nil.
+	Before func() error
 	// Progress hears of bytes of blobs as they come; it may be called from
 	// several goroutines.
 	Progress func(n int64)
@@ -62,7 +64,10 @@ func (p *Plan) WriteFile(ctx context.Context, path string, o WriteOptions) (Summ
 		}
 		// The old sums go before the new file comes: sums never belong to
 		// another file than the one that they stand beside.
-		return ignoreMissing(os.Remove(sumsPath(path)))
+		if err := ignoreMissing(os.Remove(sumsPath(path))); err != nil || o.Before == nil {
+			return err
+		}
+		return o.Before()
 	})
 	if err != nil {
 		return Summary{}, err

@@ -15,6 +15,7 @@ func ofVolumes(_ string, err error) (ui.Status, []string, bool) {
 	var incomplete *volume.IncompleteError
 	var choice *volume.ChoiceError
 	var damaged *parity.TooDamagedError
+	var inTheWay *volume.InTheWayError
 	switch {
 	case errors.As(err, &incomplete):
 		return ui.Damaged, incompleteHints(incomplete.Report), true
@@ -24,6 +25,8 @@ func ofVolumes(_ string, err error) (ui.Status, []string, bool) {
 		return ui.Failed, []string{"name a file of the one that is meant: " + strings.Join(oneOfEach(choice), " or ")}, true
 	case errors.As(err, &choice):
 		return ui.Failed, []string{"name the folder that holds the bundle"}, true
+	case errors.As(err, &inTheWay):
+		return ui.Refused, []string{"rename it or remove it, or choose another name with -o"}, true
 	case errors.Is(err, volume.ErrNewer):
 		return ui.Failed, []string{"use a newer airgap here (this one is " + thisVersion() + ")"}, true
 	}

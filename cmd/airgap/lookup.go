@@ -45,7 +45,7 @@ func lookUp(ctx context.Context, name string, o volume.OpenOptions) (*meaning, e
 // lookForVolumes finds the volumes of a file that is not there itself.
 func lookForVolumes(ctx context.Context, name string, o volume.OpenOptions, gone error) (*meaning, error) {
 	dir, base := filepath.Dir(name), filepath.Base(name)
-	if !isCut(ctx, name) && len(besides(dir, base)) == 0 {
+	if !isCut(ctx, name) {
 		return nil, noBundle(name, gone)
 	}
 	set, err := volume.Open(ctx, dir, base, o)
@@ -55,11 +55,12 @@ func lookForVolumes(ctx context.Context, name string, o volume.OpenOptions, gone
 	return &meaning{set: set, strangers: set.Strangers()}, nil
 }
 
-// isCut says whether a folder has volumes of a file of that name, which is not
-// there itself.
+// isCut says whether there are volumes of a file that is not there itself, or what
+// is called as they would be.
 func isCut(ctx context.Context, name string) bool {
-	sets, err := volume.Find(ctx, filepath.Dir(name))
-	return err == nil && slices.ContainsFunc(sets, func(s volume.Summary) bool { return s.Name == filepath.Base(name) })
+	dir, base := filepath.Dir(name), filepath.Base(name)
+	sets, err := volume.Find(ctx, dir)
+	return len(besides(dir, base)) > 0 || err == nil && slices.ContainsFunc(sets, func(s volume.Summary) bool { return s.Name == base })
 }
 
 // lookIn finds what is in a folder: the set of volumes, or else the only bundle.
@@ -250,7 +251,7 @@ func lookAtPart(ctx context.Context, dir, base string, sets []volume.Summary, o 
 		}
 		return &meaning{set: set, strangers: set.Strangers()}, nil
 	}
-	if suffix := filepath.Ext(base); volumeSuffix.MatchString(suffix) {
+	if volume.IsName(base, strings.TrimSuffix(base, filepath.Ext(base))) {
 		// It may have lost its footer, and parity may stand for it.
 		set, err := volume.Open(ctx, dir, base, o)
 		if none := (*volume.ChoiceError)(nil); errors.As(err, &none) {
@@ -265,7 +266,7 @@ func lookAtPart(ctx context.Context, dir, base string, sets []volume.Summary, o 
 func besides(dir, base string) (names []string) {
 	entries, _ := os.ReadDir(dir) // what cannot be read cannot be taken for anything
 	for _, e := range entries {
-		if suffix, ok := strings.CutPrefix(e.Name(), base); ok && volumeSuffix.MatchString(suffix) {
+		if volume.IsName(e.Name(), base) {
 			names = append(names, e.Name())
 		}
 	}

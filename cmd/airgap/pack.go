@@ -187,48 +187,46 @@ func runPack(ctx context.Context, env *ui.Env, o packOptions, specs []string) er
 		noteLosses(env, plan.Totals)
 		return env.Report("plan", newPlanAnswer(plan, o.output))
 	}
-	summary, err := o.write(ctx, env, plan)
+	written, err := o.write(ctx, env, plan)
 	if err != nil {
 		return inState("no bundle has been written", err)
 	}
-	noteLosses(env, summary.Totals)
+	noteLosses(env, written.Totals)
 	if o.verify {
-		if err := proveWritten(ctx, env, summary.Path); err != nil {
+		if err := proveWritten(ctx, env, written.first); err != nil {
 			return inState("the bundle is there, but do not use it", err)
 		}
 	}
-	return env.Report("summary", newPackAnswer(summary, o.verify))
+	return env.Report("summary", newPackAnswer(written.Summary, o.verify))
 }
 
 // write carries the plan out.
-func (o packOptions) write(ctx context.Context, env *ui.Env, plan *bundle.Plan) (bundle.Summary, error) {
+func (o packOptions) write(ctx context.Context, env *ui.Env, plan *bundle.Plan) (packed, error) {
 	progress := env.Progress("packing", plan.Size)
 	defer progress.Stop()
 	options := bundle.WriteOptions{
 		Level: o.compressionLevel, Jobs: o.jobs, TempDir: o.tempDir, NoClobber: o.noClobber, Progress: progress.Add,
 	}
-	summary, err := o.put(ctx, env, plan, options)
+	written, err := o.put(ctx, env, plan, options)
 	if err == nil {
 		progress.Done()
 	}
-	return summary, err
+	return written, err
 }
 
 // put writes the bundle to where it is wanted.
-func (o packOptions) put(ctx context.Context, env *ui.Env, plan *bundle.Plan, options bundle.WriteOptions) (bundle.Summary, error) {
+func (o packOptions) put(ctx context.Context, env *ui.Env, plan *bundle.Plan, options bundle.WriteOptions) (p packed, err error) {
 	switch {
 	case o.stream != nil && o.cut.parity > 0:
-		return o.writePackets(ctx, env, plan, options)
+		p.Summary, err = o.writePackets(ctx, env, plan, options)
 	case o.stream != nil:
-		return plan.WriteTo(ctx, o.stream, options)
+		p.Summary, err = plan.WriteTo(ctx, o.stream, options)
 	case o.toMedium():
 		return o.writeVolumes(ctx, env, plan, options)
+	default:
+		return o.writeOne(ctx, env, plan, options)
 	}
-	summary, err := plan.WriteFile(ctx, o.output, options)
-	if err == nil {
-		err = o.finish(ctx, env, summary, nil)
-	}
-	return summary, err
+	return p, err
 }
 
 // noteLosses says what a person might expect to be in the bundle and is not, a

@@ -33,79 +33,167 @@ func (o packOptions) outputIn() (dir, name string) {
 	return filepath.Dir(o.output), filepath.Base(o.output)
 }
 
-// writeVolumes writes straight to a medium, as volumes if it needs them: each is
-// synced and read back before the next begins.
-func (o packOptions) writeVolumes(ctx context.Context, env *ui.Env, plan *bundle.Plan, options bundle.WriteOptions) (summary bundle.Summary, err error) {
+// packed is what pack has written.
+type packed struct {
+	bundle.Summary
+	first string // the file to name to read it: itself, or its first volume
+}
+
+// writeOne writes to a file. Old parity goes before that has its name, old volumes
+// afterwards: whatever ends it, nothing is there that does not belong together.
+func (o packOptions) writeOne(ctx context.Context, env *ui.Env, plan *bundle.Plan, options bundle.WriteOptions) (p packed, err error) {
+	dir, name := o.outputIn()
+	old, err := o.checkFree(ctx, dir, name)
+	if err != nil {
+		return p, err
+	}
+	if o.noClobber {
+		old = volume.Earlier{} // which stays
+	}
+	options.Before = func() error { return removeAll(dir, slices.Concat(old.Parity, old.Beside)) }
+	if p.Summary, err = plan.WriteFile(ctx, o.output, options); err != nil {
+		return p, err
+	}
+	p.first = p.Path
+	if err := removeAll(dir, old.Volumes); err != nil {
+		return p, inState("the bundle is there whole, and so is something of an earlier one", err)
+	}
+	var added []string
+	if o.cut.parity > 0 {
+		medium, err := media.Open(dir)
+		if err == nil {
+			added, err = o.addParity(ctx, env, medium, dir, p.Summary)
+		}
+		if err != nil {
+			return p, inState(withoutParity, err)
+		}
+	}
+	noteRemoved(env, name, old.Outdated(false, added))
+	return p, nil
+}
+
+// withoutParity is the state of things where only the parity has failed.
+const withoutParity = "the bundle is there whole, its parity is not"
+
+// writeVolumes writes straight to a medium, as volumes if it needs them, each of
+// which is synced and read back. Nothing of the bundle is seen before all of it is
+// there: an older one stays whole until then.
+func (o packOptions) writeVolumes(ctx context.Context, env *ui.Env, plan *bundle.Plan, options bundle.WriteOptions) (p packed, err error) {
 	dir, name := o.outputIn()
 	medium, err := media.Open(dir)
 	if err != nil {
-		return summary, err
+		return p, err
 	}
 	defer medium.Close()
 	warnOfDoubt(env, medium)
 	found, err := medium.Find(ctx, transfer.File{Name: name, Temporary: "." + name + ".partial"})
-	if err == nil && o.noClobber {
-		err = checkFree(found.Path)
+	if err == nil {
+		_, err = o.checkFree(ctx, dir, name)
 	}
 	if err != nil {
-		return summary, err
+		return p, err
 	}
 	if o.cut.size == 0 {
 		o.cut.size = found.Limit
 	}
+	apart, err := medium.Apart(ctx, name)
+	if err != nil {
+		return p, err
+	}
+	defer func() { err = errors.Join(err, apart.Close()) }()
+	var doubt string
+	made := volume.Made{From: apart.Dir(), Name: name, Sync: func() (err error) {
+		doubt, err = syncBoth(medium, apart)
+		return err
+	}}
+	if p.Summary, made.Volumes, err = o.cutTo(ctx, env, apart, name, plan, options); err != nil {
+		return p, err
+	}
+	var lacking error
+	if o.cut.parity > 0 {
+		made.Parity, lacking = o.addParity(ctx, env, apart.Folder, apart.Dir(), p.Summary)
+	}
+	if _, err := o.checkFree(ctx, dir, name); err != nil {
+		return p, err
+	}
+	removed, err := made.Settle(ctx, dir)
+	if err != nil {
+		return p, err
+	}
+	if doubt != "" {
+		env.Warn("%s: it is not confirmed that it is on the disk: %s", found.Path, doubt)
+	}
+	p.Path, p.first = found.Path, filepath.Join(dir, made.Volumes[0])
+	p.Replaced = found.Final >= 0 && p.first == p.Path
+	if p.first != p.Path {
+		env.Note("%s is cut into %s", p.Path, ui.Plural(len(made.Volumes), "volume"))
+		if found.Final >= 0 {
+			warnOfOlder(env, p.Path)
+		}
+	}
+	noteRemoved(env, name, without(removed, made.Parity))
+	return p, inState(withoutParity, lacking)
+}
+
+// cutTo writes the bundle into a folder, and names the files that it became.
+func (o packOptions) cutTo(ctx context.Context, env *ui.Env, apart *media.Apart, name string, plan *bundle.Plan, options bundle.WriteOptions) (summary bundle.Summary, names []string, err error) {
 	w, err := volume.NewWriter(name, volume.WriterOptions{
-		Size: o.cut.size, Remove: removeIn(dir),
-		Open: volume.To(ctx, medium, transfer.SendOptions{Note: env.Note}, func(r transfer.Receipt) { warnUnlessDurable(env, r) }),
+		Size: o.cut.size, Open: volume.To(ctx, apart, transfer.SendOptions{Note: env.Note}, nil),
 	})
 	if err != nil {
-		return summary, err
+		return summary, nil, err
 	}
 	if summary, err = plan.WriteTo(ctx, w, options); err != nil {
 		w.Abort(err)
-		return summary, err
+		return summary, nil, err
 	}
 	if err := w.Close(); err != nil {
-		return summary, err
+		return summary, nil, err
 	}
-	var written []string
 	for _, v := range w.Volumes() {
-		written = append(written, v.Name)
+		names = append(names, v.Name)
 	}
-	summary.Path, summary.Replaced = found.Path, found.Final >= 0 && slices.Contains(written, name)
-	if !slices.Contains(written, name) {
-		env.Note("%s is cut into %s", found.Path, ui.Plural(len(written), "volume"))
-		if found.Final >= 0 {
-			warnOfOlder(env, found.Path)
-		}
-	}
-	return summary, o.finish(ctx, env, summary, written)
+	summary.Path = filepath.Join(apart.Dir(), name)
+	return summary, names, nil
 }
 
-// finish adds the parity that is wanted to files that are written, and removes
-// what an earlier run has left beside them.
-func (o packOptions) finish(ctx context.Context, env *ui.Env, summary bundle.Summary, written []string) error {
+// syncBoth makes it durable that names are in one folder, and not in another any
+// more. Where the file system has no way to do that, doubt says so.
+func syncBoth(medium *media.Folder, apart *media.Apart) (doubt string, err error) {
+	if _, _, err := apart.Sync(); err != nil {
+		return "", err
+	}
+	_, doubt, err = medium.Sync()
+	return doubt, err
+}
+
+// checkFree answers what there is of earlier bundles of that name. What might be
+// replaced is refused with --no-clobber, and where it is no bundle's.
+func (o packOptions) checkFree(ctx context.Context, dir, name string) (old volume.Earlier, err error) {
+	old, err = volume.FindEarlier(ctx, dir, name)
+	if err != nil {
+		return old, err
+	}
+	if par := name + ".par"; o.cut.parity > 0 && o.cut.size == 0 && slices.Contains(old.Others, par) {
+		return old, &volume.InTheWayError{Path: filepath.Join(dir, par)}
+	}
+	if !o.noClobber {
+		return old, nil
+	}
+	var taken []string
+	if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
+		taken = append(taken, name)
+	}
+	if o.toMedium() {
+		taken = append(taken, old.Volumes...)
+	}
 	if o.cut.parity > 0 {
-		added, err := o.addParity(ctx, env, summary)
-		if err != nil {
-			return inState("the bundle is there whole, its parity is not", err)
-		}
-		written = append(written, added...)
+		taken = slices.Concat(taken, old.Parity, old.Beside)
 	}
-	if o.noClobber {
-		return nil
+	if len(taken) > 0 {
+		return old, &fs.PathError{Op: "create", Path: filepath.Join(dir, taken[0]), Err: fs.ErrExist}
 	}
-	err := dropLeftovers(ctx, env, filepath.Dir(summary.Path), filepath.Base(summary.Path), written)
-	return inState("the bundle is there whole, and so is something of an earlier one", err)
-}
-
-// checkFree refuses to replace a file or a volume of it.
-func checkFree(path string) error {
-	for _, name := range []string{path, path + ".001"} {
-		if _, err := os.Lstat(name); err == nil {
-			return &fs.PathError{Op: "create", Path: name, Err: fs.ErrExist}
-		}
-	}
-	return nil
+	return old, nil
 }
 
 // warnOfDoubt says that a folder may not be the medium that it is taken for.
@@ -122,22 +210,16 @@ func warnUnlessDurable(env *ui.Env, r transfer.Receipt) {
 }
 
 // addParity puts parity beside a bundle that is written, and names its files.
-func (o packOptions) addParity(ctx context.Context, env *ui.Env, summary bundle.Summary) (names []string, err error) {
-	dir, name := filepath.Dir(summary.Path), filepath.Base(summary.Path)
+func (o packOptions) addParity(ctx context.Context, env *ui.Env, medium *media.Folder, dir string, summary bundle.Summary) (names []string, err error) {
 	progress := env.Progress("making parity", 2*summary.Size)
 	defer progress.Stop()
-	parts, err := volume.AddParity(ctx, dir, name, volume.Layout{
+	parts, err := volume.AddParity(ctx, dir, filepath.Base(summary.Path), volume.Layout{
 		ID: summary.ID.Hex, Size: o.cut.size, Parity: o.cut.parity, TempDir: o.tempDir, Progress: progress.Add,
 	})
 	if err != nil {
 		return nil, err
 	}
 	defer parts.Close()
-	medium, err := media.Open(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer medium.Close()
 	for _, file := range parts.Files {
 		receipt, err := transfer.Send(ctx, medium, file, transfer.SendOptions{Note: env.Note})
 		if err != nil {

@@ -7,15 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 
 	"airgap/bundle"
 	"airgap/cmd/airgap/internal/ui"
 	"airgap/transfer/volume"
 )
-
-// volumeSuffix is what volumes and parity files end with.
-var volumeSuffix = regexp.MustCompile(`^\.(par|(par)?[0-9]{3,})$`)
 
 // bundleOf is the bundle that a set of volumes is. After an error the set is
 // closed.
@@ -63,20 +59,25 @@ func checkVolumes(ctx context.Context, env *ui.Env, set *volume.Set) (volume.Rep
 	return report, err
 }
 
-// dropLeftovers removes what an earlier run has left of a bundle beside the files
-// that this one has written: old volumes and old parity would be taken for its own.
-func dropLeftovers(ctx context.Context, env *ui.Env, dir, name string, written []string) error {
-	old, err := volume.Leftovers(ctx, dir, name, written)
-	if err != nil || len(old) == 0 {
+// dropOutdated removes what an earlier run has left of a bundle beside the files
+// that this one has written. A whole file of that name that stays keeps its parity.
+func dropOutdated(ctx context.Context, env *ui.Env, dir, name string, stays bool, written []string) error {
+	old, err := volume.FindEarlier(ctx, dir, name)
+	if err != nil {
 		return err
 	}
-	for _, name := range old {
-		if err := removeIn(dir)(name); err != nil {
-			return err
-		}
+	names := old.Outdated(stays, written)
+	if err := removeAll(dir, names); err != nil {
+		return err
 	}
-	env.Note("removed %s of an earlier %s", ui.Plural(len(old), "volume"), name)
+	noteRemoved(env, name, names)
 	return nil
+}
+
+func noteRemoved(env *ui.Env, name string, removed []string) {
+	if len(removed) > 0 {
+		env.Note("removed %s of an earlier %s", ui.Plural(len(removed), "volume"), name)
+	}
 }
 
 // warnOfOlder says that a whole bundle stays beside volumes of another.
@@ -84,14 +85,15 @@ func warnOfOlder(env *ui.Env, path string) {
 	env.Warn("the file %s beside the volumes is an older bundle: remove it", path)
 }
 
-// removeIn removes a file of a folder with its sums.
-func removeIn(dir string) func(name string) error {
-	return func(name string) error {
+// removeAll removes files of a folder with their sums.
+func removeAll(dir string, names []string) error {
+	for _, name := range names {
 		path := filepath.Join(dir, name)
-		err := os.Remove(path + ".sha256")
-		if errors.Is(err, fs.ErrNotExist) {
-			err = nil
+		for _, path := range []string{path + ".sha256", path} {
+			if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
 		}
-		return errors.Join(err, os.Remove(path))
 	}
+	return nil
 }

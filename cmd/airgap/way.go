@@ -102,7 +102,7 @@ func (s *sender) dropOld(ctx context.Context, dir string, sent []string) error {
 	if !slices.Contains(sent, file.Name) && isOther(path, s.bundle.name) {
 		warnOfOlder(s.env, path)
 	}
-	return dropLeftovers(ctx, s.env, dir, file.Name, sent)
+	return dropOutdated(ctx, s.env, dir, file.Name, !slices.Contains(sent, file.Name) && isRegular(path), sent)
 }
 
 // isOther says that there is a file, and that it is not a certain one.

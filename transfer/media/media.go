@@ -26,8 +26,9 @@ import (
 
 // Folder is a transfer.Place.
 type Folder struct {
-	dir  string
-	file transfer.File
+	dir   string
+	shown string // what it is called, where dir is a part of it that nobody sees
+	file  transfer.File
 }
 
 // Open takes an existing folder.
@@ -39,7 +40,7 @@ func Open(dir string) (*Folder, error) {
 	if !info.IsDir() {
 		return nil, fmt.Errorf("destination %q is not a folder", dir)
 	}
-	return &Folder{dir: dir}, nil
+	return &Folder{dir: dir, shown: dir}, nil
 }
 
 // Close does nothing.
@@ -52,7 +53,7 @@ func (p *Folder) partial() string { return filepath.Join(p.dir, p.file.Partial(p
 // medium is fast, and what an unplugged one holds is not worth the doubt.
 func (p *Folder) Find(_ context.Context, f transfer.File) (transfer.Found, error) {
 	p.file = f
-	found := transfer.Found{Place: p.dir, Path: p.final(), Name: f.Name, Partial: p.partial(), Final: -1, Begun: -1}
+	found := transfer.Found{Place: p.shown, Path: p.final(), Name: f.Name, Partial: p.partial(), Final: -1, Begun: -1}
 	switch info, err := os.Lstat(p.final()); {
 	case err == nil && !info.Mode().IsRegular():
 		return found, &transfer.MediumError{Path: p.final(), Err: errors.New("what has this name is not a regular file")}
@@ -123,7 +124,7 @@ func (p *Folder) full(name string, err error) error {
 	if enough := max(need, 1) + spare; free >= enough && !isQuota(err) {
 		return &transfer.MediumError{Path: name, Err: fmt.Errorf("%w, although %d bytes are said to be free", err, free)}
 	}
-	full := &transfer.NoSpaceError{Place: p.dir, Path: p.final(), Need: p.file.Size, Free: free}
+	full := &transfer.NoSpaceError{Place: p.shown, Path: filepath.Join(p.shown, p.file.Name), Need: p.file.Size, Free: free}
 	if isQuota(err) {
 		full.Err = err
 	}

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -239,16 +240,20 @@ func TestChosenByID(t *testing.T) {
 	}
 }
 
-// TestLeftovers are what the set itself would be called, and is.
-func TestLeftovers(t *testing.T) {
+// TestEarlier is what the set itself would be called, and is.
+func TestEarlier(t *testing.T) {
 	dir, _, _ := protected(t, true)
 	at := func(name string) string { return filepath.Join(dir, name) }
 	for from, to := range map[string]string{"b.tar.001": "backup-2025.001", "b.tar.002": "b.tar.007", "b.tar.par001": "jan.par"} {
 		os.Rename(at(from), at(to))
 	}
 	os.WriteFile(at("b.tar.009"), []byte("notes"), 0o644)
-	got, err := Leftovers(t.Context(), dir, "b.tar", []string{"b.tar.004"})
-	if want := []string{"b.tar.003", "b.tar.005", "b.tar.par002"}; err != nil || !slices.Equal(got, want) {
-		t.Errorf("%v, %v", got, err)
+	got, err := FindEarlier(t.Context(), dir, "b.tar")
+	want := Earlier{Volumes: []string{"b.tar.003", "b.tar.004", "b.tar.005"}, Parity: []string{"b.tar.par002"}, Others: []string{"b.tar.007", "b.tar.009"}}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if got := got.Outdated(true, []string{"b.tar.004"}); !slices.Equal(got, []string{"b.tar.003", "b.tar.005", "b.tar.par002"}) {
+		t.Errorf("outdated: %v", got)
 	}
 }

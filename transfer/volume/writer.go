@@ -26,9 +26,6 @@ type WriterOptions struct {
 	Size int64  // of a volume in bytes, its footer included; 0: not cut
 	// Open starts a file; name is what it will probably be called.
 	Open func(name string) (Sink, error)
-	// Remove removes a finished file and what is beside it, when the set comes
-	// to nothing. Nil: they stay.
-	Remove func(name string) error
 }
 
 // Volume is one volume of a set.
@@ -75,7 +72,7 @@ func NewWriter(name string, o WriterOptions) (*Writer, error) {
 	return w, nil
 }
 
-// Write implements io.Writer. After an error nothing of the set is left.
+// Write implements io.Writer. After an error the set has come to nothing.
 func (w *Writer) Write(p []byte) (n int, err error) {
 	for w.err == nil && n < len(p) {
 		k, err := w.write(p[n:])
@@ -198,8 +195,8 @@ func (w *Writer) close() error {
 	return w.commit(w.name, w.filled)
 }
 
-// Abort drops the set, what is finished of it included. It does nothing after
-// Close or an error.
+// Abort drops the volume that is open; those that are finished come to nothing. It
+// does nothing after Close or an error.
 func (w *Writer) Abort(cause error) {
 	if w.err != nil {
 		return
@@ -208,11 +205,6 @@ func (w *Writer) Abort(cause error) {
 	if w.sink != nil {
 		w.sink.Abort(cause)
 		w.sink = nil
-	}
-	for _, v := range w.volumes {
-		if w.o.Remove != nil {
-			w.err = errors.Join(w.err, w.o.Remove(v.Name))
-		}
 	}
 	w.volumes = nil
 }

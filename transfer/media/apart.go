@@ -1,0 +1,91 @@
+package media
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Apart is a hidden folder in a place, for files that are to come to it together
+// or not at all.
+type Apart struct {
+	*Folder
+	lock io.Closer // held as long as somebody works in it
+}
+
+// errTaken says that somebody works in a folder.
+var errTaken = errors.New("somebody works in it")
+
+// Apart makes a folder for what will be called name and the like. What killed
+// runs have left of such folders is removed.
+func (p *Folder) Apart(ctx context.Context, name string) (*Apart, error) {
+	if err := p.sweep(ctx, name); err != nil {
+		return nil, p.failed(err)
+	}
+	for range 3 { // somebody who sweeps may take a new one for one that is left
+		dir, err := os.MkdirTemp(p.dir, apartName(name, "*"))
+		if err != nil {
+			return nil, p.failed(err)
+		}
+		lock, _, err := lockFolder(dir)
+		if errors.Is(err, errTaken) {
+			continue
+		}
+		if err != nil {
+			return nil, errors.Join(p.failed(err), os.Remove(dir))
+		}
+		a := &Apart{&Folder{dir: dir, shown: p.shown}, lock}
+		if _, err := os.Stat(dir); err == nil {
+			return a, nil
+		}
+		a.Close() // there is nothing any more
+	}
+	return nil, fmt.Errorf("making a folder in %q: others take each of them away", p.dir)
+}
+
+func apartName(name, random string) string { return "." + name + "." + random + ".partial" }
+
+// Dir is where it is.
+func (a *Apart) Dir() string { return a.dir }
+
+// Close removes it, with what is in it.
+func (a *Apart) Close() error {
+	return errors.Join(os.RemoveAll(a.dir), a.lock.Close())
+}
+
+// sweep removes such folders that nobody works in any more.
+func (p *Folder) sweep(ctx context.Context, name string) error {
+	entries, err := os.ReadDir(p.dir)
+	for _, e := range entries {
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+		before, after, _ := strings.Cut(apartName(name, "*"), "*")
+		if !e.IsDir() || !strings.HasPrefix(e.Name(), before) || !strings.HasSuffix(e.Name(), after) {
+			continue
+		}
+		dir := filepath.Join(p.dir, e.Name())
+		lock, locked, err := lockFolder(dir)
+		if err != nil {
+			continue // it may be gone by now, or somebody works in it
+		}
+		if locked {
+			err = os.RemoveAll(dir)
+		}
+		if err := errors.Join(err, lock.Close()); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// Sync makes names in the folder durable. Where the file system has no way to do
+// that, why says so.
+func (p *Folder) Sync() (durable bool, why string, err error) {
+	durable, why, err = syncFolder(p.dir)
+	return durable, why, p.failed(err)
+}

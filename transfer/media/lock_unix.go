@@ -1,0 +1,25 @@
+//go:build unix
+
+package media
+
+import (
+	"errors"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// lockFolder locks a folder until that is closed, or its process ends; errTaken
+// says that somebody else has. locked is false where the file system has no locks.
+func lockFolder(dir string) (lock io.Closer, locked bool, err error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, false, err
+	}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil, false, errors.Join(errTaken, f.Close())
+	}
+	return f, err == nil, nil
+}

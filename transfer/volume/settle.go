@@ -1,0 +1,199 @@
+package volume
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+)
+
+// Made is a set that has been made in a folder of its own, beside the one where
+// it is wanted. Its files have their names there, with a .sha256 beside each.
+type Made struct {
+	From string // the folder that it is in
+	Name string // of the whole file
+	// Volumes are the names of its files in their order, or that of the file
+	// itself; Parity those of its parity files.
+	Volumes, Parity []string
+	Sync            func() error // makes names durable, in both folders
+
+	rename func(from, to string) error
+	remove func(path string) error
+}
+
+// waiting is what stands behind the name of a volume that does not have it yet.
+var waiting = regexp.MustCompile(`^\.[A-Z2-7]{8}\.new$`)
+
+// InTheWayError says that something has a name that the set needs, and is not of
+// an earlier one.
+type InTheWayError struct{ Path string }
+
+func (e *InTheWayError) Error() string {
+	return fmt.Sprintf("%q is in the way: it is not of an earlier set of volumes", e.Path)
+}
+
+// Settle moves a set to its folder, in place of an earlier one of that name, and
+// says what of that it has removed. At each moment one of the two is there whole,
+// whatever ends it: of the new volumes all but one come first, under names that
+// are free, then the last takes the place of one of the old, and then each other
+// its own. Old parity and sums go before that moment. If it fails before, the old
+// set is as it was, but for these.
+func (m Made) Settle(ctx context.Context, dir string) (removed []string, err error) {
+	defer wrap(&err, "moving volumes to", dir)
+	if m.rename == nil {
+		m.rename, m.remove = os.Rename, os.Remove
+	}
+	old, err := FindEarlier(ctx, dir, m.Name)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range slices.Concat(m.Volumes, m.Parity) {
+		if slices.Contains(old.Others, name) {
+			return nil, &InTheWayError{filepath.Join(dir, name)}
+		}
+	}
+	s := &settling{Made: m, dir: dir, old: old, waits: map[string]string{}}
+	if err := s.take(s.last()); err != nil {
+		return s.removed, err
+	}
+	return s.removed, s.tidy()
+}
+
+// settling is one Settle.
+type settling struct {
+	Made
+	dir     string
+	old     Earlier
+	waits   map[string]string // under which names volumes wait for theirs
+	removed []string
+}
+
+// last is the volume that comes last, and makes the set whole: one in place of an
+// old one, if there are any.
+func (s *settling) last() string {
+	for _, name := range s.Volumes {
+		if slices.Contains(s.old.Volumes, name) {
+			return name
+		}
+	}
+	return s.Volumes[len(s.Volumes)-1]
+}
+
+// take brings the volumes. What fails before the last has come is undone.
+func (s *settling) take(last string) error {
+	err := s.bring(last)
+	if err == nil {
+		err = s.clear()
+	}
+	if err == nil {
+		err = s.rename(s.from(last), s.to(last))
+	}
+	if err == nil {
+		return nil
+	}
+	for _, name := range s.waits {
+		err = errors.Join(err, s.remove(s.to(name)))
+	}
+	return err
+}
+
+func (s *settling) from(name string) string { return filepath.Join(s.From, name) }
+func (s *settling) to(name string) string   { return filepath.Join(s.dir, name) }
+
+// bring moves all volumes but the last to names that are free.
+func (s *settling) bring(last string) error {
+	for _, name := range s.Volumes {
+		if name == last {
+			continue
+		}
+		free := name
+		if _, err := os.Lstat(s.to(name)); !errors.Is(err, fs.ErrNotExist) {
+			free = fmt.Sprintf("%s.%s.new", name, rand.Text()[:8])
+		}
+		if err := s.rename(s.from(name), s.to(free)); err != nil {
+			return err
+		}
+		s.waits[name] = free
+	}
+	return s.Sync()
+}
+
+// clear removes what would be wrong beside the new set: old parity, and the sums
+// of what is replaced.
+func (s *settling) clear() error {
+	for _, name := range s.Volumes {
+		if err := s.removeIfThere(s.to(name) + ".sha256"); err != nil {
+			return err
+		}
+	}
+	return s.drop(s.oldParity())
+}
+
+// oldParity is that of the old volumes, and of a whole file that is replaced or is
+// not there. That of one which stays has to go where its name is needed.
+func (s *settling) oldParity() []string {
+	_, err := os.Lstat(s.to(s.Name))
+	parity := s.old.outdatedParity(err == nil && s.Volumes[0] != s.Name)
+	for _, name := range s.old.Beside {
+		if slices.Contains(s.Parity, name) && !slices.Contains(parity, name) {
+			parity = append(parity, name)
+		}
+	}
+	return parity
+}
+
+// drop removes old files with their sums.
+func (s *settling) drop(names []string) error {
+	for _, name := range names {
+		if err := s.removeIfThere(s.to(name) + ".sha256"); err != nil {
+			return err
+		}
+		if err := s.removeIfThere(s.to(name)); err != nil {
+			return err
+		}
+		s.removed = append(s.removed, name)
+	}
+	return nil
+}
+
+func (s *settling) removeIfThere(path string) error {
+	if err := s.remove(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// tidy gives the volumes their names, removes what is left of the old set, and
+// brings parity and sums.
+func (s *settling) tidy() error {
+	if err := s.Sync(); err != nil {
+		return err
+	}
+	for _, name := range s.Volumes {
+		if free := s.waits[name]; free != "" && free != name {
+			if err := s.rename(s.to(free), s.to(name)); err != nil {
+				return err
+			}
+		}
+	}
+	left := slices.DeleteFunc(s.old.Volumes, func(name string) bool { return slices.Contains(s.Volumes, name) })
+	if err := s.drop(left); err != nil {
+		return err
+	}
+	for _, name := range s.Parity {
+		if err := s.rename(s.from(name), s.to(name)); err != nil {
+			return err
+		}
+	}
+	for _, name := range slices.Concat(s.Volumes, s.Parity) {
+		if err := s.rename(s.from(name)+".sha256", s.to(name)+".sha256"); err != nil {
+			return err
+		}
+	}
+	return s.Sync()
+}
