@@ -281,6 +281,11 @@ func TestPartlyThere(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			// Engines before API 1.48 do not tell, but have nothing to say of it either.
+			engine.held[f.Names[0]] = map[string]any{"Id": id, "RepoTags": f.Names}
+			if _, err := engine.open(t).Open(t.Context(), f.Names, c.want); !errors.As(err, new(*image.HollowError)) {
+				t.Errorf("of an engine that has only the index: %v", err)
+			}
 			if e := set.(image.Streamer).Estimate()[0]; 1+len(e.Others) != c.platforms || len(e.Left) != c.left || !c.want.IsDefault() && !c.want.Match(e.Platform) {
 				t.Errorf("platforms %v and %v, without %v", e.Platform, e.Others, e.Left)
 			}

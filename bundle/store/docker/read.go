@@ -59,7 +59,7 @@ func (e *Engine) find(ctx context.Context, name string, want image.Platforms) (f
 		return found{}, &Error{Host: e.host, Op: op, Err: err}
 	}
 	have, gone := platforms(result.InspectResponse)
-	if len(have) == 0 {
+	if len(have) == 0 || e.store == containerd && have[0].OS == "" { // nothing of it could be read
 		return found{}, &image.HollowError{Image: name}
 	}
 	missing := slices.DeleteFunc(slices.Clone(want.List), func(p image.Platform) bool {
