@@ -16,7 +16,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 
@@ -34,23 +33,6 @@ type Options struct {
 	NoReplace bool   // refuse to move a name that points to another image
 }
 
-// Rename gives images other names: Old is a whole name, or the digest of an
-// image that has none, or a prefix that ends in "/", which New replaces. A name
-// by digest has the repository of the tag beside it, unless it is renamed itself.
-type Rename struct{ Old, New string }
-
-// ParseRename reads OLD=NEW.
-func ParseRename(s string) (Rename, error) {
-	old, name, ok := strings.Cut(s, "=")
-	if !ok || old == "" || strings.HasSuffix(old, "/") && name != "" && !strings.HasSuffix(name, "/") {
-		return Rename{}, fmt.Errorf("rename %q is not OLD=NEW, two names or two prefixes that end in \"/\"", s)
-	}
-	if strings.Contains(name, "@") {
-		return Rename{}, fmt.Errorf("rename %q: a new name has no digest, for that is the image's own", s)
-	}
-	return Rename{old, name}, nil
-}
-
 // ReplaceError says that names would be moved which must not be.
 type ReplaceError struct{ Tags []image.Tag }
 
@@ -62,16 +44,6 @@ func (e *ReplaceError) Error() string {
 	return "these names point to other images: " + strings.Join(names, ", ")
 }
 
-// NoMatchError says that a glob chose none of the images.
-type NoMatchError struct {
-	Glob string
-	Have []string // familiar names in the bundle
-}
-
-func (e *NoMatchError) Error() string {
-	return fmt.Sprintf("no image matches %q; the bundle holds %s", e.Glob, strings.Join(e.Have, ", "))
-}
-
 // CommitError says that all images are in the place, but not all names were
 // set. Running the import again sets the rest.
 type CommitError struct {
@@ -81,6 +53,7 @@ type CommitError struct {
 }
 
 func (e *CommitError) Error() string { return fmt.Sprintf("naming image %q: %v", e.Failed, e.Err) }
+
 func (e *CommitError) Unwrap() error { return e.Err }
 
 // AbortError says that an import failed before the first name was set, and
@@ -91,6 +64,7 @@ type AbortError struct {
 }
 
 func (e *AbortError) Error() string { return e.Err.Error() }
+
 func (e *AbortError) Unwrap() error { return e.Err }
 
 // FlushError says that all images are in the place and all names are set, but
@@ -98,6 +72,7 @@ func (e *AbortError) Unwrap() error { return e.Err }
 type FlushError struct{ Err error }
 
 func (e *FlushError) Error() string { return fmt.Sprintf("flushing to the disk: %v", e.Err) }
+
 func (e *FlushError) Unwrap() error { return e.Err }
 
 // Plan is what an import will do.
@@ -154,258 +129,6 @@ func NewPlan(ctx context.Context, sink image.Sink, docs *verify.Documents, o Opt
 		return nil, &ReplaceError{moved}
 	}
 	return p, nil
-}
-
-// choice is an image that is wanted, under its names in the place.
-type choice struct {
-	verify.Image
-	was          map[string]string // its names in the bundle, by those
-	repositories []string          // that hold it although it has no name
-	of           []string          // labels of the images that it is a referrer of
-}
-
-// choose applies Only, Rename and Under. Referrers come before the images that
-// they belong to: who asks for a signature as soon as an image has its name
-// shall find it.
-func choose(images []verify.Image, o Options) ([]choice, error) {
-	own, err := chooseOwn(images, o)
-	if err != nil {
-		return nil, err
-	}
-	var chosen []choice
-	for _, img := range images {
-		if len(img.Of) == 0 {
-			continue
-		}
-		c, err := followOwners(img, own)
-		if err != nil {
-			return nil, err
-		}
-		if c != nil {
-			chosen = append(chosen, *c)
-		}
-	}
-	for i := range images {
-		if c, ok := own[i]; ok {
-			chosen = append(chosen, c)
-		}
-	}
-	return chosen, checkUnique(chosen)
-}
-
-// followOwners chooses a referrer if an image that it belongs to is chosen, and
-// puts it into that one's repositories, under its own tag.
-func followOwners(img verify.Image, chosen map[int]choice) (*choice, error) {
-	c := &choice{Image: verify.Image{Graph: img.Graph, Of: img.Of}, was: map[string]string{}}
-	_, _, tag, _ := image.SplitName(img.Graph.Root.Name) // none without a name
-	for _, owner := range img.Of {
-		o, ok := chosen[owner]
-		if !ok {
-			continue
-		}
-		c.of = append(c.of, o.Label())
-		for _, name := range o.Names {
-			beside, err := image.Beside(name, tag)
-			if err != nil {
-				return nil, err
-			}
-			switch {
-			case tag == "" && !slices.Contains(c.repositories, beside):
-				c.repositories = append(c.repositories, beside)
-			case tag != "" && c.was[beside] == "":
-				c.Names = append(c.Names, beside)
-				c.was[beside] = img.Graph.Root.Name
-			}
-		}
-	}
-	if len(c.of) == 0 {
-		return nil, nil
-	}
-	return c, nil
-}
-
-// chooseOwn chooses among images of their own, by their place in images.
-func chooseOwn(images []verify.Image, o Options) (map[int]choice, error) {
-	used := make([]bool, len(o.Only))
-	chosen := map[int]choice{}
-	for i, img := range images {
-		if len(img.Of) > 0 {
-			continue
-		}
-		names := chooseNames(img.Names, o.Only, used)
-		if len(img.Names) == 0 && matches(o.Only, img.Label(), used) {
-			names = []string{img.Label()}
-		}
-		if len(names) == 0 {
-			continue
-		}
-		c := choice{Image: verify.Image{Graph: img.Graph}, was: map[string]string{}}
-		moved, err := o.moved(names)
-		if err != nil {
-			return nil, err
-		}
-		for _, name := range names {
-			renamed, err := o.rename(name, moved)
-			if err != nil {
-				return nil, err
-			}
-			if renamed != "" && c.was[renamed] == "" {
-				c.Names = append(c.Names, renamed)
-				c.was[renamed] = name
-			}
-		}
-		chosen[i] = c
-	}
-	if i := slices.Index(used, false); i >= 0 {
-		return nil, &NoMatchError{o.Only[i], labels(images)}
-	}
-	return chosen, nil
-}
-
-// chooseNames chooses among the names of an image: those that globs choose and,
-// with a tag, the digest that it stands beside.
-func chooseNames(all, globs []string, used []bool) []string {
-	chosen, tagged := map[string]bool{}, map[string]bool{} // names, and repositories in which a tag is chosen
-	for _, name := range all {
-		chosen[name] = matches(globs, name, used)
-		if chosen[name] && !image.Pinned(name) {
-			tagged[image.Repository(name)] = true
-		}
-	}
-	return slices.DeleteFunc(slices.Clone(all), func(name string) bool {
-		return !chosen[name] && !(image.Pinned(name) && tagged[image.Repository(name)])
-	})
-}
-
-// matches says whether a glob chooses the name, and notes which do.
-func matches(globs []string, name string, used []bool) bool {
-	found := len(globs) == 0
-	for i, glob := range globs {
-		for _, form := range []string{name, image.Familiar(name)} {
-			if ok, err := path.Match(glob, form); ok && err == nil || glob == form || standsFor(glob, name) {
-				found, used[i] = true, true
-			}
-		}
-	}
-	return found
-}
-
-// standsFor says whether a name, if it has a tag and a digest as GitOps writes
-// it, stands for one that has either.
-func standsFor(given, name string) bool {
-	full, err := image.Normalize(given)
-	return err == nil && slices.Contains(image.Names(full), name)
-}
-
-func labels(images []verify.Image) []string {
-	var list []string
-	for _, img := range images {
-		if len(img.Of) > 0 {
-			continue
-		}
-		if len(img.Names) == 0 {
-			list = append(list, img.Label())
-		}
-		for _, name := range img.Names {
-			list = append(list, image.Familiar(name))
-		}
-	}
-	return list
-}
-
-// moved says to which repositories the tags of an image go that are renamed, by
-// the repositories that they are in.
-func (o Options) moved(names []string) (map[string]string, error) {
-	to := map[string]string{}
-	for _, name := range names {
-		if image.Pinned(name) || o.rule(name) < 0 || to[image.Repository(name)] != "" {
-			continue
-		}
-		renamed, err := o.rename(name, nil)
-		if err != nil {
-			return nil, err
-		}
-		to[image.Repository(name)] = image.Repository(renamed)
-	}
-	return to, nil
-}
-
-// rename gives the name that an image has in the place: that of the first rule
-// that fits, put below Under unless the rule has done so. A name by digest that
-// no rule fits goes with the tags beside it that are moved; the digest of an image
-// without a name gives none.
-func (o Options) rename(name string, moved map[string]string) (string, error) {
-	i := o.rule(name)
-	if repository := moved[image.Repository(name)]; i < 0 && repository != "" && image.Pinned(name) {
-		return withDigest(repository, name), nil
-	}
-	switch {
-	case i >= 0:
-		renamed, err := o.Rename[i].apply(name)
-		if err != nil || o.Under == "" || image.IsUnder(o.Under, renamed) {
-			return renamed, err
-		}
-		name = renamed
-	case strings.HasPrefix(name, "sha256:"):
-		return "", nil
-	case o.Under == "":
-		return name, nil
-	}
-	return image.Under(o.Under, name)
-}
-
-// rule is the first that fits a name, or -1.
-func (o Options) rule(name string) int {
-	return slices.IndexFunc(o.Rename, func(r Rename) bool { return r.fits(name) })
-}
-
-// withDigest is a repository with the digest of a name.
-func withDigest(repository, name string) string {
-	_, _, digest, _ := image.Pin(name)
-	return repository + "@" + digest.String()
-}
-
-func (r Rename) fits(name string) bool {
-	if strings.HasSuffix(r.Old, "/") {
-		return strings.HasPrefix(name, r.Old) || strings.HasPrefix(image.Familiar(name), r.Old)
-	}
-	return r.Old == name || standsFor(r.Old, name)
-}
-
-// apply renames a name that fits.
-func (r Rename) apply(name string) (string, error) {
-	if !strings.HasSuffix(r.Old, "/") {
-		renamed, err := image.Normalize(r.New)
-		if err == nil && image.Pinned(name) && (r.hasBoth() || !strings.Contains(path.Base(r.New), ":")) {
-			renamed = withDigest(image.Repository(renamed), name) // the tag is another name's, or was not given
-		}
-		return renamed, err
-	}
-	rest, ok := strings.CutPrefix(name, r.Old)
-	if !ok {
-		rest = strings.TrimPrefix(image.Familiar(name), r.Old)
-	}
-	return image.Normalize(r.New + rest)
-}
-
-// hasBoth says that Old has a tag and a digest.
-func (r Rename) hasBoth() bool {
-	full, err := image.Normalize(r.Old)
-	return err == nil && len(image.Names(full)) > 1
-}
-
-// checkUnique refuses renames that give two images one name.
-func checkUnique(images []choice) error {
-	seen := map[string]bool{}
-	for _, img := range images {
-		for _, name := range img.Names {
-			if seen[name] {
-				return fmt.Errorf("two images would be named %q", image.Familiar(name))
-			}
-			seen[name] = true
-		}
-	}
-	return nil
 }
 
 // Need is the number of bytes of blobs that Run will bring.
