@@ -144,6 +144,32 @@ func TestSum(t *testing.T) {
 	}
 }
 
+// TestLooksLike knows bundles that are damaged or cut short, and nothing else.
+func TestLooksLike(t *testing.T) {
+	file := small(t)
+	behead := bytes.Clone(file)
+	clear(behead[:100])
+	other := zstded(tarFile(1, 3000))
+	for what, c := range map[string]struct {
+		raw  []byte
+		want bool
+	}{
+		"bundle": {file, true}, "plain tar": {unpacked(t, file), true}, "plain tar cut short": {unpacked(t, file)[:600], true},
+		"cut short": {file[:len(file)/2], true}, "its end": {file[len(file)/2:], true}, "without its beginning": {behead, true},
+		"nothing": {nil, false}, "text": {[]byte("notes\n"), false}, "long text": {bytes.Repeat([]byte("notes\n"), 1000), false},
+		"another tar": {tarFile(1, 3000), false}, "in zstd": {other, false}, "zeros": {make([]byte, 5000), false},
+		"seekable zstd": {append(bytes.Clone(other), file[len(file)-9:]...), false},
+	} {
+		if got, err := bundle.LooksLike(bytes.NewReader(c.raw), int64(len(c.raw))); got != c.want || err != nil {
+			t.Errorf("%s: %v, %v", what, got, err)
+		}
+	}
+	boom := errors.New("input/output error")
+	if got, err := bundle.LooksLike(&failing{r: bytes.NewReader(file), err: boom}, int64(len(file))); got || !errors.Is(err, boom) {
+		t.Errorf("on a failing medium: %v, %v", got, err)
+	}
+}
+
 func TestEveryTruncation(t *testing.T) {
 	file := small(t)
 	for n := range file {

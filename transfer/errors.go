@@ -67,6 +67,14 @@ func (e *ChangedError) Error() string {
 	return fmt.Sprintf("file %q changed while it was sent, or does not belong to its sum: sha256 %s, expected %s", e.Name, e.Got, e.Want)
 }
 
+// ForeignError says that a place has another file under the name, which is
+// nothing that may be replaced.
+type ForeignError struct{ Place, Path string }
+
+func (e *ForeignError) Error() string {
+	return fmt.Sprintf("what %s has as %s is another file, and is not replaced", e.Place, e.Path)
+}
+
 // HostKeyKind is what is wrong with a host's key.
 type HostKeyKind int
 

@@ -48,6 +48,9 @@ func (p *flaky) Write(_ context.Context, off int64, data io.Reader) error {
 
 func (p *flaky) Discard(context.Context) error { *p.held = nil; return nil }
 func (p *flaky) Close() error                  { return nil }
+func (p *flaky) Visit(context.Context, func(transfer.Dir) error) error {
+	return errors.ErrUnsupported
+}
 func (p *flaky) Commit(context.Context, transfer.Which, []byte) (bool, string, error) {
 	return true, "", nil
 }

@@ -9,8 +9,8 @@
 // file; what is cut off leaves a partial that the next Send continues.
 //
 // The errors that callers branch on are [*NoSpaceError], [*MediumError],
-// [*GoneError], [*InterruptedError], [*HostKeyError], [*AuthError] and
-// [*ChangedError].
+// [*GoneError], [*InterruptedError], [*HostKeyError], [*AuthError],
+// [*ChangedError] and [*ForeignError].
 package transfer
 
 import (
@@ -67,6 +67,8 @@ type Place interface {
 	// false, and why says so, where the place cannot confirm that all of it is
 	// on its disk.
 	Commit(ctx context.Context, which Which, sidecar []byte) (durable bool, why string, err error)
+	// Visit lets do look at the folder in which Find has looked last.
+	Visit(ctx context.Context, do func(Dir) error) error
 	Close() error
 }
 
@@ -99,6 +101,9 @@ type SendOptions struct {
 	Note     func(format string, args ...any)
 	// Limit is how many bytes a second are sent at most; 0 for as many as go.
 	Limit int64
+	// MayReplace, for Send, says whether a file that has the name may be lost; nil:
+	// any may. One of no bytes is not asked about.
+	MayReplace func(old io.ReaderAt, size int64) (bool, error)
 	// Name, for SendStream, is asked at the end of the data for the name that
 	// the file gets, if that is not known before.
 	Name func() string
@@ -160,6 +165,9 @@ func (s *sending) run(ctx context.Context) error {
 	if there {
 		return s.commit(ctx, Final)
 	}
+	if err := s.mayReplace(ctx); err != nil {
+		return err
+	}
 	if err := s.fits(); err != nil {
 		return err
 	}
@@ -217,6 +225,25 @@ func (s *sending) isItself(ctx context.Context) error {
 		err = &ChangedError{Name: s.file.Name, Want: s.file.SHA256, Got: here}
 	}
 	return err
+}
+
+// mayReplace refuses to replace what may be dear to somebody.
+func (s *sending) mayReplace(ctx context.Context) error {
+	if s.MayReplace == nil || s.found.Final <= 0 {
+		return nil
+	}
+	return s.place.Visit(ctx, func(dir Dir) error {
+		old, err := dir.Open(s.found.Name)
+		if err != nil {
+			return err
+		}
+		defer old.Close()
+		ours, err := s.MayReplace(old, old.Size())
+		if err == nil && !ours {
+			err = &ForeignError{s.found.Place, s.found.Path}
+		}
+		return err
+	})
 }
 
 // fits refuses what cannot succeed before the first byte.

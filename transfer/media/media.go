@@ -74,6 +74,11 @@ func (p *Folder) Find(_ context.Context, f transfer.File) (transfer.Found, error
 	return found, nil
 }
 
+// Visit implements transfer.Place.
+func (p *Folder) Visit(_ context.Context, do func(transfer.Dir) error) error {
+	return do(transfer.LocalDir(p.dir))
+}
+
 // Write implements transfer.Place.
 func (p *Folder) Write(_ context.Context, off int64, data io.Reader) (err error) {
 	if off != 0 {

@@ -50,7 +50,7 @@ func FileOf(name string, raw []byte) transfer.File {
 // Run runs the suite.
 func (s Suite) Run(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, Target){
-		"sends": sends, "sends nothing": sendsNothing, "already there": alreadyThere, "sum of another file": otherSum, "replaces": replaces,
+		"sends": sends, "sends nothing": sendsNothing, "already there": alreadyThere, "sum of another file": otherSum, "replaces": replaces, "not what is another's": notReplaced, "visits": visits,
 		"resumes": resumes, "wrong beginning": wrongBeginning, "longer partial": longerPartial,
 		"partial that is a link": partialLink, "final that is a folder": finalFolder,
 		"removed meanwhile":  removedMeanwhile,
@@ -172,6 +172,105 @@ func replaces(t *testing.T, target Target) {
 		}
 		Arrived(t, target.Dir, f, raw)
 	}
+}
+
+// notReplaced: what has the name stays where its bytes say that it is not ours.
+func notReplaced(t *testing.T, target Target) {
+	f, raw := Content("bundle", 1<<20)
+	o := transfer.SendOptions{MayReplace: func(old io.ReaderAt, size int64) (bool, error) {
+		b := make([]byte, 4)
+		_, err := old.ReadAt(b, size-4)
+		return string(b) == "ours", err
+	}}
+	send := func() (transfer.Receipt, error) {
+		p, err := target.Open(t)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		return transfer.Send(t.Context(), p, f, o)
+	}
+	path := filepath.Join(target.Dir, f.Name)
+	if err := os.WriteFile(path, []byte("not theirs"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var foreign *transfer.ForeignError
+	if _, err := send(); !errors.As(err, &foreign) || foreign.Path == "" || foreign.Place == "" {
+		t.Errorf("error %v", err)
+	}
+	if got, err := os.ReadFile(path); err != nil || string(got) != "not theirs" {
+		t.Errorf("what was there is now %q, %v", got, err)
+	}
+	Only(t, target.Dir, f.Name)
+	for _, old := range []string{"it is ours", ""} {
+		if err := os.WriteFile(path, []byte(old), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := send(); err != nil || !r.Replaced {
+			t.Errorf("receipt %+v, %v", r, err)
+		}
+		Arrived(t, target.Dir, f, raw)
+	}
+	// What is the very file is not asked about.
+	o.MayReplace = func(io.ReaderAt, int64) (bool, error) { return false, nil }
+	if r, err := send(); err != nil || !r.AlreadyThere {
+		t.Errorf("receipt %+v, %v", r, err)
+	}
+}
+
+// visits looks around in the folder, opens regular files only, and removes.
+func visits(t *testing.T, target Target) {
+	f, raw := Content("bundle", 1000)
+	for name, content := range map[string]string{"a": "first", "b c": "second"} {
+		if err := os.WriteFile(filepath.Join(target.Dir, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("a", filepath.Join(target.Dir, "link")); err != nil {
+		t.Skip(err)
+	}
+	p, err := target.Open(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if _, err := transfer.Send(t.Context(), p, f, transfer.SendOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	err = p.Visit(t.Context(), func(dir transfer.Dir) error {
+		entries, err := dir.ReadDir()
+		regular := 0
+		for _, e := range entries {
+			if e.Type().IsRegular() {
+				regular++
+			}
+		}
+		if regular != 4 || len(entries) != 5 || err != nil {
+			t.Errorf("%d regular files of %d, %v", regular, len(entries), err)
+		}
+		for _, name := range []string{"link", "none", "."} {
+			if _, err := dir.Open(name); err == nil || name == "none" && !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		b, err := dir.Open("b c")
+		if err != nil {
+			return err
+		}
+		defer b.Close()
+		got := make([]byte, 10)
+		if n, err := b.ReadAt(got, 3); b.Size() != 6 || string(got[:n]) != "ond" || err != io.EOF {
+			t.Errorf("%q of %d bytes, %v", got[:n], b.Size(), err)
+		}
+		if err := dir.Remove("none"); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("removing nothing: %v", err)
+		}
+		return errors.Join(dir.Remove("a"), dir.Remove("b c"), dir.Remove("link"))
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	Arrived(t, target.Dir, f, raw)
 }
 
 func partial(t *testing.T, target Target, f transfer.File, raw []byte) {
