@@ -80,6 +80,7 @@ var explained = []struct {
 	{"send", &sftp.FolderError{Dest: sftp.Dest{User: "u", Host: "h", Port: "22"}, Dir: "/a"}, ui.Failed, "ssh -p 22 u@h mkdir -p /a"},
 	{"send", &sftp.FolderError{Dest: sftp.Dest{Host: "h"}, Dir: "-a b"}, ui.Failed, `ssh h 'mkdir -p ./-a\ b'`},
 	{"send", &transfer.InterruptedError{Place: "h", Err: &net.DNSError{IsNotFound: true}}, ui.Transfer, "airgap pack"},
+	{"send", &transfer.ForeignError{Place: "h", Path: "/x"}, ui.Refused, "remove it first"},
 	{"send", &transfer.ChangedError{Name: "b"}, ui.Damaged, "airgap verify b"},
 	{"send", &transfer.InterruptedError{Place: "h", Err: errors.New("x")}, ui.Transfer, "check the host"},
 	{"send", &transfer.InterruptedError{Place: "h", Partial: "/.b.partial", Err: errors.New("x")}, ui.Transfer, "where it stopped"},

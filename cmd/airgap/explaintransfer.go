@@ -23,6 +23,7 @@ func ofTransfer(command string, err error) (ui.Status, []string, bool) {
 	var changed *transfer.ChangedError
 	var cut *transfer.InterruptedError
 	var missing *sftp.FolderError
+	var foreign *transfer.ForeignError
 	var nobody *net.DNSError
 	switch {
 	case errors.As(err, &key):
@@ -37,6 +38,8 @@ func ofTransfer(command string, err error) (ui.Status, []string, bool) {
 		return ui.NoSpace, []string{fmt.Sprintf("make %s of room there, or send to another folder", ui.Size(space.Need-max(0, space.Free)))}, true
 	case errors.As(err, &changed):
 		return ui.Damaged, []string{fmt.Sprintf("airgap verify %s; if it is whole, remove the %s.sha256 beside it, which is another file's", changed.Name, changed.Name)}, true
+	case errors.As(err, &foreign):
+		return ui.Refused, []string{"name another file or a folder; if nobody needs what is there, remove it first"}, true
 	case errors.As(err, &missing):
 		return ui.Failed, []string{"make it: " + mkdirThere(missing), "or name a folder that is there"}, true
 	case errors.As(err, &gone):

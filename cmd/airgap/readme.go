@@ -19,6 +19,11 @@ import (
 //go:embed readme.txt
 var readmeText string
 
+// readmeName is what it is called, and programName what programs beside it are.
+const readmeName = "README.txt"
+
+var programName = regexp.MustCompile(`^airgap-[a-z0-9]+-[a-z0-9]+$`)
+
 // repairText is its part about parity.
 const repairText = `
 
@@ -54,7 +59,7 @@ func readme(b *bundleFile, files, programs []transfer.File) transfer.File {
 		"{program}", programs[0].Name, "{parity}", repair, "{plain}", plainCommand(files),
 	).Replace(readmeText)
 	sum := sha256.Sum256([]byte(text))
-	return transfer.File{Name: "README.txt", Size: int64(len(text)), SHA256: hex.EncodeToString(sum[:]), Data: strings.NewReader(text), Hashed: true}
+	return transfer.File{Name: readmeName, Size: int64(len(text)), SHA256: hex.EncodeToString(sum[:]), Data: strings.NewReader(text), Hashed: true}
 }
 
 // plainCommand loads the bundle without airgap: of volumes, all but their footers.

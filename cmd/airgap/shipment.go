@@ -190,7 +190,7 @@ func (c *shipment) along(files []transfer.File) ([]transfer.File, error) {
 	if missing != nil {
 		c.env.Note("%v", missing)
 	}
-	return append(along, readme(c.bundle, files, along)), nil
+	return append([]transfer.File{readme(c.bundle, files, along)}, along...), nil
 }
 
 // platforms are those of hosts that the bundle can be meant for: its own, of

@@ -83,7 +83,7 @@ func (w *way) carry(ctx context.Context, show shower) (receipt transfer.Receipt,
 
 func (w *way) carryOne(ctx context.Context, file transfer.File, progress *ui.Progress) (transfer.Receipt, error) {
 	return transfer.SendOn(ctx, w.place, file, transfer.SendOptions{
-		Progress: progress.Add, Note: w.env.Note, Limit: w.o.bytesASecond,
+		Progress: progress.Add, Note: w.env.Note, Limit: w.o.bytesASecond, MayReplace: mayReplace(file.Name),
 	}, w.persistence())
 }
 

@@ -69,18 +69,20 @@ func readEntry(dir, name string) entry {
 }
 
 // footer is what the file ends with or, for a parity file, begins with.
-func (r regular) footer() (Footer, error) {
-	f, err := r.block(r.n - FooterSize)
+func (r regular) footer() (Footer, error) { return footerOf(r, r.n) }
+
+func footerOf(r io.ReaderAt, size int64) (Footer, error) {
+	f, err := block(r, size-FooterSize)
 	if err == nil {
 		return f, nil
 	}
-	if first, err := r.block(0); err == nil && first.Parity != nil {
+	if first, err := block(r, 0); err == nil && first.Parity != nil {
 		return first, nil
 	}
 	return Footer{}, err
 }
 
-func (r regular) block(off int64) (Footer, error) {
+func block(r io.ReaderAt, off int64) (Footer, error) {
 	if off < 0 {
 		return Footer{}, errNoFooter
 	}
