@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -23,6 +24,9 @@ func (e *NoSpaceError) Error() string {
 	}
 	return fmt.Sprintf("not enough space at %s for %s: %d bytes needed, %d free", e.Place, e.Path, e.Need, e.Free)
 }
+
+// ErrNotRegular says that a folder, a link or the like has the name of the file.
+var ErrNotRegular = errors.New("what has this name is not a regular file")
 
 // MediumError says that a place cannot hold the file, or did not.
 type MediumError struct {

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"io"
@@ -108,11 +110,7 @@ var unameIs = map[string]image.Platform{
 func (o *hopOptions) binaryFor(host string, p image.Platform) (*os.File, error) {
 	missing := &noBinaryError{Host: host, Platform: p.String(), Dir: o.binaries}
 	if o.binaries != "" {
-		f, err := os.Open(filepath.Join(o.binaries, "airgap-"+p.OS+"-"+p.Architecture))
-		if errors.Is(err, os.ErrNotExist) {
-			err = missing
-		}
-		return f, err
+		return binaryIn(filepath.Join(o.binaries, "airgap-"+p.OS+"-"+p.Architecture), p, missing)
 	}
 	if p.OS != runtime.GOOS || p.Architecture != runtime.GOARCH {
 		return nil, missing
@@ -122,4 +120,36 @@ func (o *hopOptions) binaryFor(host string, p image.Platform) (*os.File, error) 
 		return nil, err
 	}
 	return os.Open(self)
+}
+
+// binaryIn opens a program, unless it is missing or plainly for another platform.
+func binaryIn(path string, p image.Platform, missing *noBinaryError) (*os.File, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, missing
+	}
+	if err != nil {
+		return nil, err
+	}
+	if is := builtFor(f); is != "" && is != p.OS+"/"+p.Architecture {
+		missing.Wrong, missing.Is = path, is
+		return nil, errors.Join(missing, f.Close())
+	}
+	return f, nil
+}
+
+// builtFor is the platform that a program says it is for, of those that make
+// cross knows; empty for what is another kind of file.
+func builtFor(r io.ReaderAt) string {
+	head := make([]byte, 20)
+	if _, err := r.ReadAt(head, 0); err != nil {
+		return ""
+	}
+	switch {
+	case bytes.HasPrefix(head, []byte("\x7fELF")):
+		return map[uint16]string{62: "linux/amd64", 183: "linux/arm64"}[binary.LittleEndian.Uint16(head[18:])]
+	case binary.LittleEndian.Uint32(head) == 0xfeedfacf: // Mach-O
+		return map[uint32]string{0x01000007: "darwin/amd64", 0x0100000c: "darwin/arm64"}[binary.LittleEndian.Uint32(head[4:])]
+	}
+	return ""
 }

@@ -40,11 +40,15 @@ func (e *noAirgapError) Error() string {
 type noBinaryError struct {
 	Host, Platform string
 	Dir            string // where it was looked for; empty for this program itself
+	Wrong, Is      string // a program that is called so and is for another platform; or empty
 }
 
 func (e *noBinaryError) Error() string {
 	where := "this airgap is for another platform"
-	if e.Dir != "" {
+	switch {
+	case e.Wrong != "":
+		where = fmt.Sprintf("%q is for %s", e.Wrong, e.Is)
+	case e.Dir != "":
 		where = fmt.Sprintf("%q holds none for it", e.Dir)
 	}
 	return fmt.Sprintf("no airgap to bring to %s (%s): %s", e.Host, e.Platform, where)
@@ -57,6 +61,13 @@ func (e *cannotRunError) Error() string {
 	return fmt.Sprintf("%s:%s is whole, but does not run there: %s", e.Host, e.Path, e.Why)
 }
 
+// unexpectedError says that a bundle is not the one that was sent.
+type unexpectedError struct{ Want, Got string }
+
+func (e *unexpectedError) Error() string {
+	return fmt.Sprintf("it is not the bundle that was sent, %s, but %s", e.Want, e.Got)
+}
+
 // ofHost knows the errors of what is done at hosts.
 func ofHost(_ string, err error) (ui.Status, []string, bool) {
 	var there *thereError
@@ -64,6 +75,7 @@ func ofHost(_ string, err error) (ui.Status, []string, bool) {
 	var binary *noBinaryError
 	var dead *cannotRunError
 	var room *roomError
+	var another *unexpectedError
 	switch {
 	case errors.As(err, &there):
 		return there.Status, thereHints(there), true
@@ -73,6 +85,8 @@ func ofHost(_ string, err error) (ui.Status, []string, bool) {
 		return ui.Refused, []string{"make cross builds airgap for every platform into dist: --bootstrap --binaries dist"}, true
 	case errors.As(err, &dead):
 		return ui.Failed, []string{"its file system may be mounted noexec: install airgap there yourself, or leave out --unpack"}, true
+	case errors.As(err, &another):
+		return ui.Refused, []string{"somebody else has written there meanwhile, or old volumes are read in its stead: send to another folder"}, true
 	case errors.As(err, &room):
 		return ui.NoSpace, []string{fmt.Sprintf("make %s of room there", ui.Size(room.Need-room.Free))}, true
 	case errors.Is(err, sftp.ErrNoCommands):

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net"
 	"strings"
+	"syscall"
 
 	"airgap/cmd/airgap/internal/ui"
 	"airgap/transfer"
@@ -38,7 +39,7 @@ func ofTransfer(command string, err error) (ui.Status, []string, bool) {
 		return ui.NoSpace, []string{fmt.Sprintf("make %s of room there, or send to another folder", ui.Size(space.Need-max(0, space.Free)))}, true
 	case errors.As(err, &changed):
 		return ui.Damaged, []string{fmt.Sprintf("airgap verify %s; if it is whole, remove the %s.sha256 beside it, which is another file's", changed.Name, changed.Name)}, true
-	case errors.As(err, &foreign):
+	case errors.As(err, &foreign), errors.Is(err, transfer.ErrNotRegular):
 		return ui.Refused, []string{"name another file or a folder; if nobody needs what is there, remove it first"}, true
 	case errors.As(err, &missing):
 		return ui.Failed, []string{"make it: " + mkdirThere(missing), "or name a folder that is there"}, true
@@ -46,6 +47,10 @@ func ofTransfer(command string, err error) (ui.Status, []string, bool) {
 		return ui.Transfer, []string{"see what removes files there, then run the same command again"}, true
 	case command == "airgap send" && errors.Is(err, fs.ErrNotExist):
 		return ui.Failed, []string{"make the folder there, or name another"}, true
+	case errors.Is(err, syscall.ENAMETOOLONG):
+		return ui.Failed, []string{"give the bundle a shorter name: while it is written it is called .NAME.12345678.partial, and few places take more than 255 letters"}, true
+	case errors.Is(err, syscall.EROFS):
+		return ui.Medium, []string{"it is mounted read-only: mount it for writing, take off its write protection, or name another folder"}, true
 	case command == "airgap send" && errors.Is(err, fs.ErrPermission):
 		return ui.Failed, []string{"name a folder that this user may write to"}, true
 	case errors.As(err, &medium):

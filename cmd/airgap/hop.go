@@ -144,7 +144,7 @@ func (h *hop) ask(ctx context.Context, file transfer.File, found transfer.Found)
 	if found.Free >= 0 && found.Free < rest {
 		return probeAnswer{}, &transfer.NoSpaceError{Place: found.Place, Path: found.Path, Need: rest, Free: found.Free}
 	}
-	args := append([]string{"probe", "--json", "--beside=" + found.Path, "--rest=" + strconv.FormatInt(rest, 10)}, h.o.args()...)
+	args := append([]string{"probe", "--json", h.expect(), "--beside=" + found.Path, "--rest=" + strconv.FormatInt(rest, 10)}, h.o.args()...)
 	answer, err := h.probe(ctx, args)
 	var none *noAirgapError
 	if !errors.As(err, &none) || !h.o.bootstrap {
@@ -173,6 +173,7 @@ func (h *hop) probe(ctx context.Context, args []string) (answer probeAnswer, err
 	out := &bounded{}
 	err = h.remote().Run(ctx, sftp.Command{Args: append([]string{h.airgap}, args...), Stdin: in, Stdout: out})
 	said, explained := h.answered(out, "probe", &answer, err)
+	said = said && answer.Command == "probe" && answer.Plan.Bundle == h.bundle.ID()
 	var there *thereError
 	if errors.As(explained, &there) && there.Status == ui.Usage {
 		said, explained = false, nil // an older one, that does not know what it is asked
@@ -224,7 +225,7 @@ func lastLine(s string) string {
 
 // unpack runs airgap unpack there and says what came of it.
 func (h *hop) unpack(ctx context.Context, path string) error {
-	args := []string{h.airgap, "unpack", "--json", "--attended"}
+	args := []string{h.airgap, "unpack", "--json", "--attended", h.expect()}
 	if h.env.Verbose {
 		args = append(args, "--verbose")
 	}
@@ -236,10 +237,25 @@ func (h *hop) unpack(ctx context.Context, path string) error {
 	switch ok, explained := h.answered(out, "summary", &answer, err); {
 	case explained != nil:
 		return inState(arrived(path, out, explained), explained)
-	case !ok:
-		return inState(arrived(path, out, err), &thereError{Host: h.remote().Host(), Status: ui.Failed, Text: fmt.Sprintf("airgap unpack: %v; %s", err, said.last)})
+	case !ok, answer.Command != "unpack", answer.Bundle != h.bundle.ID():
+		return inState(arrived(path, out, err), &thereError{Host: h.remote().Host(), Status: ui.Failed, Text: "airgap unpack: " + unsaid(err, said.last)})
 	}
 	return h.report(answer, true)
+}
+
+// expect has the airgap there refuse any bundle but this one.
+func (h *hop) expect() string { return "--expect=" + h.bundle.ID().String() }
+
+// unsaid is what is known of a command that has not said what came of it.
+func unsaid(err error, last string) string {
+	text := "it ended without saying that it has unpacked this bundle"
+	if err != nil {
+		text = err.Error()
+	}
+	if last != "" {
+		text += "; " + last
+	}
+	return text
 }
 
 // arrived is the state of things when the transfer is over and unpack has failed.

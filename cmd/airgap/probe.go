@@ -43,6 +43,7 @@ func newProbe() *cobra.Command {
 	o.which(flags)
 	environment(flags, "to", "AIRGAP_TO")
 	o.flags(flags)
+	o.asked(flags)
 	flags.StringVar(&o.beside, "beside", "", "the bundle will be at `PATH`")
 	flags.Int64Var(&o.rest, "rest", 0, "so many `BYTES` of it are still to come")
 	return cmd
@@ -58,6 +59,9 @@ func runProbe(ctx context.Context, env *ui.Env, o probeOptions) error {
 	}
 	b, err := bundle.Open(part, part.Size())
 	if err != nil {
+		return err
+	}
+	if err := o.isExpected(b); err != nil {
 		return err
 	}
 	docs, err := verify.Read(ctx, b)

@@ -163,7 +163,7 @@ func runSend(ctx context.Context, env *ui.Env, o sendOptions, name string, dests
 		}
 		total = sizeOf(files)
 	}
-	if err := allFailed(ctx, env, dests, s.all(ctx, total)); err != nil {
+	if err := s.allFailed(ctx, s.all(ctx, total)); err != nil {
 		return err
 	}
 	return env.Report("summary", sentAllAnswer{"send", b.name, b.ID().String(), len(dests)})
@@ -186,8 +186,14 @@ type sender struct {
 // together says that destinations are sent to side by side, under one progress.
 func (s *sender) together() bool { return s.o.parallel > 1 && len(s.dests) > 1 }
 
-// all sends to every destination and gives the errors of those that failed.
-func (s *sender) all(ctx context.Context, size int64) (failed []error) {
+// failure is the error of a destination.
+type failure struct {
+	dest string
+	err  error
+}
+
+// all sends to every destination and gives those that failed.
+func (s *sender) all(ctx context.Context, size int64) (failed []failure) {
 	show := func(dest string, size int64) *ui.Progress { return s.env.Progress("sending to "+dest, size) }
 	if s.together() {
 		together := s.env.Progress(fmt.Sprintf("sending to %d destinations", len(s.dests)), size*int64(len(s.dests)))
@@ -203,13 +209,14 @@ func (s *sender) all(ctx context.Context, size int64) (failed []error) {
 	group.SetLimit(s.o.parallel)
 	for _, dest := range s.dests {
 		group.Go(func() error {
-			if ctx.Err() != nil {
-				return nil
+			err := inState(unsent, context.Cause(ctx))
+			if err == nil {
+				err = s.sendTo(ctx, dest, show)
 			}
-			if err := s.sendTo(ctx, dest, show); err != nil {
+			if err != nil {
 				s.mu.Lock()
 				defer s.mu.Unlock()
-				failed = append(failed, err)
+				failed = append(failed, failure{dest, err})
 			}
 			return nil
 		})
@@ -299,20 +306,26 @@ func openFolder(env *ui.Env, dir string) (transfer.Place, error) {
 
 // allFailed makes one error of those of several destinations, with the exit
 // status that they share.
-func allFailed(ctx context.Context, env *ui.Env, dests []string, failed []error) error {
-	if len(failed) == 0 || len(dests) == 1 {
-		return errors.Join(failed...)
-	}
-	all := &ui.Error{Err: fmt.Errorf("%d of %d destinations failed", len(failed), len(dests))}
-	for i, err := range failed {
+func (s *sender) allFailed(ctx context.Context, failed []failure) error {
+	all := &ui.Error{Err: fmt.Errorf("%d of %d destinations failed", len(failed), len(s.dests))}
+	for i, f := range failed {
 		var one *ui.Error
-		errors.As(explain(ctx, "airgap send", err), &one)
-		env.Warn("%v", err)
+		errors.As(explain(ctx, "airgap send", f.err), &one)
+		if err := s.env.Report("failed", newFailedAnswer(f.dest, one)); err != nil {
+			return err
+		}
+		if len(s.dests) == 1 {
+			return f.err
+		}
+		s.env.Warn("%s: %v", f.dest, one)
 		if i == 0 {
 			all.Code, all.Hints = one.Code, one.Hints
 		} else if all.Code != one.Code {
 			all.Code, all.Hints = ui.Failed, []string{"run the same command again: what is there already is recognised"}
 		}
+	}
+	if len(failed) == 0 {
+		return nil
 	}
 	return all
 }

@@ -33,6 +33,22 @@ func (a sendAnswer) Text(p *ui.Printer) {
 	p.Line("%s: sha256 %s (%s)", a.Place, a.SHA256, a.Proven)
 }
 
+// failedAnswer is a destination that failed. People are told by messages.
+type failedAnswer struct {
+	Command string    `json:"command"`
+	Dest    string    `json:"dest"`
+	Status  ui.Status `json:"status"`
+	Error   string    `json:"error"`
+	State   string    `json:"state,omitempty"`
+	Hints   []string  `json:"hints,omitempty"`
+}
+
+func newFailedAnswer(dest string, e *ui.Error) failedAnswer {
+	return failedAnswer{"send", dest, e.Code, e.Error(), e.State, e.Hints}
+}
+
+func (a failedAnswer) Text(*ui.Printer) {}
+
 // sentAllAnswer is the end of a send to which all destinations agreed.
 type sentAllAnswer struct {
 	Command      string `json:"command"`

@@ -109,7 +109,7 @@ func readHosts(path string) ([]string, error) {
 		return nil, fmt.Errorf("reading the destinations: %w", err)
 	}
 	var dests []string
-	for line := range strings.Lines(string(raw)) {
+	for line := range strings.Lines(strings.TrimPrefix(string(raw), "\ufeff")) {
 		line, _, _ = strings.Cut(line, "#")
 		if line = strings.TrimSpace(line); line != "" {
 			dests = append(dests, line)

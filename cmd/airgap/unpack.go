@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"airgap/bundle"
 	"airgap/bundle/image"
 	"airgap/bundle/store"
 	"airgap/cmd/airgap/internal/ui"
@@ -23,6 +24,7 @@ type unpackOptions struct {
 	noReplace, dryRun bool
 	pruneReplaced     bool
 	attended          bool
+	expect            string // the id that the bundle must have; empty: any
 	files             string
 	wanted            image.Platforms
 	load              load.Options
@@ -81,6 +83,7 @@ are not kept there, and listed.`,
 	flags.BoolVar(&o.dryRun, "dry-run", false, "print what would change and change nothing")
 	flags.BoolVar(&o.attended, "attended", false, "stop when standard input ends: send has gone, or the way to it has broken")
 	flags.Lookup("attended").Hidden = true // it is send's
+	o.asked(flags)
 	o.flags(flags)
 	environment(flags, "to", "AIRGAP_TO")
 	return cmd
@@ -96,6 +99,20 @@ func (o *unpackOptions) which(flags *pflag.FlagSet) {
 	flags.BoolVar(&o.noReplace, "no-replace", false, "refuse to move a name that points to another image")
 	flags.BoolVar(&o.pruneReplaced, "prune-replaced", false, "remove images afterwards whose names were moved and that nothing uses (Docker, podman)")
 	flags.StringVar(&o.files, "files", "", "write the files that travel along into `DIR`; what is replaced there is kept as NAME.bak")
+}
+
+// asked are the flags by which send asks for something.
+func (o *unpackOptions) asked(flags *pflag.FlagSet) {
+	flags.StringVar(&o.expect, "expect", "", "refuse any bundle but the one of this `ID`")
+	flags.Lookup("expect").Hidden = true
+}
+
+// isExpected refuses another bundle than the one that was sent.
+func (o unpackOptions) isExpected(b *bundle.Bundle) error {
+	if got := b.ID().String(); o.expect != "" && got != o.expect {
+		return &unexpectedError{o.expect, got}
+	}
+	return nil
 }
 
 // parse checks the flags.
@@ -132,6 +149,9 @@ func runUnpack(ctx context.Context, env *ui.Env, o unpackOptions, name string) e
 	}
 	defer b.Close()
 	docs, err := verify.Read(ctx, b.Bundle)
+	if err == nil {
+		err = o.isExpected(b.Bundle)
+	}
 	if err != nil {
 		return inState(untouched, named(b.name, err))
 	}

@@ -21,8 +21,6 @@ var largeFiles = map[int64]bool{
 	unix.F2FS_SUPER_MAGIC: true, unix.TMPFS_MAGIC: true, unix.OVERLAYFS_SUPER_MAGIC: true,
 }
 
-var errReadOnly = errors.New("its file system is read-only")
-
 // limits tells how much can be written into a folder, and how large one file
 // of it can be; 0 is no limit. size is that of the file in question, or 0 if it
 // is not known. A folder that cannot be written to is an error.
@@ -32,7 +30,7 @@ func limits(dir string, size int64) (free, largest int64, err error) {
 		return -1, 0, &os.PathError{Op: "statfs", Path: dir, Err: err}
 	}
 	if st.Flags&unix.ST_RDONLY != 0 {
-		return -1, 0, &os.PathError{Op: "writing to", Path: dir, Err: errReadOnly}
+		return -1, 0, &os.PathError{Op: "writing to", Path: dir, Err: unix.EROFS}
 	}
 	free = int64(st.Bavail) * st.Bsize
 	beyond := (size == 0 || size > math.MaxUint32) && free > math.MaxUint32

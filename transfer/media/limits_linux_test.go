@@ -41,7 +41,7 @@ func TestReadOnly(t *testing.T) {
 	}
 	var medium *transfer.MediumError
 	r, err := transfer.Send(t.Context(), p, f, transfer.SendOptions{})
-	if !errors.As(err, &medium) || !strings.Contains(err.Error(), "is read-only") || r.Sent != 0 {
+	if !errors.As(err, &medium) || !errors.Is(err, unix.EROFS) || r.Sent != 0 {
 		t.Errorf("%d bytes sent, error %v", r.Sent, err)
 	}
 }

@@ -56,7 +56,7 @@ func (p *Folder) Find(_ context.Context, f transfer.File) (transfer.Found, error
 	found := transfer.Found{Place: p.shown, Path: p.final(), Name: f.Name, Partial: p.partial(), Final: -1, Begun: -1}
 	switch info, err := os.Lstat(p.final()); {
 	case err == nil && !info.Mode().IsRegular():
-		return found, &transfer.MediumError{Path: p.final(), Err: errors.New("what has this name is not a regular file")}
+		return found, &transfer.MediumError{Path: p.final(), Err: transfer.ErrNotRegular}
 	case err == nil:
 		found.Final = info.Size()
 	case !errors.Is(err, fs.ErrNotExist):
@@ -97,7 +97,7 @@ func (p *Folder) Write(_ context.Context, off int64, data io.Reader) (err error)
 	if _, err := io.CopyBuffer(struct{ io.Writer }{f}, data, make([]byte, 1<<20)); err != nil {
 		return p.failed(err)
 	}
-	return p.failed(errors.Join(f.Chmod(0o644), f.Sync(), f.Close()))
+	return p.failed(errors.Join(f.Sync(), f.Close()))
 }
 
 // failed sorts the errors of writing: a full medium, a failing one, or another
@@ -217,7 +217,7 @@ func writeSynced(path string, content []byte) (err error) {
 		}
 	}()
 	_, err = f.Write(content)
-	if err := errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	return os.Rename(temporary, path)
@@ -228,5 +228,5 @@ func create(path string) (*os.File, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 }

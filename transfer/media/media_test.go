@@ -93,3 +93,29 @@ func (l *liar) Write(ctx context.Context, off int64, data io.Reader) error {
 	_, err = f.WriteAt([]byte("lie"), 1000)
 	return errors.Join(err, f.Sync(), f.Close())
 }
+
+// TestModes gives a file and its sums the mode that new files have here.
+func TestModes(t *testing.T) {
+	dir := t.TempDir()
+	plain := filepath.Join(dir, "plain")
+	if err := os.WriteFile(plain, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	place, err := media.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, _ := transfertest.Content("bundle", 1000)
+	if _, err := transfer.Send(t.Context(), place, f, transfer.SendOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.Stat(plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{f.Name, f.Name + ".sha256"} {
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Mode() != want.Mode() {
+			t.Errorf("%s has mode %v, %v; expected %v", name, info.Mode(), err, want.Mode())
+		}
+	}
+}

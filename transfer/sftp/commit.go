@@ -28,13 +28,8 @@ func (p *Place) Commit(ctx context.Context, which transfer.Which, sidecar []byte
 		begun := path.Join(p.dir, "."+path.Base(sums)+".partial")
 		err := together(
 			func() error { return p.remove(sums) },
-			func() error { return p.writeSmall(begun, sidecar) },
 			func() error {
-				if which == transfer.Partial {
-					// Whether others may read it is for the server to say, where it does.
-					_ = p.client.Chmod(p.partial(), 0o644)
-				}
-				return nil
+				return p.writeSmall(begun, sidecar, func(f *sftp.File) { p.sameMode(f, which) })
 			},
 		)
 		if err == nil && which == transfer.Partial {
@@ -74,14 +69,34 @@ func (p *Place) create(name string) (*sftp.File, error) {
 	return p.client.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
 }
 
-func (p *Place) writeSmall(name string, content []byte) error {
+// sameMode gives the file and its sums one mode: that which the server gives new
+// files, as the sums are one, or that of a file which has been there. Where the
+// server does not do that, whether others may read them is for it to say.
+func (p *Place) sameMode(sums *sftp.File, which transfer.Which) {
+	if which == transfer.Final {
+		if info, err := p.client.Stat(p.final()); err == nil {
+			_ = sums.Chmod(info.Mode().Perm())
+		}
+	} else if info, err := sums.Stat(); err == nil {
+		_ = p.client.Chmod(p.partial(), info.Mode().Perm())
+	}
+}
+
+// writeSmall writes a small file; meanwhile is done meanwhile.
+func (p *Place) writeSmall(name string, content []byte, meanwhile func(*sftp.File)) error {
 	f, err := p.create(name)
 	if err != nil {
 		return err
 	}
-	if _, err = f.Write(content); err == nil {
-		err = p.sync(f)
-	}
+	err = together(
+		func() error {
+			if _, err := f.Write(content); err != nil {
+				return err
+			}
+			return p.sync(f)
+		},
+		func() error { meanwhile(f); return nil },
+	)
 	return closing(f, err)
 }
 

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/pkg/sftp"
@@ -278,13 +279,13 @@ func (p *Place) free() int64 {
 	return int64(st.Bavail * st.Frsize)
 }
 
-// room is what is still to be written, and what there is room for.
-func (p *Place) room() (need, free int64) {
-	need = p.file.Size
+// need is what is still to be written.
+func (p *Place) need() int64 {
+	need := p.file.Size
 	if info, err := p.client.Lstat(p.partial()); err == nil {
 		need -= info.Size()
 	}
-	return max(1, need), p.free()
+	return max(1, need)
 }
 
 // sizeOf is the size of a regular file, or -1.
@@ -296,7 +297,7 @@ func (p *Place) sizeOf(name string) (int64, error) {
 	case err != nil:
 		return -1, p.failed(err)
 	case !info.Mode().IsRegular():
-		return -1, &transfer.MediumError{Path: p.at(name), Err: errors.New("what has this name is not a regular file")}
+		return -1, &transfer.MediumError{Path: p.at(name), Err: transfer.ErrNotRegular}
 	}
 	return info.Size(), nil
 }
@@ -385,8 +386,7 @@ func (p *Place) canSync() bool {
 	return ok
 }
 
-// failed sorts the errors of the far side. OpenSSH says only "failure" for a
-// full disk, so that the room is looked at.
+// failed sorts the errors of the far side.
 func (p *Place) failed(err error) error {
 	var medium *transfer.MediumError
 	var gone *transfer.GoneError
@@ -395,10 +395,7 @@ func (p *Place) failed(err error) error {
 	case err == nil, errors.As(err, &medium), errors.As(err, &gone):
 		return err
 	case errors.As(err, &status):
-		if need, free := p.room(); free >= 0 && free < need {
-			return &transfer.NoSpaceError{Place: p.dest.Host, Path: p.final(), Need: need, Free: free}
-		}
-		return &transfer.MediumError{Path: p.at(p.final()), Err: err}
+		return p.refused(err)
 	case errors.Is(err, fs.ErrNotExist): // locate has seen the folder
 		return &transfer.GoneError{Path: p.at(p.final()), Err: err}
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, fs.ErrExist):
@@ -406,6 +403,28 @@ func (p *Place) failed(err error) error {
 	}
 	return &transfer.InterruptedError{Place: p.dest.Host, Partial: p.partialIfAny(), Err: p.told(err)}
 }
+
+// refused finds out what the server does not say: OpenSSH has no word for a full
+// disk, for one that is mounted read-only, or for a name that is too long.
+func (p *Place) refused(err error) error {
+	st, statErr := p.client.StatVFS(p.dir)
+	switch {
+	case len(path.Base(p.partial())) > longestName:
+		err = fmt.Errorf("%w: %w", syscall.ENAMETOOLONG, err)
+	case statErr == nil && st.Flag&readOnly != 0:
+		err = fmt.Errorf("%w: %w", syscall.EROFS, err)
+	case statErr == nil:
+		if need := p.need(); int64(st.Bavail*st.Frsize) < need {
+			return &transfer.NoSpaceError{Place: p.dest.Host, Path: p.final(), Need: need, Free: int64(st.Bavail * st.Frsize)}
+		}
+	}
+	return &transfer.MediumError{Path: p.at(p.final()), Err: err}
+}
+
+const (
+	longestName = 255 // bytes of a file's name, nearly everywhere
+	readOnly    = 1   // flag of statvfs@openssh.com
+)
 
 func (p *Place) partialIfAny() string {
 	if p.dir == "" {

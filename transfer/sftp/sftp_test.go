@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -396,4 +397,88 @@ func TestSendsOn(t *testing.T) {
 	if r.Sent > most || told != f.Size || r.Cuts == 0 {
 		t.Errorf("%d bytes sent, %d told of, %d cuts", r.Sent, told, r.Cuts)
 	}
+}
+
+// TestModes gives a file and its sums one mode: that which the server gives new
+// files or, where the file has been there, the file's.
+func TestModes(t *testing.T) {
+	for umask, want := range map[string]os.FileMode{"022": 0o644, "002": 0o664, "077": 0o600} {
+		addr, key, known := transfertest.SSHD(t, "Subsystem sftp internal-sftp -u "+umask)
+		dir := t.TempDir()
+		f, raw := transfertest.Content("bundle", 1000)
+		send := func() {
+			s := settingsFor(t, addr, known)
+			s.User, s.Keys = currentUser(t), []string{key}
+			p, err := open(t.Context(), s, dir, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer p.Close()
+			if _, err := transfer.Send(t.Context(), p, f, transfer.SendOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			transfertest.Arrived(t, dir, f, raw)
+			for _, name := range []string{f.Name, f.Name + ".sha256"} {
+				if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Mode().Perm() != want {
+					t.Errorf("umask %s: %s has mode %v, %v; expected %v", umask, name, info.Mode(), err, want)
+				}
+			}
+		}
+		send()
+		want = 0o640
+		if err := os.Chmod(filepath.Join(dir, f.Name), want); err != nil {
+			t.Fatal(err)
+		}
+		send()
+	}
+}
+
+// TestMissingFolder takes what is not there for the file's name only where that
+// may be one.
+func TestMissingFolder(t *testing.T) {
+	server := transfertest.NewServer(t, false, anybody)
+	known := server.KnownHosts(t)
+	base := t.TempDir()
+	o := Options{IsFile: func(name string) bool { return strings.HasSuffix(name, ".zst") }}
+	for dest, missing := range map[string]string{"/none": "/none", "/none/": "/none", "/a/b.zst": "/a", "/b.zst/": "/b.zst", "/b.zst": ""} {
+		f, _ := transfertest.Content("bundle", 1000)
+		p, err := open(t.Context(), settingsFor(t, server.Addr, known), base+dest, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = transfer.Send(t.Context(), p, f, transfer.SendOptions{})
+		p.Close()
+		var none *FolderError
+		if missing == "" && err != nil || missing != "" && (!errors.As(err, &none) || none.Dir != base+missing || !errors.Is(err, fs.ErrNotExist)) {
+			t.Errorf("%s: %v", dest, err)
+		}
+	}
+	transfertest.Only(t, base, "b.zst", "b.zst.sha256")
+}
+
+// TestServerSaysNothing finds out why OpenSSH fails where it does not say so.
+func TestServerSaysNothing(t *testing.T) {
+	addr, key, known := transfertest.SSHD(t)
+	fails := func(dir, name string, want error) {
+		t.Helper()
+		s := settingsFor(t, addr, known)
+		s.User, s.Keys = currentUser(t), []string{key}
+		p, err := open(t.Context(), s, dir, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		f, _ := transfertest.Content(name, 1000)
+		_, err = transfer.Send(t.Context(), p, f, transfer.SendOptions{})
+		if !errors.Is(err, want) {
+			t.Errorf("error %v, expected %v", err, want)
+		}
+	}
+	fails(t.TempDir(), strings.Repeat("a", 240), syscall.ENAMETOOLONG)
+	dir := t.TempDir()
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "ro", "none", dir).CombinedOutput(); err != nil {
+		t.Skipf("NOT TESTED for want of a read-only file system: %s", out)
+	}
+	t.Cleanup(func() { _ = exec.Command("umount", dir).Run() })
+	fails(dir, "bundle", syscall.EROFS)
 }
