@@ -232,11 +232,7 @@ func (o packOptions) put(ctx context.Context, env *ui.Env, plan *bundle.Plan, op
 // noteLosses says what a person might expect to be in the bundle and is not, a
 // line per image and reason, and which names cannot be kept everywhere.
 func noteLosses(env *ui.Env, t bundle.Totals) {
-	digestOnly := 0
 	for _, img := range t.Images {
-		if tagged, _, _, pinned := image.Pin(img.Name); pinned && tagged == "" {
-			digestOnly++
-		}
 		for _, l := range img.Lost {
 			env.Warn("%s: not kept: %s", l.Name, l.Reason)
 		}
@@ -256,9 +252,26 @@ func noteLosses(env *ui.Env, t bundle.Totals) {
 			env.Note("%s: left out %s: %s", img.Name, strings.Join(parts[reason], ", "), reason)
 		}
 	}
-	if digestOnly > 0 {
-		env.Note("%s by digest only: a Docker engine with the classic image store cannot keep that name; NAME:TAG@DIGEST gives a tag too", ui.Plural(digestOnly, "name"))
+	if n := digestOnly(t); n > 0 {
+		env.Note("%s by digest only: a Docker engine with the classic image store cannot keep that name; NAME:TAG@DIGEST gives a tag too", ui.Plural(n, "name"))
 	}
+}
+
+// digestOnly counts the images that have a name by digest and no tag.
+func digestOnly(t bundle.Totals) int {
+	tagged, pinned := map[image.Digest]bool{}, map[image.Digest]bool{}
+	for _, img := range t.Images {
+		tag, _, _, isPinned := image.Pin(img.Name)
+		tagged[img.Digest] = tagged[img.Digest] || tag != ""
+		pinned[img.Digest] = pinned[img.Digest] || isPinned
+	}
+	n := 0
+	for digest := range pinned {
+		if pinned[digest] && !tagged[digest] {
+			n++
+		}
+	}
+	return n
 }
 
 // proveWritten reads what has just been written as `airgap verify` would.
