@@ -7,7 +7,42 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 )
+
+// partial ends the names of temporary files: .NAME.RANDOM.partial.
+const partial = ".partial"
+
+// Partial is the name of the file for which CreateFile makes a temporary one of
+// the given name.
+func Partial(temporary string) (name string, ok bool) {
+	rest, ok := strings.CutSuffix(temporary, partial)
+	dot := strings.LastIndexByte(rest, '.')
+	if !ok || dot < 2 || rest[0] != '.' {
+		return "", false
+	}
+	_, err := strconv.ParseUint(rest[dot+1:], 10, 32)
+	return rest[1:dot], err == nil
+}
+
+// RemovePartials removes the temporary files that CreateFile has left in a
+// folder where its process was killed: those of the files that are ours. The
+// caller makes sure that no other process writes them.
+func RemovePartials(dir string, ours func(name string) bool) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, e := range entries {
+		if name, ok := Partial(e.Name()); ok && ours(name) && e.Type().IsRegular() {
+			if err := os.Remove(filepath.Join(dir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+	}
+	return nil
+}
 
 // CreateFile makes path appear with what fill writes: a temporary file beside
 // it, mode 0644 unless fill changes that, which takes the place of what was
@@ -17,7 +52,7 @@ func CreateFile(path string, noClobber bool, fill func(*os.File) error) (err err
 	if dir == "" {
 		dir = "."
 	}
-	f, err := os.CreateTemp(dir, "."+base+".*.partial")
+	f, err := os.CreateTemp(dir, "."+base+".*"+partial)
 	if err != nil {
 		return err
 	}

@@ -38,6 +38,7 @@ transfer < transfer/*
 transfer/volume/parity < transfer/volume
 verify/sshsig < verify
 internal/durable < bundle, bundle/store/layout, verify/load
+internal/lock < bundle/store/layout
 `
 
 // doors lists the packages that may import a third-party library. Everything

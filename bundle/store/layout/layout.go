@@ -8,8 +8,9 @@
 // other images is kept as it was. An existing blob is taken over only when its
 // bytes have been read and are right.
 //
-// A layout has one index.json. Two processes that write to one layout at once
-// are not kept apart.
+// A layout has one index.json: who writes takes the folder's lock first
+// ([Layout.Lock]). Tools that know no such lock are not kept out; what they have
+// made of index.json meanwhile stays, with all blobs that may be theirs.
 //
 // Errors: a name or blob that is not there wraps image.ErrNotFound; what is no
 // layout is an [*Error]; wrong bytes are an *image.DigestError.
@@ -24,6 +25,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -44,6 +46,7 @@ const (
 const (
 	markerName = "oci-layout"
 	indexName  = "index.json"
+	blobsName  = "blobs"
 	version    = "1.0.0"
 )
 
@@ -59,10 +62,15 @@ func (e *Error) Error() string { return fmt.Sprintf("folder %q is no OCI layout:
 type Layout struct {
 	dir string
 
+	held     *os.File // the lock; nil until it is taken
+	heldMade []string // folders made to take it, outermost first
+
 	mu     sync.Mutex
 	blobs  map[image.Digest]*stored
 	made   []string // folders made for transactions that are open, outermost first
 	active int      // transactions that have written and are open
+	index  []byte   // index.json as the first Begin has read it, or Commit has written it
+	looked bool     // index is known; nil stands for none
 }
 
 // Root is the folder.
@@ -82,17 +90,27 @@ func Open(dir string) (*Layout, error) {
 // before the first write. A folder that holds other things is refused.
 func Create(dir string) (*Layout, error) {
 	entries, err := os.ReadDir(dir)
-	switch {
-	case errors.Is(err, fs.ErrNotExist), err == nil && len(entries) == 0:
-		return &Layout{dir: dir, blobs: map[image.Digest]*stored{}}, nil
-	case err != nil:
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	return Open(dir)
+	if slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return !isBeginning(e.Name()) }) {
+		return Open(dir)
+	}
+	l := &Layout{dir: dir, blobs: map[image.Digest]*stored{}}
+	if slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == markerName }) {
+		return l, l.checkMarker()
+	}
+	return l, nil
 }
 
-// Close does nothing.
-func (l *Layout) Close() error { return nil }
+// isBeginning says whether a name is of what is written before index.json.
+// Where there is no more than that, a first import is at work, or was killed.
+func isBeginning(name string) bool {
+	return name == blobsName || name == markerName || isPartial(name)
+}
+
+// Close gives the lock back.
+func (l *Layout) Close() error { return l.unlock() }
 
 func (l *Layout) checkMarker() error {
 	raw, err := readFile(filepath.Join(l.dir, markerName))
@@ -153,6 +171,7 @@ func openRegular(path string) (*os.File, error) {
 
 // index is index.json. What is not understood is kept.
 type index struct {
+	raw       []byte // as it was read; nil where there is none
 	fields    map[string]json.RawMessage
 	manifests []entry
 }
@@ -171,7 +190,7 @@ func (l *Layout) readIndex() (*index, error) {
 	if err != nil {
 		return nil, err
 	}
-	var x index
+	x := index{raw: raw}
 	if err := x.parse(raw); err != nil {
 		return nil, &Error{l.dir, "index.json: " + err.Error()}
 	}
@@ -252,7 +271,7 @@ func (l *Layout) blobPath(d image.Digest) (string, error) {
 	if err := image.CheckDigest(d); err != nil {
 		return "", err
 	}
-	return filepath.Join(l.dir, "blobs", d.Algorithm, d.Hex), nil
+	return filepath.Join(l.dir, blobsName, d.Algorithm, d.Hex), nil
 }
 
 // fetch opens a blob. Its reader verifies and ends with the context.

@@ -399,6 +399,9 @@ func TestNotALayout(t *testing.T) {
 			writeFile(t, filepath.Join(dir, name), []byte(text))
 		}
 		for how, open := range map[string]func(string) (*Layout, error){"Open": Open, "Create": Create} {
+			if what == "no index" && how == "Create" {
+				continue // it may have been killed before: see TestKilledBeforeIndex
+			}
 			var layoutErr *Error
 			if _, err := open(dir); !errors.As(err, &layoutErr) || layoutErr.Dir != dir {
 				t.Errorf("%s: %s: error %v", what, how, err)

@@ -1,6 +1,7 @@
 package layout
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -54,6 +55,7 @@ func (l *Layout) Begin(ctx context.Context, img image.Import) (image.Txn, error)
 	if err != nil {
 		return nil, err
 	}
+	l.look(x)
 	t.state.Tags = t.tags(x)
 	// Without a name, only its entry shows an image.
 	t.state.Present = len(t.state.Need) == 0 && (len(img.Names) > 0 || !t.show(x))
@@ -65,6 +67,23 @@ func (l *Layout) readIndexIfAny() (*index, error) {
 		return newIndex(), nil
 	}
 	return l.readIndex()
+}
+
+// look remembers index.json as it was found at first.
+func (l *Layout) look(x *index) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.looked {
+		l.index, l.looked = x.raw, true
+	}
+}
+
+// changed says whether others have changed index.json, or it cannot be read.
+func (l *Layout) changed() bool {
+	x, err := l.readIndexIfAny()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return err != nil || !bytes.Equal(x.raw, l.index)
 }
 
 // compare says whether a blob is there. One that another open transaction has
@@ -104,7 +123,7 @@ func (l *Layout) Flush(ctx context.Context) (bool, string, error) {
 	if err := context.Cause(ctx); err != nil {
 		return false, "", err
 	}
-	for _, dir := range []string{filepath.Join(l.dir, "blobs", "sha256"), filepath.Join(l.dir, "blobs"), l.dir, filepath.Dir(l.dir)} {
+	for _, dir := range []string{filepath.Join(l.dir, blobsName, "sha256"), filepath.Join(l.dir, blobsName), l.dir, filepath.Dir(l.dir)} {
 		if err := durable.SyncDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return false, "", err
 		}
@@ -213,24 +232,8 @@ func (l *Layout) enter(t *txn) error {
 	}
 	t.active = true
 	l.active++
-	return l.makeFolders(filepath.Join(l.dir, "blobs", "sha256"))
-}
-
-// makeFolders makes a folder and those above it, and remembers which were new.
-func (l *Layout) makeFolders(dir string) error {
-	err := os.Mkdir(dir, 0o755)
-	switch {
-	case errors.Is(err, fs.ErrExist):
-		return nil
-	case errors.Is(err, fs.ErrNotExist) && filepath.Dir(dir) != dir:
-		if err := l.makeFolders(filepath.Dir(dir)); err != nil {
-			return err
-		}
-		err = os.Mkdir(dir, 0o755)
-	}
-	if err == nil {
-		l.made = append(l.made, dir)
-	}
+	made, err := makeFolders(filepath.Join(l.dir, blobsName, "sha256"))
+	l.made = append(l.made, made...)
 	return err
 }
 
@@ -323,12 +326,13 @@ func newEntry(root image.Descriptor, name string) entry {
 	return entry{raw, d}
 }
 
+// writeIndex writes index.json. The caller has locked l.mu.
 func (l *Layout) writeIndex(x *index) error {
 	raw, err := x.bytes()
 	if err != nil {
 		return err
 	}
-	if err := durable.SyncDir(filepath.Join(l.dir, "blobs", "sha256")); err != nil {
+	if err := durable.SyncDir(filepath.Join(l.dir, blobsName, "sha256")); err != nil {
 		return err
 	}
 	marker := filepath.Join(l.dir, markerName)
@@ -337,7 +341,11 @@ func (l *Layout) writeIndex(x *index) error {
 			return err
 		}
 	}
-	return durable.CreateFile(filepath.Join(l.dir, indexName), false, content(raw))
+	if err := durable.CreateFile(filepath.Join(l.dir, indexName), false, content(raw)); err != nil {
+		return err
+	}
+	l.index = raw
+	return nil
 }
 
 func content(b []byte) func(*os.File) error {
@@ -348,14 +356,16 @@ func content(b []byte) func(*os.File) error {
 }
 
 // Abort implements image.Txn: blobs that nobody else relies on go, and the
-// folders that were made for them.
+// folders that were made for them. Where others have changed index.json
+// meanwhile, their images may have these blobs too.
 func (t *txn) Abort(context.Context) error {
 	if t.committed {
 		return nil
 	}
+	theirs := t.l.changed()
 	var errs []error
 	for d, s := range t.held {
-		errs = append(errs, t.l.release(d, s))
+		errs = append(errs, t.l.release(d, s, theirs))
 	}
 	clear(t.held)
 	t.written = false
@@ -365,11 +375,16 @@ func (t *txn) Abort(context.Context) error {
 	return errors.Join(errs...)
 }
 
-// release removes a blob after the last transaction that brought it.
-func (l *Layout) release(d image.Digest, s *stored) error {
+// release removes a blob after the last transaction that brought it, unless it
+// may be of others.
+func (l *Layout) release(d image.Digest, s *stored, theirs bool) error {
 	s.Lock()
 	defer s.Unlock()
 	if s.users--; s.users > 0 || !s.made {
+		return nil
+	}
+	if theirs {
+		s.made = false
 		return nil
 	}
 	s.made, s.right = false, false
@@ -390,8 +405,6 @@ func (l *Layout) leave(t *txn) {
 	if l.active--; l.active > 0 {
 		return
 	}
-	for _, dir := range slices.Backward(l.made) {
-		os.Remove(dir) // fails where something is in it, as it should
-	}
+	removeEmpty(l.made)
 	l.made = nil
 }
