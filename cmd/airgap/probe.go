@@ -68,11 +68,11 @@ func runProbe(ctx context.Context, env *ui.Env, o probeOptions) error {
 	if err != nil {
 		return err
 	}
-	d, err := o.decide(ctx, env, docs)
+	d, err := o.decide(ctx, env, docs, false)
 	if err != nil {
 		return err
 	}
-	defer d.sink.Close()
+	defer d.Close()
 	if err := o.fits(d); err != nil {
 		return err
 	}

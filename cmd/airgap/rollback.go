@@ -88,15 +88,8 @@ func runRollback(ctx context.Context, env *ui.Env, dryRun bool) error {
 
 // journalPath is where the last unpack is noted.
 func journalPath(env *ui.Env) (string, error) {
-	dir := env.Getenv("XDG_STATE_HOME")
-	if dir == "" {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return "", err
-		}
-		dir = filepath.Join(home, ".local", "state")
-	}
-	return filepath.Join(dir, "airgap", "last-unpack.json"), nil
+	dir, err := stateDir(env)
+	return filepath.Join(dir, "last-unpack.json"), err
 }
 
 // note keeps the journal of an import before its first name is set. That it

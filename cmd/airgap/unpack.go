@@ -155,11 +155,11 @@ func runUnpack(ctx context.Context, env *ui.Env, o unpackOptions, name string) e
 	if err != nil {
 		return inState(untouched, named(b.name, err))
 	}
-	p, err := o.decide(ctx, env, docs)
+	p, err := o.decide(ctx, env, docs, !o.dryRun)
 	if err != nil {
 		return inState(untouched, err)
 	}
-	defer p.sink.Close()
+	defer p.Close()
 	if o.dryRun || p.Unchanged() {
 		return env.Report(o.kind(), newUnpackAnswer(o, b.name, p, load.Summary{Durable: true}))
 	}
@@ -190,27 +190,36 @@ func runUnpack(ctx context.Context, env *ui.Env, o unpackOptions, name string) e
 // decided is what unpack will do, and where.
 type decided struct {
 	*load.Plan
-	docs  *verify.Documents
-	sink  image.Sink
-	files *load.FilePlan
+	docs    *verify.Documents
+	sink    image.Sink
+	files   *load.FilePlan
+	release func() error // lets other airgaps into the place
 }
+
+// Close closes the place.
+func (d *decided) Close() error { return errors.Join(d.sink.Close(), d.release()) }
 
 // Unchanged says that there is nothing to do.
 func (d *decided) Unchanged() bool { return d.Plan.Unchanged() && d.files.Unchanged() }
 
-// decide asks the place what it has, and changes nothing. The caller closes the
-// place.
-func (o unpackOptions) decide(ctx context.Context, env *ui.Env, docs *verify.Documents) (*decided, error) {
+// decide asks the place what it has, and changes nothing. Who is to change it
+// has it for himself from here on. The caller closes what is decided.
+func (o unpackOptions) decide(ctx context.Context, env *ui.Env, docs *verify.Documents, toChange bool) (*decided, error) {
 	sink, err := store.OpenSink(ctx, o.to, o.store(env))
 	if err != nil {
 		return nil, err
 	}
-	d := &decided{docs: docs, sink: sink}
+	d := &decided{docs: docs, sink: sink, release: func() error { return nil }}
+	if toChange {
+		if d.release, err = alone(ctx, env, o.to, sink); err != nil {
+			return nil, errors.Join(err, sink.Close())
+		}
+	}
 	if d.Plan, err = load.NewPlan(ctx, onlyPlatforms(sink, docs.Bundle(), o.wanted), docs, o.load); err == nil {
 		d.files, err = o.planFiles(env, docs)
 	}
 	if err != nil {
-		return nil, errors.Join(err, sink.Close())
+		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
 }

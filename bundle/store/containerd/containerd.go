@@ -110,6 +110,9 @@ func Open(ctx context.Context, o Options) (*Containerd, error) {
 	return c, nil
 }
 
+// Address says which containerd it is: its socket.
+func (c *Containerd) Address() string { return c.address }
+
 func (c *Containerd) connect() (err error) {
 	c.conn, err = grpc.NewClient(dialer.DialAddress(c.address), grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(dialer.ContextDialer),
