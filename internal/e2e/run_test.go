@@ -105,17 +105,22 @@ type process struct {
 
 // messages are those of a process.
 type messages struct {
-	text        []byte
-	interrupted chan struct{} // closed when they say so
-	once        sync.Once
+	mu   sync.Mutex
+	text []byte
 }
 
 func (m *messages) Write(b []byte) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.text = append(m.text, b...)
-	if bytes.Contains(m.text, []byte("interrupted")) {
-		m.once.Do(func() { close(m.interrupted) })
-	}
 	return len(b), nil
+}
+
+// has says whether something has been said.
+func (m *messages) has(words string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return bytes.Contains(m.text, []byte(words))
 }
 
 func (m *machine) start(args ...string) *process {
@@ -127,7 +132,7 @@ func (m *machine) start(args ...string) *process {
 
 // prepare is start for those who have something to add before begin.
 func (m *machine) prepare(args ...string) *process {
-	p := &process{t: m.t, cmd: m.command(world.airgap, args...), err: messages{interrupted: make(chan struct{})}}
+	p := &process{t: m.t, cmd: m.command(world.airgap, args...)}
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.err
 	return p
 }
@@ -145,11 +150,18 @@ func (p *process) interrupt() {
 	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
 		p.t.Errorf("interrupting airgap: %v", err)
 	}
-	select {
-	case <-p.err.interrupted:
-	case <-time.After(10 * time.Second):
-		p.t.Error("airgap does not say that it was interrupted")
+	p.saying("interrupted")
+}
+
+// saying waits until airgap has said something.
+func (p *process) saying(words string) {
+	for range 1000 {
+		if p.err.has(words) {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
+	p.t.Errorf("airgap does not say %q", words)
 }
 
 func (p *process) wait() result {
