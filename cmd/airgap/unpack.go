@@ -319,10 +319,9 @@ func (o unpackOptions) kind() string {
 func (o unpackOptions) carryOut(ctx context.Context, env *ui.Env, p *decided, v *verify.Verified, parallel int) (load.Summary, error) {
 	progress := env.Progress("importing", p.Need())
 	defer progress.Stop()
-	summary, err := p.Run(ctx, v, load.RunOptions{
-		Parallel: parallel, Settled: progress.Add,
-		Naming: func(tags []image.Tag) error { note(env, o.to, p.sink, tags); return nil },
-	})
+	names := newNoting(env, o.to, p)
+	summary, err := p.Run(ctx, v, load.RunOptions{Parallel: parallel, Settled: progress.Add, Naming: names.naming})
+	names.end(summary, err)
 	if err != nil {
 		return summary, inState(o.after(err), err)
 	}

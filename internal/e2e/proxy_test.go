@@ -3,6 +3,7 @@
 package e2e_test
 
 import (
+	"bytes"
 	"net"
 	"sync"
 	"testing"
@@ -29,9 +30,10 @@ const (
 	down        // from the service to airgap
 )
 
-// trap is sprung by the byte at which it lies.
+// trap is sprung by the byte at which it lies, or by words.
 type trap struct {
 	at     int64
+	words  []byte // nil: at counts
 	do     func()
 	sprung chan struct{}
 }
@@ -79,7 +81,7 @@ func (p *proxy) copy(way int, dst, src net.Conn) {
 	buf := make([]byte, 16<<10)
 	for {
 		n, err := src.Read(buf)
-		p.pass(way, n)
+		p.pass(way, buf[:n])
 		if _, werr := dst.Write(buf[:n]); werr != nil || err != nil {
 			break
 		}
@@ -90,11 +92,11 @@ func (p *proxy) copy(way int, dst, src net.Conn) {
 }
 
 // pass counts bytes and springs the trap that lies among them.
-func (p *proxy) pass(way, n int) {
+func (p *proxy) pass(way int, b []byte) {
 	p.mu.Lock()
-	p.count[way] += int64(n)
+	p.count[way] += int64(len(b))
 	trap := p.traps[way]
-	if trap == nil || p.count[way] < trap.at {
+	if trap == nil || p.count[way] < trap.at || !bytes.Contains(b, trap.words) {
 		p.mu.Unlock()
 		return
 	}
@@ -109,7 +111,16 @@ func (p *proxy) pass(way, n int) {
 func (p *proxy) set(way int, n int64, do func()) <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.traps[way] = &trap{p.count[way] + n, do, make(chan struct{})}
+	p.traps[way] = &trap{p.count[way] + n, nil, do, make(chan struct{})}
+	return p.traps[way].sprung
+}
+
+// setAt is set for the first bytes with some words in them, such as the line of
+// a request.
+func (p *proxy) setAt(way int, words string, do func()) <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.traps[way] = &trap{0, []byte(words), do, make(chan struct{})}
 	return p.traps[way].sprung
 }
 

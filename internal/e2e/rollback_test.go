@@ -3,8 +3,8 @@
 package e2e_test
 
 import (
-	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -24,12 +24,13 @@ func TestReplaced(t *testing.T) {
 	first := isolated.images(t)
 	m.airgap("unpack", "2.tar.zst", "--rename", from+":v2=app:now").ok("app:now: the name pointed to sha256:", "airgap rollback")
 	m.airgap("rollback", "--dry-run").ok("app:now +would point again to sha256:")
-	m.with("DOCKER_HOST="+here().host).airgap("rollback").fails(exitRefused, "the last unpack went to "+isolated.host, "nothing has been changed")
+	m.with("DOCKER_HOST="+here().host).airgap("rollback").fails(exitRefused, "unpack 2 went to "+isolated.host, "nothing has been changed")
 	m.airgap("rollback").ok("app:now +points again to sha256:")
 	if got := isolated.docker(t, "run", "--rm", "--network", "none", "app:now", "cat", "/srv/version"); got != "1.0" {
 		t.Errorf("after the rollback it answers %q", got)
 	}
-	m.airgap("rollback").fails(exitFailed, "there is nothing to put back", "hint: ")
+	m.airgap("rollback").fails(exitFailed, "there is nothing to put back: unpack 2 has been undone already", "hint: airgap rollback --list")
+	m.airgap("rollback", "--list").ok("(?m)^2 .* 1 name +put back ", "(?m)^1 .* 1 name +done ")
 
 	// What was new is gone again.
 	m.airgap("unpack", "2.tar.zst", "--rename", from+":v2=app:new").ok()
@@ -50,7 +51,72 @@ func TestReplaced(t *testing.T) {
 		}
 	}
 	m.airgap("rollback").fails(exitFailed, "what it pointed to is gone", "names left as they are: 1")
-	if _, err := os.Stat(filepath.Join(state, "airgap", "last-unpack.json")); err == nil {
-		t.Error("the journal of an undone import is still there")
+}
+
+// TestRollbackAgain goes on with the names that a rollback had to leave.
+func TestRollbackAgain(t *testing.T) {
+	src := needSources(t)
+	isolated := there(t)
+	m := newMachine(t, "DOCKER_HOST="+isolated.host, "XDG_STATE_HOME="+filepath.Join(fresh(t, "state"), "state"))
+	m.airgap(append([]string{"pack"}, src.registry.refs("e2e/app:v1", "e2e/db:15")...)...).ok()
+	m.airgap("unpack").ok("imported 2 images")
+	app := src.registry.addr + "/e2e/app:v1"
+	isolated.docker(t, "create", "--name", "user", "--network", "none", app, "cat")
+	for range 2 {
+		m.airgap("rollback").fails(exitFailed, "e2e/app:v1 +left: a container uses it", "names left as they are: 1", "hint: .*airgap rollback 1")
+	}
+	isolated.docker(t, "rm", "user")
+	m.airgap("rollback").ok("e2e/app:v1 +removed", "unpack 1 into Docker engine, .*: undone")
+	unchanged(t, map[string]string{}, isolated.images(t))
+}
+
+// TestRollbackOfKilled: an unpack that is killed between two names can be undone,
+// alone or after another bundle, or with the one that has completed it.
+func TestRollbackOfKilled(t *testing.T) {
+	src := needSources(t)
+	isolated := there(t)
+	p := engineProxy(t, isolated)
+	app, db := src.registry.addr+"/e2e/app:v1", src.registry.addr+"/e2e/db:15"
+	for how, then := range map[string]func(m *machine){
+		"alone": func(m *machine) {
+			m.airgap("rollback", "--list").ok("(?m)^1 .* 2 names +broken off ")
+			m.airgap("rollback").ok("unpack 1 into Docker engine, .*: undone")
+		},
+		"completed": func(m *machine) {
+			m.airgap("unpack").ok("imported|named")
+			m.airgap("rollback").ok("unpack 2 into Docker engine, .*: undone")
+			m.airgap("rollback", "--list").ok("(?m)^2 .* put back ", "(?m)^1 .* put back ")
+		},
+		"after another": func(m *machine) {
+			m.airgap("unpack", "other.tar.zst", "--rename", src.registry.addr+"/e2e/app:v2=other:v2").ok()
+			m.airgap("rollback", "1").ok("unpack 1 into Docker engine, .*: undone")
+			m.airgap("rollback").ok("other:v2 +removed", "unpack 2")
+		},
+	} {
+		t.Run(how, func(t *testing.T) {
+			isolated.empty(t)
+			m := newMachine(t, "DOCKER_HOST=unix://"+p.addr, "XDG_STATE_HOME="+filepath.Join(fresh(t, "state"), "state"))
+			m.airgap(append([]string{"pack"}, src.registry.refs("e2e/app:v1", "e2e/db:15")...)...).ok()
+			m.airgap(append([]string{"pack", "-o", "other.tar.zst"}, src.registry.refs("e2e/app:v2")...)...).ok()
+			started := make(chan *process, 1)
+			sprung := p.setAt(up, "e2e%2Fdb&tag=15", func() {
+				(<-started).cmd.Process.Kill()
+				p.cut()
+			})
+			run := m.start("unpack")
+			started <- run
+			run.wait().after(sprung)
+			p.mend()
+			if _, err := isolated.try("image", "inspect", db); err == nil {
+				t.Error("all names are set")
+			}
+			isolated.docker(t, "image", "inspect", app)
+			then(m)
+			for name := range isolated.images(t) {
+				if !strings.HasPrefix(name, "<none>:<none> ") { // what was not named yet
+					t.Errorf("%s is left", name)
+				}
+			}
+		})
 	}
 }

@@ -5,20 +5,38 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
 
 	"airgap/bundle/image"
 	"airgap/internal/durable"
 )
 
-// Journal is what an import has done to the names of a place, so that it can
-// be undone.
+// Journal is what an import does to the names of a place, so that it can be
+// undone.
 type Journal struct {
+	Number  int    // in its folder; 0 until it is kept
 	To      string // the place, as its spec was given
 	Address string // and which one it was
+	Bundle  image.Digest
+	Time    time.Time
+	State   JournalState
 	Tags    []image.Tag
 }
+
+// JournalState is how far an import, or its undoing, has come.
+type JournalState string
+
+const (
+	Naming JournalState = "broken off" // unless it is at work: some of the names may be set
+	Named  JournalState = "done"
+	Undone JournalState = "put back"
+)
 
 // journalTag is a Tag in the journal's file. An empty digest stands for
 // nothing.
@@ -32,13 +50,53 @@ type journalTag struct {
 type journalFile struct {
 	To      string       `json:"to"`
 	Address string       `json:"address"`
+	Bundle  string       `json:"bundle"`
+	Time    time.Time    `json:"time"`
+	State   JournalState `json:"state"`
 	Tags    []journalTag `json:"tags"`
 }
 
-// Save writes the journal to a file, whole or not at all. Names that it does
-// not change are left out.
-func (j Journal) Save(path string) error {
-	file := journalFile{To: j.To, Address: j.Address, Tags: []journalTag{}}
+// Journals is a folder of journals, which need not exist. Each has a number,
+// higher than those before it.
+type Journals string
+
+// journalsKept is how many of each place are kept.
+const journalsKept = 10
+
+// Keep writes a journal, whole or not at all, and gives it a number if it has
+// none. Names that it does not change are left out; so are the oldest journals
+// of the same place.
+func (s Journals) Keep(j *Journal) error {
+	if err := os.MkdirAll(string(s), 0o700); err != nil {
+		return err
+	}
+	if j.Number > 0 {
+		return s.write(*j, false)
+	}
+	all, err := s.numbers()
+	if err != nil {
+		return err
+	}
+	kept := *j
+	for kept.Number = 1 + slices.Max(append(all, 0)); ; kept.Number++ {
+		err := s.write(kept, true)
+		if errors.Is(err, fs.ErrExist) {
+			continue // another import, into another place, was quicker
+		}
+		if err != nil {
+			return err
+		}
+		*j = kept
+		return s.removeOld(j.Address)
+	}
+}
+
+func (s Journals) path(number int) string {
+	return filepath.Join(string(s), fmt.Sprintf("%d.json", number))
+}
+
+func (s Journals) write(j Journal, noClobber bool) error {
+	file := journalFile{To: j.To, Address: j.Address, Bundle: j.Bundle.String(), Time: j.Time, State: j.State, Tags: []journalTag{}}
 	for _, t := range j.Tags {
 		if t.Old == t.New {
 			continue
@@ -53,36 +111,89 @@ func (j Journal) Save(path string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	return durable.CreateFile(path, false, func(f *os.File) error {
+	return durable.CreateFile(s.path(j.Number), noClobber, func(f *os.File) error {
 		_, err := f.Write(append(raw, '\n'))
 		return errors.Join(err, f.Chmod(0o600))
 	})
 }
 
-// ReadJournal reads what Save has written. The error wraps fs.ErrNotExist if
-// there is none.
-func ReadJournal(path string) (Journal, error) {
-	raw, err := os.ReadFile(path)
+// numbers lists the journals that there are, the oldest first.
+func (s Journals) numbers() (list []int, err error) {
+	entries, err := os.ReadDir(string(s))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	for _, e := range entries {
+		number, ok := strings.CutSuffix(e.Name(), ".json")
+		if n, err := strconv.Atoi(number); ok && err == nil && n > 0 && strconv.Itoa(n) == number {
+			list = append(list, n)
+		}
+	}
+	slices.Sort(list)
+	return list, err
+}
+
+// List reads all journals, the oldest first. The error tells of those that
+// cannot be read; the others are listed.
+func (s Journals) List() (list []Journal, err error) {
+	numbers, err := s.numbers()
+	errs := []error{err}
+	for _, n := range numbers {
+		j, err := s.read(n)
+		if err == nil {
+			list = append(list, j)
+		}
+		errs = append(errs, err)
+	}
+	return list, errors.Join(errs...)
+}
+
+// removeOld removes all but the last journals of a place. What cannot be read
+// stays: it is not known whose it is.
+func (s Journals) removeOld(address string) error {
+	list, _ := s.List()
+	list = slices.DeleteFunc(list, func(j Journal) bool { return j.Address != address })
+	for _, j := range list[:max(0, len(list)-journalsKept)] {
+		if err := s.Remove(j); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Remove removes a journal.
+func (s Journals) Remove(j Journal) error {
+	err := os.Remove(s.path(j.Number))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// read reads what write has written.
+func (s Journals) read(number int) (Journal, error) {
+	raw, err := os.ReadFile(s.path(number))
 	if err != nil {
 		return Journal{}, err
 	}
 	var file journalFile
-	if err := json.Unmarshal(raw, &file); err != nil {
-		return Journal{}, fmt.Errorf("journal %q: %w", path, err)
+	if err = json.Unmarshal(raw, &file); err != nil {
+		return Journal{}, fmt.Errorf("journal %q: %w", s.path(number), err)
 	}
-	j := Journal{To: file.To, Address: file.Address}
+	j := Journal{Number: number, To: file.To, Address: file.Address, Time: file.Time, State: file.State}
+	j.Bundle, err = parseDigest(file.Bundle)
 	for _, t := range file.Tags {
 		tag := image.Tag{Name: t.Name}
-		if tag.New, err = parseDigest(t.New); err == nil && t.Old != "" {
+		if err == nil {
+			tag.New, err = parseDigest(t.New)
+		}
+		if err == nil && t.Old != "" {
 			tag.Old, err = parseDigest(t.Old)
 		}
-		if err != nil {
-			return Journal{}, fmt.Errorf("journal %q: %w", path, err)
-		}
 		j.Tags = append(j.Tags, tag)
+	}
+	if err != nil {
+		return Journal{}, fmt.Errorf("journal %q: %w", s.path(number), err)
 	}
 	return j, nil
 }
@@ -94,10 +205,50 @@ func parseDigest(s string) (d image.Digest, err error) {
 	return d, err
 }
 
+// Attempts are the journals that belong to the last one of a list: its own and
+// those of imports of the same bundle just before it that were broken off
+// between two names, whose rest it has set. The last one comes first.
+func Attempts(list []Journal) []Journal {
+	last := list[len(list)-1]
+	attempts := []Journal{last}
+	for _, j := range slices.Backward(list[:len(list)-1]) {
+		if j.Address != last.Address {
+			continue
+		}
+		if j.State != Naming || j.Bundle != last.Bundle {
+			break
+		}
+		attempts = append(attempts, j)
+	}
+	return attempts
+}
+
+// Join is one journal of several attempts: what the first has found and the
+// last has made of it.
+func Join(attempts []Journal) Journal {
+	joined := attempts[0]
+	joined.Tags = nil
+	for _, j := range slices.Backward(attempts) {
+		for _, t := range j.Tags {
+			i := slices.IndexFunc(joined.Tags, func(k image.Tag) bool { return k.Name == t.Name })
+			switch {
+			case i < 0:
+				joined.Tags = append(joined.Tags, t)
+			case joined.Tags[i].New == t.Old:
+				joined.Tags[i].New = t.New
+			default: // it was not set, or others have moved it in between
+				joined.Tags[i] = t
+			}
+		}
+	}
+	return joined
+}
+
 // Undo is what becomes of one name of a journal.
 type Undo struct {
-	Tag image.Tag
-	Why string // it is left as it is; empty if it is put back
+	Tag     image.Tag
+	Already bool   // it points to what it pointed to before the import
+	Why     string // it is left as it is; empty if it is put back
 }
 
 // PlanUndo decides for each name: it is put back to what it pointed to, unless
@@ -111,7 +262,9 @@ func (j Journal) PlanUndo(ctx context.Context, place image.Tidier) ([]Undo, erro
 		case err != nil:
 			return nil, err
 		case now == tag.Old:
-			u.Why = "it is so already"
+			u.Already = true
+		case now == image.Digest{}:
+			u.Why = "it has been removed since"
 		case now != tag.New:
 			u.Why = "it has been moved since"
 		}
@@ -124,7 +277,7 @@ func (j Journal) PlanUndo(ctx context.Context, place image.Tidier) ([]Undo, erro
 // left as it is.
 func RunUndo(ctx context.Context, place image.Tidier, plan []Undo) error {
 	for i, u := range plan {
-		if u.Why != "" {
+		if u.Already || u.Why != "" {
 			continue
 		}
 		err := place.Retag(ctx, u.Tag.Name, u.Tag.Old)
@@ -134,6 +287,33 @@ func RunUndo(ctx context.Context, place image.Tidier, plan []Undo) error {
 		case errors.Is(err, image.ErrInUse):
 			plan[i].Why = "a container uses it"
 		case err != nil:
+			return err
+		}
+	}
+	return nil
+}
+
+// Settle notes what has been undone of attempts: the last one keeps the names
+// that are left, so that they can be put back another time.
+func (s Journals) Settle(attempts []Journal, plan []Undo) error {
+	last := attempts[0]
+	var left []image.Tag
+	for _, u := range plan {
+		if u.Why != "" {
+			left = append(left, u.Tag)
+		}
+	}
+	if len(left) > 0 {
+		last.Tags = left
+	} else {
+		last.State = Undone
+	}
+	if err := s.Keep(&last); err != nil {
+		return err
+	}
+	for _, j := range attempts[1:] {
+		j.State = Undone
+		if err := s.Keep(&j); err != nil {
 			return err
 		}
 	}
