@@ -143,7 +143,29 @@ func (o *packOptions) parse(cmd *cobra.Command, args []string) (specs []string, 
 	case o.output == stdio && o.cut.size > 0:
 		return nil, usage(cmd, "--volume-size needs a folder, not standard output")
 	}
+	if o.output != stdio {
+		o.output = followed(o.output)
+	}
 	return specs, o.checkOutput(cmd, specs)
+}
+
+// followed is the path of the file that is written under a name: where a link
+// leads to, be it nowhere yet. Replacing would otherwise hit the link.
+func followed(path string) string {
+	for range 40 { // as many as Linux follows
+		if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+			return path // such as /dev/stdout, and folders
+		}
+		to, err := os.Readlink(path)
+		dir, dirErr := filepath.EvalSymlinks(filepath.Dir(path)) // so that ".." means what it means there
+		if err != nil || dirErr != nil {
+			return path
+		}
+		if path = to; !filepath.IsAbs(to) {
+			path = filepath.Join(dir, to)
+		}
+	}
+	return path
 }
 
 // checkOutput refuses to write over what is read, or archive bytes to a
