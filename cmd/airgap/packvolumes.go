@@ -50,12 +50,12 @@ func (o packOptions) writeOne(ctx context.Context, env *ui.Env, plan *bundle.Pla
 	if o.noClobber {
 		old = volume.Earlier{} // which stays
 	}
-	options.Before = func() error { return removeAll(dir, slices.Concat(old.Parity, old.Beside)) }
+	options.Before = func() error { return removeAll(transfer.LocalDir(dir), slices.Concat(old.Parity, old.Beside)) }
 	if p.Summary, err = plan.WriteFile(ctx, o.output, options); err != nil {
 		return p, err
 	}
 	p.first = p.Path
-	if err := removeAll(dir, old.Volumes); err != nil {
+	if err := removeAll(transfer.LocalDir(dir), old.Volumes); err != nil {
 		return p, inState("the bundle is there whole, and so is something of an earlier one", err)
 	}
 	var added []string
@@ -170,7 +170,7 @@ func syncBoth(medium *media.Folder, apart *media.Apart) (doubt string, err error
 // checkFree answers what there is of earlier bundles of that name. What might be
 // replaced is refused with --no-clobber, and where it is no bundle's.
 func (o packOptions) checkFree(ctx context.Context, dir, name string) (old volume.Earlier, err error) {
-	old, err = volume.FindEarlier(ctx, dir, name)
+	old, err = volume.FindEarlier(ctx, transfer.LocalDir(dir), name, "")
 	if err != nil {
 		return old, err
 	}

@@ -5,11 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 
 	"airgap/bundle"
 	"airgap/cmd/airgap/internal/ui"
+	"airgap/transfer"
 	"airgap/transfer/volume"
 )
 
@@ -60,9 +59,10 @@ func checkVolumes(ctx context.Context, env *ui.Env, set *volume.Set) (volume.Rep
 }
 
 // dropOutdated removes what an earlier run has left of a bundle beside the files
-// that this one has written. A whole file of that name that stays keeps its parity.
-func dropOutdated(ctx context.Context, env *ui.Env, dir, name string, stays bool, written []string) error {
-	old, err := volume.FindEarlier(ctx, dir, name)
+// that this one has written; sum is the bundle's. A whole file of that name that
+// stays keeps its parity.
+func dropOutdated(ctx context.Context, env *ui.Env, dir transfer.Dir, name, sum string, stays bool, written []string) error {
+	old, err := volume.FindEarlier(ctx, dir, name, sum)
 	if err != nil {
 		return err
 	}
@@ -86,11 +86,10 @@ func warnOfOlder(env *ui.Env, path string) {
 }
 
 // removeAll removes files of a folder with their sums.
-func removeAll(dir string, names []string) error {
+func removeAll(dir transfer.Dir, names []string) error {
 	for _, name := range names {
-		path := filepath.Join(dir, name)
-		for _, path := range []string{path + ".sha256", path} {
-			if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		for _, name := range []string{name + ".sha256", name} {
+			if err := dir.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
 		}

@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"airgap/cmd/airgap/internal/ui"
 	"airgap/transfer"
@@ -69,8 +72,8 @@ func (w *way) carry(ctx context.Context, show shower) (receipt transfer.Receipt,
 		}
 		sent = append(sent, file.Name)
 	}
-	if _, here := w.place.(*media.Folder); here && err == nil {
-		err = w.dropOld(ctx, w.dest, sent)
+	if err == nil {
+		err = inState("the bundle is there whole, and so may be something of an earlier one", w.dropOld(ctx, receipt, sent))
 	}
 	if !w.together() {
 		if err == nil {
@@ -87,32 +90,58 @@ func (w *way) carryOne(ctx context.Context, file transfer.File, progress *ui.Pro
 	}, w.persistence())
 }
 
-// dropOld removes what an earlier send has left in a folder here.
-func (s *sender) dropOld(ctx context.Context, dir string, sent []string) error {
-	file, err := s.file()
+// dropOld removes what an earlier send of that name has left beside what has been
+// sent, of which the last is receipt's.
+func (w *way) dropOld(ctx context.Context, receipt transfer.Receipt, sent []string) error {
+	file, err := w.file()
 	if err != nil {
 		return err
 	}
-	for _, path := range s.bundle.parity() { // the bundle may be in that very folder
-		if there := filepath.Join(dir, filepath.Base(path)); !isOther(there, path) {
-			sent = append(sent, filepath.Base(path))
+	cut, name := !slices.Contains(sent, file.Name), file.Name
+	if !cut { // it may have been given another name
+		name = path.Base(filepath.ToSlash(receipt.Path))
+	}
+	looked := w.place // by sending
+	return w.try(ctx, func(p transfer.Place) error {
+		if p != looked {
+			if _, err := p.Find(ctx, file); err != nil {
+				return err
+			}
 		}
-	}
-	path := filepath.Join(dir, file.Name)
-	if !slices.Contains(sent, file.Name) && isOther(path, s.bundle.name) {
-		warnOfOlder(s.env, path)
-	}
-	return dropOutdated(ctx, s.env, dir, file.Name, !slices.Contains(sent, file.Name) && isRegular(path), sent)
+		return p.Visit(ctx, func(dir transfer.Dir) error {
+			stays := cut && isThere(dir, name)
+			if whole := strings.TrimSuffix(receipt.Path, sent[len(sent)-1]) + name; stays && !w.isSource(whole) {
+				warnOfOlder(w.env, whole)
+			}
+			err := dropOutdated(ctx, w.env, dir, name, file.SHA256, stays, sent)
+			if errors.Is(err, fs.ErrPermission) {
+				w.env.Note("%s: what may be left there of an earlier %s stays: %v", w.dest, name, err)
+				return nil
+			}
+			return err
+		})
+	})
 }
 
-// isOther says that there is a file, and that it is not a certain one.
-func isOther(path, certain string) bool {
-	there, err := os.Stat(path)
+// isThere says whether a folder has a file.
+func isThere(dir transfer.Dir, name string) bool {
+	f, err := dir.Open(name)
 	if err != nil {
 		return false
 	}
-	mine, err := os.Stat(certain)
-	return err != nil || !os.SameFile(there, mine)
+	f.Close()
+	return true
+}
+
+// isSource says whether a file of the destination is the very bundle that is sent:
+// it may be in that folder.
+func (w *way) isSource(path string) bool {
+	if _, here := w.place.(*media.Folder); !here {
+		return false
+	}
+	there, err1 := os.Stat(path)
+	mine, err2 := os.Stat(w.bundle.name)
+	return err1 == nil && err2 == nil && os.SameFile(there, mine)
 }
 
 // tell reports a file, which may be one of several.

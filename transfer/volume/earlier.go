@@ -2,10 +2,12 @@ package volume
 
 import (
 	"context"
-	"os"
+	"io/fs"
 	"regexp"
 	"slices"
 	"strings"
+
+	"airgap/transfer"
 )
 
 // Earlier is what a folder has under the names of the volumes and parity files of
@@ -34,32 +36,41 @@ func (e Earlier) outdatedParity(stays bool) []string {
 }
 
 // FindEarlier looks for what earlier cuts of a file of that name have left in a
-// folder.
-func FindEarlier(ctx context.Context, dir, name string) (found Earlier, err error) {
-	defer wrap(&err, "looking for old volumes in", dir)
-	entries, err := readFolder(ctx, dir)
+// folder. Parity beside the file is no earlier one's if it is of that sha256; an
+// empty one is not known yet.
+func FindEarlier(ctx context.Context, dir transfer.Dir, name, sum string) (found Earlier, err error) {
+	defer wrap(&err, "looking for old volumes of", name)
+	list, err := dir.ReadDir()
 	if err != nil {
 		return found, err
 	}
-	ours := map[string]bool{}
+	list = slices.DeleteFunc(list, func(d fs.DirEntry) bool { return !strings.HasPrefix(d.Name(), name+".") })
+	entries, err := readEntries(ctx, dir, list)
+	if err != nil {
+		return found, err
+	}
+	known := map[string]bool{}
 	for _, e := range entries {
-		switch f := e.footer; {
-		case f == nil || f.Name != name || !f.calls(e.name):
-		case f.Parity != nil && f.Parity.Slice == 0:
-			found.Beside, ours[e.name] = append(found.Beside, e.name), true
-		case f.Parity != nil:
-			found.Parity, ours[e.name] = append(found.Parity, e.name), true
-		default:
-			found.Volumes, ours[e.name] = append(found.Volumes, e.name), true
+		f := e.footer
+		if f == nil || f.Name != name || !f.calls(e.name) {
+			continue
+		}
+		known[e.name] = true
+		switch {
+		case f.Parity == nil:
+			found.Volumes = append(found.Volumes, e.name)
+		case f.Parity.Slice > 0:
+			found.Parity = append(found.Parity, e.name)
+		case f.Whole.SHA256 != sum:
+			found.Beside = append(found.Beside, e.name)
 		}
 	}
-	all, err := os.ReadDir(dir)
-	for _, d := range all {
-		if !ours[d.Name()] && IsName(d.Name(), name) {
+	for _, d := range list {
+		if !known[d.Name()] && IsName(d.Name(), name) {
 			found.Others = append(found.Others, d.Name())
 		}
 	}
-	return found, err
+	return found, nil
 }
 
 // suffix is what volumes and parity files are called behind the name of the file.

@@ -6,11 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
+	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
+
+	"airgap/transfer"
 )
 
 // entry is a file of a folder.
@@ -32,13 +33,18 @@ func (f Footer) fileSize() int64 {
 	return f.Length + 2*f.geometry().TableSize() + 2*FooterSize
 }
 
-// readFolder reads the footers of the regular files of a folder.
+// readFolder reads the footers of the regular files of a folder here.
 func readFolder(ctx context.Context, dir string) ([]entry, error) {
-	list, err := os.ReadDir(dir)
+	there := transfer.LocalDir(dir)
+	list, err := there.ReadDir()
 	if err != nil {
 		return nil, err
 	}
-	var entries []entry
+	return readEntries(ctx, there, list)
+}
+
+// readEntries reads the footers of the regular files among those of a folder.
+func readEntries(ctx context.Context, dir transfer.Dir, list []fs.DirEntry) (entries []entry, err error) {
 	for _, d := range list {
 		if err := context.Cause(ctx); err != nil {
 			return nil, err
@@ -52,14 +58,14 @@ func readFolder(ctx context.Context, dir string) ([]entry, error) {
 	return entries, nil
 }
 
-func readEntry(dir, name string) entry {
-	f, err := openRegular(filepath.Join(dir, name))
+func readEntry(dir transfer.Dir, name string) entry {
+	f, err := dir.Open(name)
 	if err != nil {
 		return entry{name: name, err: err}
 	}
 	defer f.Close()
-	e := entry{name: name, size: f.n}
-	footer, err := f.footer()
+	e := entry{name: name, size: f.Size()}
+	footer, err := footerOf(f, f.Size())
 	if err != nil {
 		e.err = err
 		return e
@@ -68,9 +74,7 @@ func readEntry(dir, name string) entry {
 	return e
 }
 
-// footer is what the file ends with or, for a parity file, begins with.
-func (r regular) footer() (Footer, error) { return footerOf(r, r.n) }
-
+// footerOf is what a file ends with or, if it is one of parity, begins with.
 func footerOf(r io.ReaderAt, size int64) (Footer, error) {
 	f, err := block(r, size-FooterSize)
 	if err == nil {

@@ -3,7 +3,9 @@ package volume
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -248,12 +250,23 @@ func TestEarlier(t *testing.T) {
 		os.Rename(at(from), at(to))
 	}
 	os.WriteFile(at("b.tar.009"), []byte("notes"), 0o644)
-	got, err := FindEarlier(t.Context(), dir, "b.tar")
+	got, err := FindEarlier(t.Context(), transfer.LocalDir(dir), "b.tar", "")
 	want := Earlier{Volumes: []string{"b.tar.003", "b.tar.004", "b.tar.005"}, Parity: []string{"b.tar.par002"}, Others: []string{"b.tar.007", "b.tar.009"}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	if got := got.Outdated(true, []string{"b.tar.004"}); !slices.Equal(got, []string{"b.tar.003", "b.tar.005", "b.tar.par002"}) {
 		t.Errorf("outdated: %v", got)
+	}
+}
+
+// TestParityOfTheFile is no earlier one's.
+func TestParityOfTheFile(t *testing.T) {
+	dir, raw, _ := protected(t, false)
+	for sum, want := range map[string]int{fmt.Sprintf("%x", sha256.Sum256(raw)): 0, "": 1} {
+		got, err := FindEarlier(t.Context(), transfer.LocalDir(dir), "b.tar", sum)
+		if old := got.Outdated(false, nil); err != nil || len(old) != want || len(got.Others) > 0 {
+			t.Errorf("%v of %+v, %v; expected %d", old, got, err, want)
+		}
 	}
 }

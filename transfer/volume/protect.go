@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 
 	"airgap/transfer"
@@ -187,29 +186,12 @@ func (p *protection) source(ctx context.Context, dir, name string, l Layout) (in
 }
 
 // regular is a file of a known size.
-type regular struct {
-	*os.File
-	n int64
-}
+type regular struct{ transfer.Regular }
 
-func (r regular) size() int64 { return r.n }
+func (r regular) size() int64 { return r.Size() }
 
-// openRegular opens a regular file, never a pipe that somebody put there.
+// openRegular opens a regular file here.
 func openRegular(path string) (regular, error) {
-	before, err := os.Lstat(path)
-	if err != nil {
-		return regular{}, err
-	}
-	if !before.Mode().IsRegular() {
-		return regular{}, fmt.Errorf("%q is not a regular file", path)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return regular{}, err
-	}
-	info, err := f.Stat()
-	if err != nil || !info.Mode().IsRegular() {
-		return regular{}, errors.Join(err, fmt.Errorf("%q is not a regular file", path), f.Close())
-	}
-	return regular{f, info.Size()}, nil
+	f, err := transfer.LocalDir(filepath.Dir(path)).Open(filepath.Base(path))
+	return regular{f}, err
 }

@@ -419,7 +419,7 @@ func (s *Set) openFile(key int) (regular, error) {
 		return regular{}, err
 	}
 	if e.footer != nil {
-		now, err := f.footer()
+		now, err := footerOf(f, f.size())
 		if err != nil || now.Set != e.footer.Set || now.Number != e.footer.Number || (now.Parity == nil) != (e.footer.Parity == nil) {
 			f.Close()
 			return regular{}, errMissing

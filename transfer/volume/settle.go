@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+
+	"airgap/transfer"
 )
 
 // Made is a set that has been made in a folder of its own, beside the one where
@@ -48,7 +50,7 @@ func (m Made) Settle(ctx context.Context, dir string) (removed []string, err err
 	if m.rename == nil {
 		m.rename, m.remove = os.Rename, os.Remove
 	}
-	old, err := FindEarlier(ctx, dir, m.Name)
+	old, err := FindEarlier(ctx, transfer.LocalDir(dir), m.Name, "")
 	if err != nil {
 		return nil, err
 	}
