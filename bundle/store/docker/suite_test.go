@@ -18,6 +18,7 @@ import (
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 
+	"airgap/bundle"
 	"airgap/bundle/image"
 	"airgap/bundle/store/docker"
 	"airgap/bundle/store/storetest"
@@ -320,6 +321,41 @@ func shortNames(t *testing.T, e engine) {
 	}
 	if got := set.(image.Streamer).Estimate()[0]; got.Name != "localhost/"+tag {
 		t.Errorf("%s is named %q", tag, got.Name)
+	}
+}
+
+// TestPartlyPulled packs, of an image of which an engine has one platform, that one
+// unless another is asked for.
+func TestPartlyPulled(t *testing.T) { engines(t, partlyPulled) }
+
+func partlyPulled(t *testing.T, e engine) {
+	if !e.containerd {
+		t.Skip("NOT TESTED: only containerd's store has images of several platforms")
+	}
+	f := storetest.NewFixture(t, "index with attestations", salt(t))
+	bring(t, e.Engine, f, f.Names[0])
+	forget(t, e.behind, f.Names[0])
+	pack := func(want image.Platforms) (bundle.Summary, error) {
+		set, err := e.Open(t.Context(), f.Names, want)
+		if err != nil {
+			return bundle.Summary{}, err
+		}
+		plan, err := bundle.NewPlan(t.Context(), []image.Set{set}, want)
+		if err != nil {
+			return bundle.Summary{}, err
+		}
+		return plan.WriteTo(t.Context(), io.Discard, bundle.WriteOptions{TempDir: t.TempDir()})
+	}
+	s, err := pack(image.Platforms{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if img := s.Images[0]; fmt.Sprint(img.Platforms) != fmt.Sprint([]image.Platform{storetest.Host}) || len(img.Left) != 3 || img.Digest != f.Graph(t, f.Names[0]).Root.Desc.Digest {
+		t.Errorf("packed %+v", img)
+	}
+	var missing *image.PlatformError
+	if _, err := pack(image.Platforms{All: true}); !errors.As(err, &missing) || !slices.ContainsFunc(missing.Want, storetest.Other.Equals) || len(missing.Have) != 1 {
+		t.Errorf("all platforms: %v", err)
 	}
 }
 
