@@ -363,6 +363,15 @@ func TestExisting(t *testing.T) {
 		t.Errorf("%+v %v", s, err)
 	}
 	onlyFiles(t, dir, "b.tar.zst", "b.tar.zst.sha256")
+	for _, left := range []string{".b.tar.zst.1234.partial", ".b.tar.zst.sha256.5.partial"} { // by runs that were killed
+		if err := os.WriteFile(filepath.Join(dir, left), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := write(bundle.WriteOptions{}); err != nil {
+		t.Error(err)
+	}
+	onlyFiles(t, dir, "b.tar.zst", "b.tar.zst.sha256")
 	path = dir
 	if _, err := write(bundle.WriteOptions{}); err == nil {
 		t.Error("a folder was taken for an output file")

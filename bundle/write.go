@@ -53,6 +53,7 @@ func (p *Plan) WriteFile(ctx context.Context, path string, o WriteOptions) (Summ
 	if err != nil {
 		return Summary{}, err
 	}
+	removeLeft(path)
 	if o.TempDir == "" {
 		o.TempDir = filepath.Dir(path)
 	}
@@ -76,6 +77,14 @@ func (p *Plan) WriteFile(ctx context.Context, path string, o WriteOptions) (Summ
 	return summary, durable.CreateFile(sumsPath(path), false, func(f *os.File) error {
 		_, err := fmt.Fprintf(f, "%s  %s\n", summary.SHA256, filepath.Base(path))
 		return err
+	})
+}
+
+// removeLeft removes what killed runs have left half written of the file and its
+// sums; in a folder that cannot be listed it stays.
+func removeLeft(path string) {
+	_ = durable.RemovePartials(filepath.Dir(path), func(name string) bool {
+		return name == filepath.Base(path) || name == filepath.Base(sumsPath(path))
 	})
 }
 

@@ -7,8 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
+
+	"airgap/internal/lock"
 )
 
 // partial ends the names of temporary files: .NAME.RANDOM.partial.
@@ -27,8 +30,8 @@ func Partial(temporary string) (name string, ok bool) {
 }
 
 // RemovePartials removes the temporary files that CreateFile has left in a
-// folder where its process was killed: those of the files that are ours. The
-// caller makes sure that no other process writes them.
+// folder where its process was killed: those of the files that are ours. One that
+// is being written is locked, and stays.
 func RemovePartials(dir string, ours func(name string) bool) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -36,12 +39,22 @@ func RemovePartials(dir string, ours func(name string) bool) error {
 	}
 	for _, e := range entries {
 		if name, ok := Partial(e.Name()); ok && ours(name) && e.Type().IsRegular() {
-			if err := os.Remove(filepath.Join(dir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return err
-			}
+			removeLeft(filepath.Join(dir, e.Name()))
 		}
 	}
 	return nil
+}
+
+// removeLeft removes a file that nobody has locked, as far as the system lets it.
+func removeLeft(path string) {
+	f, err := os.Open(path)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	if lock.File(f) == nil {
+		os.Remove(path)
+	}
 }
 
 // CreateFile makes path appear with what fill writes: a temporary file beside
@@ -52,7 +65,7 @@ func CreateFile(path string, noClobber bool, fill func(*os.File) error) (err err
 	if dir == "" {
 		dir = "."
 	}
-	f, err := os.CreateTemp(dir, "."+base+".*"+partial)
+	f, err := createTemp(dir, base)
 	if err != nil {
 		return err
 	}
@@ -65,13 +78,29 @@ func CreateFile(path string, noClobber bool, fill func(*os.File) error) (err err
 	if err := errors.Join(f.Chmod(0o644), fill(f)); err != nil {
 		return err
 	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+	err = f.Sync()
+	if err == nil && runtime.GOOS == "windows" { // which renames no open file
+		err = f.Close()
+	}
+	if err != nil {
 		return err
 	}
 	if err := rename(f.Name(), path, noClobber); err != nil {
 		return err
 	}
 	return SyncDir(dir)
+}
+
+// createTemp makes the temporary file of one named base, and locks it where that
+// can be: what nobody has locked was left by a process that was killed.
+func createTemp(dir, base string) (*os.File, error) {
+	for {
+		f, err := os.CreateTemp(dir, "."+base+".*"+partial)
+		if err != nil || !errors.Is(lock.File(f), lock.ErrTaken) {
+			return f, err
+		}
+		f.Close() // somebody has taken it for left, and removed it
+	}
 }
 
 // rename moves a finished file to its name. Without clobbering it takes a

@@ -14,7 +14,7 @@ func lock(f *os.File) error {
 	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	switch {
 	case errors.Is(err, syscall.EWOULDBLOCK):
-		return errTaken
+		return ErrTaken
 	case err != nil:
 		return fmt.Errorf("locking %q: %w: %w", f.Name(), errors.ErrUnsupported, err)
 	}

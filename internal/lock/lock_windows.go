@@ -14,7 +14,7 @@ func lock(f *os.File) error {
 	err := windows.LockFileEx(windows.Handle(f.Fd()), flags, 0, 1, 0, new(windows.Overlapped))
 	switch {
 	case errors.Is(err, windows.ERROR_LOCK_VIOLATION):
-		return errTaken
+		return ErrTaken
 	case err != nil:
 		return fmt.Errorf("locking %q: %w: %w", f.Name(), errors.ErrUnsupported, err)
 	}

@@ -1,0 +1,59 @@
+package durable
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"testing"
+)
+
+// TestRemovePartials removes what killed processes have left of a file, and
+// nothing that is being written, or that is another's.
+func TestRemovePartials(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("SKIPPED: Windows removes no open file")
+	}
+	dir := t.TempDir()
+	theirs := []string{".b.partial", ".b.x.partial", ".b.1.part", "b.1.partial", ".c.1.partial", ".b.99999999999.partial"}
+	for _, name := range append([]string{".b.1.partial", ".b.4294967295.partial"}, theirs...) {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, ".b.2.partial"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	isB := func(name string) bool { return name == "b" }
+	err := CreateFile(filepath.Join(dir, "b"), false, func(f *os.File) error {
+		theirs = append(theirs, filepath.Base(f.Name()))
+		if err := RemovePartials(dir, isB); err != nil {
+			return err
+		}
+		want := append(slices.Clone(theirs), ".b.2.partial")
+		slices.Sort(want)
+		if got := names(t, dir); !slices.Equal(got, want) {
+			t.Errorf("there are %q, expected %q", got, want)
+		}
+		_, err := f.WriteString("whole")
+		return err
+	})
+	if raw, readErr := os.ReadFile(filepath.Join(dir, "b")); err != nil || readErr != nil || string(raw) != "whole" {
+		t.Errorf("%q, %v, %v", raw, err, readErr)
+	}
+	if err := RemovePartials(filepath.Join(dir, "none"), isB); err != nil {
+		t.Error(err)
+	}
+}
+
+func names(t *testing.T, dir string) (list []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		list = append(list, e.Name())
+	}
+	return list
+}
