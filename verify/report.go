@@ -11,15 +11,25 @@ import (
 // Report is what has been found out about a bundle: for people as a table, for
 // machines as JSON, for a program as an error.
 type Report struct {
-	Bundle   image.Digest    `json:"bundle"` // its id
-	Format   int             `json:"format"`
-	Images   []ReportedImage `json:"images"`
-	Files    []string        `json:"files,omitempty"` // their names
-	Blobs    int             `json:"blobs"`
-	Size     int64           `json:"size"`    // of the blobs, in bytes
-	DiffIDs  bool            `json:"diffIDs"` // whether layers were opened and their diffIDs proven
-	Findings []Finding       `json:"findings"`
+	Bundle    image.Digest    `json:"bundle"` // its id
+	Format    int             `json:"format"`
+	Signature Signature       `json:"signature"`
+	Images    []ReportedImage `json:"images"`
+	Files     []string        `json:"files,omitempty"` // their names
+	Blobs     int             `json:"blobs"`
+	Size      int64           `json:"size"`    // of the blobs, in bytes
+	DiffIDs   bool            `json:"diffIDs"` // whether layers were opened and their diffIDs proven
+	Findings  []Finding       `json:"findings"`
 }
+
+// Signature is what is known of a bundle's signature.
+type Signature string
+
+// What can be known as long as nobody checks signatures.
+const (
+	Unsigned  Signature = "none"
+	Unchecked Signature = "present, not checked"
+)
 
 // ReportedImage is one image of a report.
 type ReportedImage struct {
@@ -54,7 +64,7 @@ func (r *Report) Err() error {
 func newReport(d *Documents, level Level) *Report {
 	m := d.bundle.Manifest()
 	r := &Report{
-		Bundle: d.bundle.ID(), Format: m.Format, Blobs: len(m.Blobs), Size: d.Total(),
+		Bundle: d.bundle.ID(), Format: m.Format, Signature: d.Signature(), Blobs: len(m.Blobs), Size: d.Total(),
 		DiffIDs: level == Full, Findings: []Finding{},
 	}
 	for _, f := range m.Files {

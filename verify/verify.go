@@ -49,6 +49,15 @@ func (i Image) Label() string { return i.Graph.Root.Label() }
 // Images lists the images, sorted by their first name.
 func (d *Documents) Images() []Image { return d.images }
 
+// Signature says whether somebody has signed the bundle. Who that is, and
+// whether it is a signature at all, is not looked at.
+func (d *Documents) Signature() Signature {
+	if d.bundle.Signature() == nil {
+		return Unsigned
+	}
+	return Unchecked
+}
+
 // Bundle is the bundle that they are in.
 func (d *Documents) Bundle() *bundle.Bundle { return d.bundle }
 

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"log"
 	"math/rand/v2"
@@ -259,4 +260,26 @@ func scriptPlainTar(ts *testscript.TestScript, _ bool, args []string) {
 	_, err = io.Copy(out, dec)
 	ts.Check(err)
 	ts.Check(out.Close())
+}
+
+// scriptSign puts a signature behind the manifest of a decompressed bundle.
+func scriptSign(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: sign TAR SIGNED FILE")
+	}
+	content, signature := ts.ReadFile(args[0]), ts.ReadFile(args[2])
+	first, err := tar.NewReader(strings.NewReader(content)).Next()
+	ts.Check(err)
+	at := 512 + (first.Size+511)&^511
+	h := []byte(content[:512])
+	copy(h, "airgap.json.sig")
+	copy(h[124:], fmt.Sprintf("%011o", len(signature)))
+	copy(h[148:], "        ") // the checksum counts as spaces
+	sum := 0
+	for _, c := range h {
+		sum += int(c)
+	}
+	copy(h[148:], fmt.Sprintf("%06o\x00 ", sum))
+	signed := content[:at] + string(h) + signature + strings.Repeat("\x00", -len(signature)&511) + content[at:]
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(signed), 0o644))
 }

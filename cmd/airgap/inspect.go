@@ -91,7 +91,7 @@ func inspectBundle(ctx context.Context, env *ui.Env, _ inspectOptions, name stri
 	}
 	a := &inspectAnswer{
 		Command: "inspect", Path: name, File: b.size, Bundle: b.ID().String(), Format: b.Manifest().Format,
-		Blobs: len(b.Manifest().Blobs), Size: docs.Total(),
+		Signature: docs.Signature(), Blobs: len(b.Manifest().Blobs), Size: docs.Total(),
 	}
 	a.addFiles(b.Manifest())
 	images := docs.Images()

@@ -8,18 +8,20 @@ import (
 	"airgap/bundle"
 	"airgap/bundle/image"
 	"airgap/cmd/airgap/internal/ui"
+	"airgap/verify"
 )
 
 // inspectAnswer is what inspect has found out.
 type inspectAnswer struct {
-	Command string           `json:"command"`
-	Path    string           `json:"path,omitempty"` // of a bundle
-	File    int64            `json:"fileSize,omitempty"`
-	Bundle  string           `json:"bundle,omitempty"` // its id
-	Format  int              `json:"format,omitempty"`
-	Blobs   int              `json:"blobs,omitempty"`
-	Size    int64            `json:"size,omitempty"` // of the blobs, each once, in bytes
-	Images  []inspectedImage `json:"images"`
+	Command   string           `json:"command"`
+	Path      string           `json:"path,omitempty"` // of a bundle
+	File      int64            `json:"fileSize,omitempty"`
+	Bundle    string           `json:"bundle,omitempty"` // its id
+	Format    int              `json:"format,omitempty"`
+	Signature verify.Signature `json:"signature,omitempty"`
+	Blobs     int              `json:"blobs,omitempty"`
+	Size      int64            `json:"size,omitempty"` // of the blobs, each once, in bytes
+	Images    []inspectedImage `json:"images"`
 	// What belongs to the images.
 	Referrers []referrer      `json:"referrers,omitempty"`
 	Files     []inspectedFile `json:"files,omitempty"`
@@ -240,6 +242,7 @@ func (a *inspectAnswer) Text(p *ui.Printer) {
 			p.Line("%s: without %s: %s", img.Name, strings.TrimSpace(l.Platform+" "+l.Digest.String()), l.Reason)
 		}
 	}
+	printSignature(p, a.Signature)
 	if a.Bundle != "" {
 		p.Line("%s: %s in %s of %s, file of %s, bundle id %s", a.Path, cargo(len(a.Images), len(a.Referrers), len(a.Files)), ui.Plural(a.Blobs, "blob"), ui.Size(a.Size), ui.Size(a.File), a.Bundle)
 	}

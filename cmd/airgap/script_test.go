@@ -31,6 +31,7 @@ func TestMain(m *testing.M) {
 //	sftpserver DIR [-shell]        serve DIR over SFTP at $SFTP; see sftp_test.go
 //	otherkey KNOWN_HOSTS           let its hosts be known by another key
 //	plaintar BUNDLE TAR            decompress a bundle
+//	sign TAR SIGNED FILE           put FILE into a decompressed bundle as its signature
 //	random FILE SIZE SEED          write bytes that do not compress
 //	lose IN OUT N                  copy but for every Nth stretch of 1400 bytes
 //	corrupt FILE OFFSET            change the byte there; negative from the end
@@ -65,6 +66,7 @@ func TestScripts(t *testing.T) {
 			"replace":     scriptReplace,
 			"jsonlines":   scriptJSONLines,
 			"plaintar":    scriptPlainTar,
+			"sign":        scriptSign,
 			"sftpserver":  scriptSFTPServer,
 			"otherkey":    scriptOtherKey,
 		},

@@ -6,17 +6,19 @@ import (
 
 	"airgap/bundle/image"
 	"airgap/cmd/airgap/internal/ui"
+	"airgap/verify"
 	"airgap/verify/load"
 )
 
 // unpackAnswer is what unpack has done, or would do.
 type unpackAnswer struct {
-	Command string          `json:"command"`
-	Path    string          `json:"path"`
-	Bundle  image.Digest    `json:"bundle"`
-	To      string          `json:"to"`
-	Images  []unpackedImage `json:"images"`
-	Left    []string        `json:"leftOut,omitempty"` // artifacts that the place has no use for
+	Command   string           `json:"command"`
+	Path      string           `json:"path"`
+	Bundle    image.Digest     `json:"bundle"`
+	Signature verify.Signature `json:"signature"`
+	To        string           `json:"to"`
+	Images    []unpackedImage  `json:"images"`
+	Left      []string         `json:"leftOut,omitempty"` // artifacts that the place has no use for
 	// Verified says that all of the bundle was: it is not read where nothing
 	// had to be done, and for a plan.
 	Verified bool           `json:"verified"`
@@ -64,7 +66,7 @@ type unpackedTag struct {
 
 func newUnpackAnswer(o unpackOptions, path string, d *decided, s load.Summary) unpackAnswer {
 	a := unpackAnswer{
-		Command: "unpack", Path: path, Bundle: d.docs.Bundle().ID(), To: o.to, Left: d.Left, Durable: s.Durable, Why: s.Why, dryRun: o.dryRun,
+		Command: "unpack", Path: path, Bundle: d.docs.Bundle().ID(), Signature: d.docs.Signature(), To: o.to, Left: d.Left, Durable: s.Durable, Why: s.Why, dryRun: o.dryRun,
 	}
 	for _, f := range d.files.Files {
 		out := unpackedFile{Path: f.Path, Unchanged: f.Present}
@@ -144,6 +146,7 @@ func (a unpackAnswer) Text(p *ui.Printer) {
 		changed = changed || !f.Unchanged
 		p.Line("%s: %s", f.Path, f.did(a.dryRun))
 	}
+	printSignature(p, a.Signature)
 	switch {
 	case a.dryRun:
 		p.Line("%s: nothing has been changed", sinkName(a.To))

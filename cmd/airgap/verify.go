@@ -134,8 +134,16 @@ func (a verifyAnswer) Text(p *ui.Printer) {
 	}
 	p.Table([]string{"IMAGE", "PLATFORMS", "LAYERS", "SIZE", "DIGEST"}, rows)
 	printReferrers(p, referrers)
+	printSignature(p, a.Signature)
 	p.Line("%s: verified, every digest and the content of every layer: %s, %s, bundle id %s",
 		a.Path, cargo(len(rows), len(referrers), len(a.Files)), ui.Plural(a.Blobs, "blob"), a.Bundle)
+}
+
+// printSignature says what is known of a signature, if there is one.
+func printSignature(p *ui.Printer, s verify.Signature) {
+	if s != verify.Unsigned && s != "" {
+		p.Line("signature: %s", s)
+	}
 }
 
 // label is what people call an image.
