@@ -3,6 +3,7 @@ package bundle
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,7 +18,7 @@ import (
 // and verifier make it by the same rules.
 type contents struct {
 	manifest *Manifest
-	raw      []byte             // the manifest's bytes
+	raw      []byte             // the manifest's bytes, when it is to be written
 	derived  [][]byte           // content of the entries that are not blobs
 	blobs    []image.Descriptor // in the order of the entries
 	graphs   []*image.Graph     // sorted as the manifest's images
@@ -43,12 +44,7 @@ func newContents(graphs []*image.Graph, files []File, size func(image.Digest) in
 	for _, e := range c.manifest.Entries {
 		c.manifest.Size += e.Size
 	}
-	if err := c.manifest.check(); err != nil {
-		return nil, err
-	}
-	var err error
-	c.raw, err = c.manifest.encode()
-	return c, err
+	return c, errors.Join(c.manifest.checkUses(), c.manifest.check())
 }
 
 func compareGraphs(a, b *image.Graph) int {
@@ -144,7 +140,11 @@ func ociIndex(graphs []*image.Graph) ([]byte, error) {
 		MediaType     types.MediaType `json:"mediaType"`
 		Manifests     []descriptor    `json:"manifests"`
 	}{SchemaVersion: 2, MediaType: types.OCIImageIndex}
+	size := 0
 	for _, g := range graphs {
+		if size += 2 * len(g.Root.Name); size > MaxDerived {
+			return nil, fmt.Errorf("%s is over the limit of %d bytes", indexName, MaxDerived)
+		}
 		d := descriptor{Ref: newRef(g.Root.Desc)}
 		if g.Root.Name != "" {
 			d.Annotations = &annotations{g.Root.Name, g.Root.Name}
@@ -197,6 +197,7 @@ func dockerManifest(graphs []*image.Graph, platform string) ([]byte, error) {
 		Layers   []string
 	}
 	var list []*item
+	at, layers := map[image.Digest]*item{}, 0 // by config
 	for _, g := range graphs {
 		if g.IsArtifact() {
 			continue
@@ -206,19 +207,24 @@ func dockerManifest(graphs []*image.Graph, platform string) ([]byte, error) {
 			return nil, fmt.Errorf("image %q has no %s", g.Root.Label(), platform)
 		}
 		m := g.Manifests[i]
-		config := blobPrefix + m.Config.Digest.Hex
-		at := slices.IndexFunc(list, func(it *item) bool { return it.Config == config })
-		if at < 0 {
-			at = len(list)
-			list = append(list, &item{Config: config, Layers: layerPaths(m.Layers)})
+		it := at[m.Config.Digest]
+		if it == nil {
+			if layers += len(m.Layers); layers*pathLength > MaxDerived {
+				return nil, fmt.Errorf("%s is over the limit of %d bytes", dockerName, MaxDerived)
+			}
+			it = &item{Config: blobPrefix + m.Config.Digest.Hex, Layers: layerPaths(m.Layers)}
+			at[m.Config.Digest], list = it, append(list, it)
 		}
 		// Engines that read this document know no names by digest.
 		if tagged, _, _, _ := image.Pin(g.Root.Name); tagged != "" {
-			list[at].RepoTags = append(list[at].RepoTags, image.Familiar(tagged))
+			it.RepoTags = append(it.RepoTags, image.Familiar(tagged))
 		}
 	}
 	return json.Marshal(list)
 }
+
+// pathLength is that of a blob's name in manifest.json.
+const pathLength = len(blobPrefix) + 64 + len(`"",`)
 
 func layerPaths(layers []image.Descriptor) []string {
 	paths := []string{}

@@ -3,7 +3,9 @@ package bundle
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -100,10 +102,7 @@ func (r Ref) Descriptor() image.Descriptor {
 // indented by one space, ended by a line feed.
 func (m *Manifest) encode() ([]byte, error) {
 	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", " ")
-	if err := enc.Encode(m); err != nil {
+	if err := m.write(&buf); err != nil {
 		return nil, err
 	}
 	if buf.Len() > MaxManifest {
@@ -112,12 +111,99 @@ func (m *Manifest) encode() ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
+// isEncoded says whether encode would give these bytes, which it does not make
+// once more for that.
+func (m *Manifest) isEncoded(raw []byte) bool {
+	left := remainder(raw)
+	return m.write(&left) == nil && len(left) == 0
+}
+
+// remainder takes only the bytes that it starts with, and keeps what follows.
+type remainder []byte
+
+var errOtherBytes = errors.New("other bytes")
+
+func (r *remainder) Write(p []byte) (int, error) {
+	if !bytes.HasPrefix(*r, p) {
+		return 0, errOtherBytes
+	}
+	*r = (*r)[len(p):]
+	return len(p), nil
+}
+
+// write writes the canonical bytes, the elements of lists one by one: all at
+// once they would be in memory several times while they are encoded.
+func (m *Manifest) write(w io.Writer) error {
+	hull := *m
+	hull.Images, hull.Files, hull.Blobs, hull.Entries = []Image{}, []File{}, []Blob{}, []Entry{}
+	text, err := encodeJSON(hull, "")
+	for _, list := range []struct {
+		name    string
+		n       int
+		element func(i int) any
+	}{
+		{"images", len(m.Images), func(i int) any { return m.Images[i] }},
+		{"files", len(m.Files), func(i int) any { return m.Files[i] }},
+		{"blobs", len(m.Blobs), func(i int) any { return m.Blobs[i] }},
+		{"entries", len(m.Entries), func(i int) any { return m.Entries[i] }},
+	} {
+		open := `"` + list.name + `": [`
+		before, after, _ := strings.Cut(text, open)
+		text = before + open
+		for i := 0; i < list.n && err == nil; i++ {
+			if _, err = io.WriteString(w, text+"\n  "); err == nil {
+				text, err = encodeJSON(list.element(i), "  ")
+			}
+			if i+1 < list.n {
+				text += ","
+			} else {
+				text += "\n "
+			}
+		}
+		text += after
+	}
+	if err == nil {
+		_, err = io.WriteString(w, text+"\n")
+	}
+	return err
+}
+
+// encodeJSON encodes a value in the form of the manifest, where its lines but
+// the first begin with indent.
+func encodeJSON(v any, indent string) (string, error) {
+	var buf strings.Builder
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent(indent, " ")
+	err := enc.Encode(v)
+	return strings.TrimSuffix(buf.String(), "\n"), err
+}
+
+// Bounds of what a manifest in canonical form can hold, which are looked at
+// before it is decoded: other JSON takes many times its length in memory.
+const (
+	minElement = 64   // bytes that an element of a list has at least
+	maxString  = 4096 // bytes of the longest string, with escapes
+)
+
+// checkExtent refuses what would be large and no manifest.
+func checkExtent(raw []byte) error {
+	n := image.CountJSON(raw)
+	if n.Elements > 16+len(raw)/minElement || n.Longest > maxString {
+		return damaged(manifestName, "%d elements in %d bytes, and strings of %d", n.Elements, len(raw), n.Longest)
+	}
+	return nil
+}
+
 // parseManifest accepts exactly the bytes that encode makes of a sound
 // manifest. What a later airgap wrote is a NewerError.
 func parseManifest(raw []byte) (*Manifest, error) {
 	var head struct {
 		Format   int      `json:"format"`
 		Requires []string `json:"requires"`
+	}
+	if err := checkExtent(raw); err != nil {
+		return nil, err
 	}
 	if err := json.Unmarshal(raw, &head); err != nil {
 		return nil, damaged(manifestName, "%w", err)
@@ -130,15 +216,38 @@ func parseManifest(raw []byte) (*Manifest, error) {
 	if err := json.Unmarshal(raw, m); err != nil {
 		return nil, damaged(manifestName, "%w", err)
 	}
+	if err := m.checkUses(); err != nil {
+		return nil, damaged(manifestName, "%w", err)
+	}
 	// Encoding it again refuses repeated and unknown keys, keys in another
 	// case and text after the value, all at once.
-	if again, err := m.encode(); err != nil || !bytes.Equal(again, raw) {
+	if !m.isEncoded(raw) {
 		return nil, damaged(manifestName, "not in canonical form")
 	}
 	if err := m.check(); err != nil {
 		return nil, damaged(manifestName, "%w", err)
 	}
 	return m, nil
+}
+
+// checkUses bounds the blobs that images consist of, counted anew for each, but
+// not for its other names.
+func (m *Manifest) checkUses() error {
+	roots, all := map[Ref]bool{}, 0
+	for _, img := range m.Images {
+		n := 0
+		for _, im := range img.Manifests {
+			n += 2 + len(im.DiffIDs)
+		}
+		if !roots[img.Root] {
+			roots[img.Root] = true
+			all += n
+		}
+		if max(n, all) > image.MaxUses {
+			return fmt.Errorf("images consist of more than %d blobs", image.MaxUses)
+		}
+	}
+	return nil
 }
 
 // check holds what must be true of every manifest, before its content is seen.

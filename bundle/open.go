@@ -52,6 +52,11 @@ func Open(r io.ReaderAt, size int64) (*Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Every frame has its row in the file's table: what a manifest claims is no
+	// more than that before memory is taken for it.
+	if b.manifest.Size/MaxFrame > size/8 {
+		return nil, damaged("size", "a file of %d bytes does not hold %d", size, b.manifest.Size)
+	}
 	b.layout()
 	if packed {
 		err = b.readTable()
@@ -181,11 +186,12 @@ func (b *Bundle) section(s span) io.ReadCloser {
 // the frames that the manifest calls for, and the trailer before it.
 func (b *Bundle) readTable() error {
 	want := b.geometry.frames
-	table := make([]byte, 8+8*len(want)+seekFooterSize) // a row per frame, and one for the trailer
-	start := b.size - int64(len(table))
+	length := 8 + 8*len(want) + seekFooterSize // a row per frame, and one for the trailer
+	start := b.size - int64(length)
 	if start < int64(trailerSize) {
 		return damaged("seek table", "%w", io.ErrUnexpectedEOF)
 	}
+	table := make([]byte, length)
 	if _, err := b.r.ReadAt(table, start); err != nil {
 		return err
 	}

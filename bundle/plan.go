@@ -20,6 +20,7 @@ type Plan struct {
 	want    image.Platforms
 	known   Totals // without estimates
 	streams []image.Streamer
+	library *image.Library
 	graphs  []*image.Graph
 	files   []localFile
 	from    map[image.Digest]source
@@ -73,7 +74,7 @@ type source struct {
 // estimate. It fails by name on an image that cannot be carried. The sets stay
 // the caller's and must be open until the plan has been written.
 func NewPlan(ctx context.Context, sets []image.Set, want image.Platforms) (*Plan, error) {
-	p := &Plan{want: want, from: map[image.Digest]source{}}
+	p := &Plan{want: want, library: image.NewLibrary(), from: map[image.Digest]source{}}
 	for _, set := range sets {
 		if s, ok := set.(image.Streamer); ok {
 			p.streams = append(p.streams, s)
@@ -123,7 +124,7 @@ func (p *Plan) read(ctx context.Context, set image.Set, s *spool) error {
 		if p.has(root) {
 			continue // asked for twice, or a referrer of another
 		}
-		g, err := image.Read(ctx, set, root, choose)
+		g, err := p.library.Read(ctx, set, root, choose)
 		if err != nil {
 			return err
 		}
@@ -159,7 +160,7 @@ func (p *Plan) addReferrers(ctx context.Context, set image.Set, g *image.Graph, 
 		if p.has(root) {
 			continue
 		}
-		referrer, why, err := readReferrer(ctx, set, g, root)
+		referrer, why, err := p.readReferrer(ctx, set, g, root)
 		if err != nil {
 			return err
 		}
@@ -179,12 +180,12 @@ func (p *Plan) addReferrers(ctx context.Context, set image.Set, g *image.Graph, 
 
 // readReferrer reads the documents of a referrer, or says why it cannot be
 // carried.
-func readReferrer(ctx context.Context, set image.Set, of *image.Graph, root image.Root) (g *image.Graph, why string, err error) {
+func (p *Plan) readReferrer(ctx context.Context, set image.Set, of *image.Graph, root image.Root) (g *image.Graph, why string, err error) {
 	const incomplete = "referrer that is not complete"
 	if !root.Desc.MediaType.IsIndex() && !root.Desc.MediaType.IsImage() {
 		return nil, fmt.Sprintf("referrer of the kind %q, which is not carried", root.Desc.MediaType), nil
 	}
-	g, err = image.Read(ctx, set, root, image.Platforms{All: true}.Select)
+	g, err = p.library.Read(ctx, set, root, image.Platforms{All: true}.Select)
 	switch {
 	case errors.Is(err, image.ErrNotFound):
 		return nil, incomplete, nil
@@ -288,9 +289,13 @@ func exists(ctx context.Context, set image.Set, d image.Descriptor) bool {
 
 // settle refuses one name for two images, and notes which images refer to others.
 func (p *Plan) settle() error {
-	for i, owners := range image.Owners(p.graphs) {
+	owners, err := image.Owners(p.graphs)
+	if err != nil {
+		return err
+	}
+	for i := range owners {
 		p.Images[i].Of = nil
-		for _, o := range owners {
+		for _, o := range owners[i] {
 			p.Images[i].Of = append(p.Images[i].Of, p.graphs[o].Root.Label())
 		}
 	}
@@ -375,7 +380,12 @@ func (p *Plan) contents(ctx context.Context, s *spool, progress func(int64)) (*c
 	if err != nil {
 		return nil, err
 	}
-	return newContents(named(p.graphs), files, func(d image.Digest) int64 { return s.get(d).size })
+	c, err := newContents(named(p.graphs), files, func(d image.Digest) int64 { return s.get(d).size })
+	if err != nil {
+		return nil, err
+	}
+	c.raw, err = c.manifest.encode()
+	return c, err
 }
 
 // document is the bytes of an index, a manifest or a config of the plan's

@@ -64,17 +64,30 @@ func (d *Documents) Bundle() *bundle.Bundle { return d.bundle }
 // Read proves the documents of a bundle.
 func Read(ctx context.Context, b *bundle.Bundle) (*Documents, error) {
 	d := &Documents{bundle: b}
+	library := image.NewLibrary()
+	at := map[bundle.Ref]int{} // of an image in d.images, by its root
 	var graphs []*image.Graph
 	for _, img := range b.Manifest().Images {
-		root := image.Root{Name: img.Name, Desc: img.Root.Descriptor()}
-		g, err := image.Read(ctx, b, root, image.SelectPresent(b.Has))
-		if err != nil {
-			return nil, asDamage(img.Name, err)
+		i, known := at[img.Root]
+		if !known {
+			g, err := library.Read(ctx, b, image.Root{Name: img.Name, Desc: img.Root.Descriptor()}, image.SelectPresent(b.Has))
+			if err != nil {
+				return nil, asDamage(img.Name, err)
+			}
+			i = len(d.images)
+			at[img.Root] = i
+			d.images = append(d.images, Image{Graph: g})
 		}
-		graphs = append(graphs, g)
-		d.add(g)
+		if img.Name != "" {
+			d.images[i].Names = append(d.images[i].Names, img.Name)
+		}
+		g := *d.images[i].Graph // the same image by another name
+		g.Root.Name = img.Name
+		graphs = append(graphs, &g)
 	}
-	d.findOwners()
+	if err := d.findOwners(); err != nil {
+		return nil, err
+	}
 	return d, b.CheckContents(graphs)
 }
 
@@ -88,25 +101,19 @@ func asDamage(name string, err error) error {
 	return &bundle.DamagedError{What: fmt.Sprintf("image %q", image.Familiar(name)), Err: err}
 }
 
-func (d *Documents) add(g *image.Graph) {
-	i := slices.IndexFunc(d.images, func(i Image) bool { return i.Graph.Root.Desc.Digest == g.Root.Desc.Digest })
-	if i < 0 {
-		i = len(d.images)
-		d.images = append(d.images, Image{Graph: g})
-	}
-	if g.Root.Name != "" {
-		d.images[i].Names = append(d.images[i].Names, g.Root.Name)
-	}
-}
-
-func (d *Documents) findOwners() {
+func (d *Documents) findOwners() error {
 	graphs := make([]*image.Graph, len(d.images))
 	for i, img := range d.images {
 		graphs[i] = img.Graph
 	}
-	for i, owners := range image.Owners(graphs) {
-		d.images[i].Of = owners
+	owners, err := image.Owners(graphs)
+	if err != nil {
+		return &bundle.DamagedError{What: "images", Err: err}
 	}
+	for i := range owners {
+		d.images[i].Of = owners[i]
+	}
+	return nil
 }
 
 // Level is how far Check goes.
@@ -123,12 +130,16 @@ const (
 // Policy says what Check demands.
 type Policy struct {
 	Level Level
-	Jobs  int // layers side by side; 0 for all cores
+	Jobs  int // layers side by side; 0 for what suits the machine
 	// InOrder reads from start to end, and does that twice, rather than once in
 	// several places: on a set of discs every step back is a change of discs.
 	InOrder  bool
 	Progress func(n int64) // hears of bytes of blobs; may be called from several goroutines
 }
+
+// maxJobs is how many layers are worth being read side by side: each takes
+// three cores and some 10 MB, and eight are faster than disks are.
+const maxJobs = 8
 
 // Verified is a bundle of which every byte is proven. Only Check makes one
 // that holds anything.
@@ -180,7 +191,7 @@ func Check(ctx context.Context, d *Documents, p Policy) (*Verified, *Report, err
 		p.Progress = func(int64) {}
 	}
 	if p.Jobs <= 0 {
-		p.Jobs = runtime.GOMAXPROCS(0)
+		p.Jobs = min(runtime.GOMAXPROCS(0), maxJobs)
 	}
 	c := &checker{Policy: p, report: newReport(d, p.Level), diffIDs: diffIDs(d)}
 	if err := c.run(ctx, d.bundle); err != nil {
@@ -192,14 +203,16 @@ func Check(ctx context.Context, d *Documents, p Policy) (*Verified, *Report, err
 	return &Verified{docs: d}, c.report, nil
 }
 
-// diffIDs gives the diffID of every layer. That one layer cannot have two is
-// for the hash to find out: each is compared.
+// diffIDs gives the diffIDs that images say of every layer. That one layer
+// cannot have two is for the hash to find out: each is compared.
 func diffIDs(d *Documents) map[image.Digest][]image.Digest {
 	ids := map[image.Digest][]image.Digest{}
 	for _, img := range d.images {
 		for _, m := range img.Graph.Manifests {
 			for i, id := range m.DiffIDs {
-				ids[m.Layers[i].Digest] = append(ids[m.Layers[i].Digest], id)
+				if l := m.Layers[i].Digest; !slices.Contains(ids[l], id) {
+					ids[l] = append(ids[l], id)
+				}
 			}
 		}
 	}

@@ -25,7 +25,6 @@ type Graph struct {
 	order []Descriptor     // documents and layers, in order of first use
 	used  map[Digest]int64 // sizes of those in order
 	seen  map[Digest]bool  // children of indexes that have been read
-	total int64            // bytes in docs
 }
 
 // Manifest is one manifest of a graph with what its config says.
@@ -33,13 +32,12 @@ type Manifest struct {
 	Desc   Descriptor
 	Config Descriptor
 	Layers []Descriptor
-	// Image says that the config is an image's: Platform, DiffIDs and History
-	// are set, one diffID per layer. Other manifests are artifacts
-	// (attestations among them), which no engine runs.
+	// Image says that the config is an image's: Platform and DiffIDs are set, one
+	// diffID per layer. Other manifests are artifacts (attestations among them),
+	// which no engine runs.
 	Image    bool
 	Platform Platform
 	DiffIDs  []Digest
-	History  []History
 }
 
 // History is one entry of a config's history, as `docker history` shows it.
@@ -71,13 +69,26 @@ func (g *Graph) Layers() []Descriptor {
 
 // Indexes lists the root and those below it that are indexes.
 func (g *Graph) Indexes() []Descriptor {
-	return slices.DeleteFunc(g.Documents(), func(d Descriptor) bool {
-		return slices.ContainsFunc(g.Manifests, func(m Manifest) bool { return d.Digest == m.Desc.Digest || d.Digest == m.Config.Digest })
-	})
+	other := map[Digest]bool{}
+	for _, m := range g.Manifests {
+		other[m.Desc.Digest], other[m.Config.Digest] = true, true
+	}
+	return slices.DeleteFunc(g.Documents(), func(d Descriptor) bool { return other[d.Digest] })
 }
 
 // Document is the bytes of one of Documents, or nil.
 func (g *Graph) Document(d Digest) []byte { return g.docs[d] }
+
+// History is what the config of an image says of how it was built.
+func (g *Graph) History(m Manifest) []History {
+	var c struct {
+		History []History `json:"history"`
+	}
+	if json.Unmarshal(g.docs[m.Config.Digest], &c) != nil || !m.Image {
+		return nil
+	}
+	return c.History
+}
 
 // Platforms lists the platforms of the images carried, in order.
 func (g *Graph) Platforms() []Platform {
@@ -152,42 +163,78 @@ func (r Root) Label() string {
 	return Familiar(r.Name)
 }
 
+// Read reads the documents of one image: see [Library.Read].
+func Read(ctx context.Context, from Fetcher, root Root, sel Select) (*Graph, error) {
+	return NewLibrary().Read(ctx, from, root, sel)
+}
+
+// Bounds of what the graphs of a Library may hold, against indexes that name
+// ever more.
+const (
+	MaxDocuments = 64 << 20 // bytes of all documents together
+	MaxUses      = 1 << 17  // blobs that images consist of, anew for each image
+	MaxChildren  = 1 << 12  // of an index
+	maxNesting   = 8        // indexes within indexes
+)
+
+// Library reads the documents of several images within one budget, each
+// document once. It is not for several goroutines.
+type Library struct {
+	docs map[Digest]*held
+	size int64 // of docs, in bytes
+	uses int
+}
+
+// held is a document and, where it is worth keeping, what it says.
+type held struct {
+	raw    []byte
+	doc    *document
+	config *config
+}
+
+// NewLibrary makes a Library that holds nothing yet.
+func NewLibrary() *Library { return &Library{docs: map[Digest]*held{}} }
+
 // Read reads the documents below root and refuses what is not sound: media
 // types that disagree, documents that are two things at once, configs whose
 // layers are not the manifest's. Errors that wrap ErrNotFound name the image;
 // attestations that are not complete are left out instead. A child that is
 // listed twice is carried once. Layers are not read.
-func Read(ctx context.Context, from Fetcher, root Root, sel Select) (*Graph, error) {
+func (l *Library) Read(ctx context.Context, from Fetcher, root Root, sel Select) (*Graph, error) {
 	g := &Graph{Root: root, docs: map[Digest][]byte{}, used: map[Digest]int64{}, seen: map[Digest]bool{}}
-	if err := g.read(ctx, from, root.Desc, sel, 0); err != nil {
+	r := &reading{Graph: g, library: l, from: from, sel: sel}
+	if err := r.read(ctx, root.Desc, 0); err != nil {
 		return nil, fmt.Errorf("image %q: %w", root.Label(), err)
 	}
 	return g, nil
 }
 
-// Bounds of what a graph may hold, against indexes that name ever more.
-const (
-	maxNesting   = 8        // indexes within indexes
-	maxDocuments = 64 << 20 // bytes of an image's documents together
-)
+// reading is a Graph that is being read.
+type reading struct {
+	*Graph
+	library *Library
+	from    Fetcher
+	sel     Select
+}
 
-func (g *Graph) read(ctx context.Context, from Fetcher, d Descriptor, sel Select, depth int) error {
+func (g *reading) read(ctx context.Context, d Descriptor, depth int) error {
 	if depth > maxNesting {
 		return fmt.Errorf("index %s: nested too deep", d.Digest)
 	}
-	raw, err := g.document(ctx, from, d)
-	if err != nil {
-		return err
-	}
-	doc, err := parseDocument(raw, d)
+	doc, err := g.parsed(ctx, d)
 	if err != nil {
 		return err
 	}
 	if doc.Manifests == nil {
-		return g.manifest(ctx, from, d, doc)
+		return g.manifest(ctx, d, doc)
 	}
-	keep, left := sel(*doc.Manifests)
-	g.Left = append(g.Left, left...)
+	keep, left := g.sel(*doc.Manifests)
+	if err := g.library.count(len(left)); err != nil {
+		return err
+	}
+	for _, l := range left {
+		g.leave(l.Desc, l.Reason)
+	}
 	for _, child := range keep {
 		if g.seen[child.Digest] {
 			continue // it would be carried twice, or many times many
@@ -195,11 +242,11 @@ func (g *Graph) read(ctx context.Context, from Fetcher, d Descriptor, sel Select
 		g.seen[child.Digest] = true
 		_, isAttestation := attested(child, nil)
 		used, manifests := len(g.order), len(g.Manifests)
-		switch err := g.read(ctx, from, child, sel, depth+1); {
+		switch err := g.read(ctx, child, depth+1); {
 		case isAttestation && errors.Is(err, ErrNotFound):
 			g.forget(used)
 			g.Manifests = g.Manifests[:manifests]
-			g.Left = append(g.Left, Left{child, "attestation that is not complete"})
+			g.leave(child, "attestation that is not complete")
 		case err != nil:
 			return err
 		}
@@ -207,29 +254,37 @@ func (g *Graph) read(ctx context.Context, from Fetcher, d Descriptor, sel Select
 	return nil
 }
 
+// leave notes a child that is not carried.
+func (g *Graph) leave(d Descriptor, reason string) {
+	d.Annotations, d.Data, d.URLs = nil, nil, nil
+	g.Left = append(g.Left, Left{d, reason})
+}
+
 // forget takes back what has been used since there were n.
 func (g *Graph) forget(n int) {
 	for _, d := range g.order[n:] {
-		g.total -= int64(len(g.docs[d.Digest]))
 		delete(g.docs, d.Digest)
 		delete(g.used, d.Digest)
 	}
 	g.order = g.order[:n]
 }
 
-func (g *Graph) manifest(ctx context.Context, from Fetcher, d Descriptor, doc *document) error {
+func (g *reading) manifest(ctx context.Context, d Descriptor, doc *document) error {
 	m := Manifest{Desc: d, Config: *doc.Config, Layers: doc.Layers}
+	if err := g.library.count(2 + len(m.Layers)); err != nil {
+		return err
+	}
 	for _, blob := range append([]Descriptor{m.Config}, m.Layers...) {
 		if err := checkDescriptor(blob); err != nil {
 			return fmt.Errorf("manifest %s: %w", d.Digest, err)
 		}
 	}
 	if isImageConfig(m.Config.MediaType) {
-		raw, err := g.document(ctx, from, m.Config)
+		held, err := g.document(ctx, m.Config)
 		if err != nil {
 			return err
 		}
-		if err := m.readConfig(raw); err != nil {
+		if err := m.readConfig(held); err != nil {
 			return fmt.Errorf("config %s: %w", m.Config.Digest, err)
 		}
 	} else if err := g.use(m.Config); err != nil {
@@ -252,27 +307,78 @@ func (g *Graph) use(d Descriptor) error {
 		}
 		return nil
 	}
-	d.Annotations, d.Platform, d.Data, d.ArtifactType = nil, nil, nil, ""
 	g.used[d.Digest] = d.Size
-	g.order = append(g.order, d)
+	g.order = append(g.order, bare(d))
 	return nil
 }
 
+// bare is a descriptor without what is said of the blob beside what it is.
+func bare(d Descriptor) Descriptor {
+	d.Annotations, d.Platform, d.Data, d.ArtifactType = nil, nil, nil, ""
+	return d
+}
+
 // document fetches a document and keeps it.
-func (g *Graph) document(ctx context.Context, from Fetcher, d Descriptor) ([]byte, error) {
-	if raw, ok := g.docs[d.Digest]; ok {
-		return raw, g.use(d)
+func (g *reading) document(ctx context.Context, d Descriptor) (*held, error) {
+	h, err := g.library.document(ctx, g.from, d)
+	if err != nil {
+		return nil, err
 	}
-	if g.total+d.Size > maxDocuments {
-		return nil, fmt.Errorf("its documents have more than %d bytes: %w", maxDocuments, errTooLarge)
+	g.docs[d.Digest] = h.raw
+	return h, g.use(d)
+}
+
+// document is a document of the library, fetched if it is not there yet.
+func (l *Library) document(ctx context.Context, from Fetcher, d Descriptor) (*held, error) {
+	if h, ok := l.docs[d.Digest]; ok {
+		if d.Size != int64(len(h.raw)) {
+			return nil, fmt.Errorf("blob %s: is said to have %d bytes, and has %d", d.Digest, d.Size, len(h.raw))
+		}
+		return h, nil
+	}
+	if l.size+d.Size > MaxDocuments {
+		return nil, fmt.Errorf("indexes, manifests and configs have more than %d bytes: %w", MaxDocuments, errTooLarge)
 	}
 	raw, err := ReadDocument(ctx, from, d)
 	if err != nil {
 		return nil, err
 	}
-	g.docs[d.Digest] = raw
-	g.total += d.Size
-	return raw, g.use(d)
+	l.size += d.Size
+	l.docs[d.Digest] = &held{raw: raw}
+	return l.docs[d.Digest], nil
+}
+
+// count takes in blobs that an image consists of.
+func (l *Library) count(n int) error {
+	if l.uses += n; l.uses > MaxUses {
+		return fmt.Errorf("images consist of more than %d blobs: %w", MaxUses, errTooLarge)
+	}
+	return nil
+}
+
+// parsed is what an index or a manifest says. Of a manifest that is kept, since
+// a graph needs it as long; an index only tells what to read next.
+func (g *reading) parsed(ctx context.Context, d Descriptor) (*document, error) {
+	if d.MediaType.IsSchema1() {
+		return nil, errSchema1
+	}
+	h, err := g.document(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	doc := h.doc
+	if doc == nil {
+		if doc, err = parseDocument(h.raw, d); err != nil {
+			return nil, err
+		}
+	}
+	if err := doc.check(d); err != nil {
+		return nil, err
+	}
+	if doc.Manifests == nil {
+		h.doc = doc
+	}
+	return doc, nil
 }
 
 // ReadDocument reads a whole blob of at most MaxDocument bytes. It verifies what
@@ -314,10 +420,9 @@ type document struct {
 	Subject       *Descriptor     `json:"subject"`
 }
 
+// parseDocument reads an index or a manifest. Of what a manifest consists of it
+// keeps only what a graph is about.
 func parseDocument(raw []byte, d Descriptor) (*document, error) {
-	if d.MediaType.IsSchema1() {
-		return nil, errSchema1
-	}
 	if err := CheckJSON(raw); err != nil {
 		return nil, fmt.Errorf("document %s: %w", d.Digest, err)
 	}
@@ -328,18 +433,32 @@ func parseDocument(raw []byte, d Descriptor) (*document, error) {
 	if doc.FSLayers != nil || doc.SchemaVersion == 1 {
 		return nil, errSchema1
 	}
+	doc.FSLayers = nil
+	for i, l := range doc.Layers {
+		doc.Layers[i] = bare(l)
+	}
+	if doc.Config != nil {
+		*doc.Config = bare(*doc.Config)
+	}
+	return &doc, nil
+}
+
+// check compares a document with its descriptor.
+func (doc *document) check(d Descriptor) error {
 	isIndex, isManifest := doc.Manifests != nil, doc.Config != nil || doc.Layers != nil
 	switch {
 	case doc.MediaType != "" && d.MediaType != "" && doc.MediaType != d.MediaType:
-		return nil, fmt.Errorf("document %s: says it is %q, its descriptor says %q", d.Digest, doc.MediaType, d.MediaType)
+		return fmt.Errorf("document %s: says it is %q, its descriptor says %q", d.Digest, doc.MediaType, d.MediaType)
 	case isIndex == isManifest:
-		return nil, fmt.Errorf("document %s is not either an index or a manifest", d.Digest)
+		return fmt.Errorf("document %s is not either an index or a manifest", d.Digest)
+	case isIndex && len(*doc.Manifests) > MaxChildren:
+		return fmt.Errorf("index %s has %d manifests, at most %d are allowed", d.Digest, len(*doc.Manifests), MaxChildren)
 	case isManifest && doc.Config == nil:
-		return nil, fmt.Errorf("manifest %s has no config", d.Digest)
+		return fmt.Errorf("manifest %s has no config", d.Digest)
 	case isIndex && d.MediaType.IsImage(), isManifest && d.MediaType.IsIndex():
-		return nil, fmt.Errorf("document %s: is not the %q that its descriptor says", d.Digest, d.MediaType)
+		return fmt.Errorf("document %s: is not the %q that its descriptor says", d.Digest, d.MediaType)
 	}
-	return &doc, nil
+	return nil
 }
 
 var errSchema1 = errors.New("it is of the old schema 1, which has no digests for its layers: pull and push it with a current Docker")
@@ -357,16 +476,26 @@ type config struct {
 	RootFS       struct {
 		DiffIDs []Digest `json:"diff_ids"`
 	} `json:"rootfs"`
-	History []History `json:"history"`
 }
 
-func (m *Manifest) readConfig(raw []byte) error {
+func parseConfig(raw []byte) (*config, error) {
 	if err := CheckJSON(raw); err != nil {
-		return err
+		return nil, err
 	}
 	var c config
 	if err := json.Unmarshal(raw, &c); err != nil {
-		return err
+		return nil, err
+	}
+	return &c, nil
+}
+
+func (m *Manifest) readConfig(h *held) error {
+	c := h.config
+	if c == nil {
+		var err error
+		if c, err = parseConfig(h.raw); err != nil {
+			return err
+		}
 	}
 	// An attestation's config has no diffIDs of its layers, or repeats their
 	// digests; its layers are in-toto statements, not file systems.
@@ -381,9 +510,10 @@ func (m *Manifest) readConfig(raw []byte) error {
 			return err
 		}
 	}
+	h.config = c
 	m.Image = true
 	m.Platform = Platform{OS: c.OS, Architecture: c.Architecture, Variant: c.Variant, OSVersion: c.OSVersion}
-	m.DiffIDs, m.History = c.RootFS.DiffIDs, c.History
+	m.DiffIDs = c.RootFS.DiffIDs
 	return nil
 }
 

@@ -39,7 +39,7 @@ func TestReadManifest(t *testing.T) {
 	d := m.Manifest(storetest.Config{Platform: storetest.Host}, a, b, a)
 	g := readAll(t, m, d)
 	only := g.Manifests[0]
-	if len(g.Manifests) != 1 || !only.Image || !slices.Equal(only.DiffIDs, []image.Digest{a.DiffID, b.DiffID, a.DiffID}) || len(only.History) != 3 {
+	if len(g.Manifests) != 1 || !only.Image || !slices.Equal(only.DiffIDs, []image.Digest{a.DiffID, b.DiffID, a.DiffID}) || len(g.History(only)) != 3 {
 		t.Errorf("manifests %+v", g.Manifests)
 	}
 	if !equalDigests(g.Documents(), []image.Descriptor{d, only.Config}) || !equalDigests(g.Layers(), []image.Descriptor{a.Desc, b.Desc}) {

@@ -108,39 +108,47 @@ func (g *Graph) IsArtifact() bool {
 	return !slices.ContainsFunc(g.Manifests, func(m Manifest) bool { return m.Image })
 }
 
+// maxReferences bounds the pairs of a referrer and an image that Owners tells of.
+const maxReferences = 1 << 18
+
 // Owners says for each graph which others it belongs to as a referrer, through
 // referrers of referrers too, as indices in graphs: images of their own, for
 // which the answer is empty.
-func Owners(graphs []*Graph) [][]int {
+func Owners(graphs []*Graph) ([][]int, error) {
 	holders := map[Digest][]int{}
 	for i, g := range graphs {
 		for _, d := range g.Subjects() {
 			holders[d] = append(holders[d], i)
 		}
 	}
-	above := make([][]int, len(graphs))
+	above := make([][]int, len(graphs)) // of each graph those that it refers to; itself does not count
 	for i, g := range graphs {
 		if r, ok := g.Referrer(); ok {
-			above[i] = slices.DeleteFunc(slices.Clone(holders[r.Subject]), func(j int) bool { return j == i })
+			above[i] = holders[r.Subject]
 		}
 	}
-	owners := make([][]int, len(graphs))
+	isOwner := func(j int) bool { return !slices.ContainsFunc(above[j], func(k int) bool { return k != j }) }
+	owners, pairs := make([][]int, len(graphs)), 0
 	for i := range graphs {
 		seen := map[int]bool{i: true}
 		for queue := above[i]; len(queue) > 0; queue = queue[1:] {
+			if pairs++; pairs > maxReferences {
+				return nil, fmt.Errorf("more than %d images refer to each other: %w", maxReferences, errTooLarge)
+			}
 			j := queue[0]
 			if seen[j] {
 				continue
 			}
 			seen[j] = true
-			if len(above[j]) == 0 {
+			if isOwner(j) {
 				owners[i] = append(owners[i], j)
+			} else {
+				queue = append(slices.Clip(queue), above[j]...)
 			}
-			queue = append(slices.Clip(queue), above[j]...)
 		}
 		slices.Sort(owners[i])
 	}
-	return owners
+	return owners, nil
 }
 
 // Beside is the name that a referrer has beside an image: its own tag in that

@@ -9,17 +9,26 @@ import (
 	"airgap/bundle/store/storetest"
 )
 
+func owners(t *testing.T, graphs []*image.Graph) [][]int {
+	t.Helper()
+	list, err := image.Owners(graphs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
 // TestOwners: a referrer belongs to the image at the end of its chain.
 func TestOwners(t *testing.T) {
 	graphs := storetest.NewSigned("owners").Graphs(t)
 	for i, want := range [][]int{nil, {0}, {0}, {0}} {
-		if got := image.Owners(graphs)[i]; !slices.Equal(got, want) {
+		if got := owners(t, graphs)[i]; !slices.Equal(got, want) {
 			t.Errorf("%s belongs to %v, want %v", graphs[i].Root.Label(), got, want)
 		}
 	}
 	// Without the image, each is the first of its own chain.
 	for i, want := range [][]int{nil, nil, {1}} {
-		if got := image.Owners(graphs[1:])[i]; !slices.Equal(got, want) {
+		if got := owners(t, graphs[1:])[i]; !slices.Equal(got, want) {
 			t.Errorf("%s belongs to %v, want %v", graphs[i+1].Root.Label(), got, want)
 		}
 	}
@@ -41,10 +50,31 @@ func TestOwnersInACircle(t *testing.T) {
 		}
 		graphs = append(graphs, g)
 	}
-	for i, owners := range image.Owners(graphs) {
+	for i, owners := range owners(t, graphs) {
 		if len(owners) > 0 {
 			t.Errorf("%d belongs to %v", i, owners)
 		}
+	}
+}
+
+// TestOwnersOfMany: what refers to each other each way is told of only so far.
+func TestOwnersOfMany(t *testing.T) {
+	m := storetest.NewMemory()
+	child := m.Artifact(nil, "a/a", "a")
+	var graphs []*image.Graph
+	add := func(root image.Descriptor) {
+		g, err := image.Read(t.Context(), m, image.Root{Desc: root}, all.Select)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 600 {
+			graphs = append(graphs, g)
+		}
+	}
+	add(m.Index(child))
+	add(m.Artifact(&child, "b/b", "b"))
+	if _, err := image.Owners(graphs); err == nil {
+		t.Error("600 times 600 pass")
 	}
 }
 

@@ -92,7 +92,7 @@ type inspectedLayer struct {
 func describeGraph(name string, g *image.Graph) inspectedImage {
 	img := inspectedImage{Name: name, Digest: g.Root.Desc.Digest.String(), MediaType: string(g.Root.Desc.MediaType)}
 	for _, m := range g.Manifests {
-		img.Platforms = append(img.Platforms, describeManifest(m))
+		img.Platforms = append(img.Platforms, describeManifest(m, g.History(m)))
 	}
 	for _, l := range g.Left {
 		out := left{Digest: l.Desc.Digest, Reason: l.Reason}
@@ -113,14 +113,13 @@ func describeReferrer(of []string, g *image.Graph) referrer {
 	return r
 }
 
-func describeManifest(m image.Manifest) inspectedPlatform {
+func describeManifest(m image.Manifest, history []image.History) inspectedPlatform {
 	p := inspectedPlatform{Manifest: m.Desc.Digest.String(), Size: m.Desc.Size + m.Config.Size, Count: len(m.Layers)}
 	for _, l := range m.Layers {
 		p.Size += l.Size
 	}
-	var history []image.History
 	if m.Image {
-		p.Platform, p.ID, history = m.Platform.String(), m.Config.Digest.String(), m.History
+		p.Platform, p.ID = m.Platform.String(), m.Config.Digest.String()
 	}
 	for _, h := range history {
 		if h.EmptyLayer {

@@ -33,7 +33,8 @@ const (
 var ErrLimit = errors.New("layer exceeds the limits")
 
 // Open gives the uncompressed bytes of a layer. Closing the result does not
-// close r, and is needed for r to be no longer in use.
+// close r, and is needed for r to be no longer in use, and for others to have
+// the room that a zstd window takes: reading may wait for that.
 func Open(r io.Reader) (io.ReadCloser, error) {
 	in := &counter{r: r}
 	buffered := bufio.NewReaderSize(in, 128<<10)
@@ -49,13 +50,25 @@ func Open(r io.Reader) (io.ReadCloser, error) {
 		}
 		return &bounded{r: z, close: z.Close, in: in}, nil
 	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}), isSkippable(head):
-		z, err := zstd.NewReader(buffered, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(MaxWindow), zstd.WithDecoderLowmem(true))
-		if err != nil {
-			return nil, fmt.Errorf("zstd: %w", err)
-		}
-		return &bounded{r: z, close: func() error { z.Close(); return nil }, in: in}, nil
+		return openZstd(buffered, in)
 	}
 	return io.NopCloser(buffered), nil
+}
+
+func openZstd(r *bufio.Reader, in *counter) (io.ReadCloser, error) {
+	frames := newWindowed(r)
+	z, err := zstd.NewReader(frames, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(MaxWindow), zstd.WithDecoderLowmem(true))
+	if err != nil {
+		return nil, fmt.Errorf("zstd: %w", err)
+	}
+	b := &bounded{r: z, in: in}
+	b.close = func() error {
+		z.Close()
+		z, b.r = nil, nil
+		frames.release()
+		return nil
+	}
+	return b, nil
 }
 
 // isSkippable recognises a zstd stream that starts with a skippable frame.
