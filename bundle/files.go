@@ -9,7 +9,9 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -20,9 +22,36 @@ import (
 // File is a file that travels with the images. Its content is one of the blobs.
 type File struct {
 	// Name is a relative path with slashes; see CheckFileName.
-	Name       string       `json:"name"`
-	Executable bool         `json:"executable"`
-	Digest     image.Digest `json:"digest"`
+	Name string `json:"name"`
+	// Executable is what bundles without the feature file-modes have instead of
+	// Mode; nil in others.
+	Executable *bool `json:"executable,omitempty"`
+	// Mode are the permission bits, as four octal digits.
+	Mode   string       `json:"mode,omitempty"`
+	Digest image.Digest `json:"digest"`
+}
+
+// Perm are the permission bits that the file has.
+func (f File) Perm() fs.FileMode {
+	if bits, err := strconv.ParseUint(f.Mode, 8, 9); err == nil {
+		return fs.FileMode(bits)
+	}
+	if f.Executable != nil && *f.Executable {
+		return 0o755
+	}
+	return 0o644
+}
+
+// formatMode is the form of File.Mode.
+func formatMode(perm fs.FileMode) string { return fmt.Sprintf("%04o", perm.Perm()) }
+
+// checkMode demands that the file has a mode, or what was there before modes if
+// the manifest has none.
+func (f File) checkMode(modes bool) error {
+	if modes && f.Executable == nil && f.Mode == formatMode(f.Perm()) || !modes && f.Executable != nil && f.Mode == "" {
+		return nil
+	}
+	return fmt.Errorf("file %q: its mode is not as the format has it", f.Name)
 }
 
 // localFile is a file of this machine that will travel.
@@ -53,8 +82,12 @@ func CheckFileName(name string) error {
 // checkFiles holds what must be true of a manifest's files.
 func (m *Manifest) checkFiles(blobs map[image.Digest]int64) error {
 	names := make([]string, len(m.Files))
+	modes := slices.Contains(m.Requires, fileModes)
 	for i, f := range m.Files {
 		names[i] = f.Name
+		if err := f.checkMode(modes); err != nil {
+			return err
+		}
 		if err := CheckFileName(f.Name); err != nil {
 			return err
 		}
@@ -86,22 +119,32 @@ func checkFileNames(names []string) error {
 
 // Include adds files to what will be packed, and folders with all that is in
 // them. Each goes by the last part of its path, what is in a folder below that.
-// Links and other things that are not files are refused by name.
-func (p *Plan) Include(paths []string) error {
+// Links and other things that are not files are refused by name. Files that
+// skip tells of are left out, and so are folders with nothing in them:
+// Totals.LeftFiles names both.
+func (p *Plan) Include(paths []string, skip func(path string) bool) error {
 	for _, given := range paths {
 		abs, err := filepath.Abs(given) // "." and ".." have names too
 		if err != nil {
 			return err
 		}
 		err = filepath.WalkDir(abs, func(at string, entry fs.DirEntry, err error) error {
-			if err != nil || entry.IsDir() {
+			if err != nil {
 				return err
 			}
 			rel, err := filepath.Rel(filepath.Dir(abs), at)
 			if err != nil {
 				return err
 			}
-			return p.include(filepath.ToSlash(rel), at)
+			switch name := filepath.ToSlash(rel); {
+			case entry.IsDir():
+				return p.leaveEmpty(name, at)
+			case skip(at):
+				p.leave(LeftFile{name, "it is what is being written"})
+				return nil
+			default:
+				return p.include(name, at)
+			}
 		})
 		if err != nil {
 			return err
@@ -113,6 +156,24 @@ func (p *Plan) Include(paths []string) error {
 		names[i] = f.name
 	}
 	return checkFileNames(names)
+}
+
+// LeftFile is a file, or a folder if its name ends in a slash, that is not
+// carried.
+type LeftFile struct{ Name, Reason string }
+
+func (p *Plan) leave(f LeftFile) {
+	p.LeftFiles = append(p.LeftFiles, f)
+	p.known.LeftFiles = p.LeftFiles
+}
+
+// leaveEmpty notes a folder with nothing in it.
+func (p *Plan) leaveEmpty(name, at string) error {
+	entries, err := os.ReadDir(at)
+	if err == nil && len(entries) == 0 {
+		p.leave(LeftFile{name + "/", "there is nothing in it"})
+	}
+	return err
 }
 
 func (p *Plan) include(name, at string) error {
@@ -143,9 +204,18 @@ func (p *Plan) spoolFiles(ctx context.Context, s *spool, progress func(int64)) (
 		if err != nil {
 			return nil, fmt.Errorf("file %q: %w", f.path, err)
 		}
-		files = append(files, File{f.name, f.info.Mode()&0o111 != 0, d})
+		files = append(files, File{Name: f.name, Mode: formatMode(permOf(f.info)), Digest: d})
 	}
 	return files, nil
+}
+
+// permOf are the permission bits of a file; on a system that has none, those
+// that files have elsewhere.
+func permOf(info fs.FileInfo) fs.FileMode {
+	if runtime.GOOS == "windows" {
+		return 0o644
+	}
+	return info.Mode().Perm()
 }
 
 func (f localFile) spool(ctx context.Context, s *spool, progress func(int64)) (image.Digest, error) {

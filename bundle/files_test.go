@@ -21,7 +21,7 @@ func withFiles(t *testing.T, paths ...string) *bundle.Plan {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := plan.Include(paths); err != nil {
+	if err := plan.Include(paths, func(string) bool { return false }); err != nil {
 		t.Fatal(err)
 	}
 	return plan
@@ -132,17 +132,17 @@ func TestFileNames(t *testing.T) {
 func TestForgedFiles(t *testing.T) {
 	digest := image.SHA256(nil)
 	for name, files := range map[string][]bundle.File{
-		"outside":         {{Name: "../../etc/passwd", Digest: digest}},
-		"twice":           {{Name: "a", Digest: digest}, {Name: "a", Digest: digest}},
-		"not sorted":      {{Name: "b", Digest: digest}, {Name: "a", Digest: digest}},
-		"file and folder": {{Name: "a", Digest: digest}, {Name: "a.b", Digest: digest}, {Name: "a/b", Digest: digest}},
-		"no content":      {{Name: "a", Digest: image.SHA256([]byte("not there"))}},
-		"unlisted blob":   {{Name: "a", Digest: digest}},
-		"sound":           {{Name: "a", Digest: digest}}, // the forgery itself is good
+		"outside":         {{Name: "../../etc/passwd", Mode: "0644", Digest: digest}},
+		"twice":           {{Name: "a", Mode: "0644", Digest: digest}, {Name: "a", Mode: "0644", Digest: digest}},
+		"not sorted":      {{Name: "b", Mode: "0644", Digest: digest}, {Name: "a", Mode: "0644", Digest: digest}},
+		"file and folder": {{Name: "a", Mode: "0644", Digest: digest}, {Name: "a.b", Mode: "0644", Digest: digest}, {Name: "a/b", Mode: "0644", Digest: digest}},
+		"no content":      {{Name: "a", Mode: "0644", Digest: image.SHA256([]byte("not there"))}},
+		"unlisted blob":   {{Name: "a", Mode: "0644", Digest: digest}},
+		"sound":           {{Name: "a", Mode: "0644", Digest: digest}}, // the forgery itself is good
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := forge(t, kinds["one layer"])
-			f.Manifest.Files = files
+			f.Manifest.Files, f.Manifest.Requires = files, []string{"file-modes"}
 			if name != "unlisted blob" {
 				f.Manifest.Blobs = append(f.Manifest.Blobs, bundle.Blob{Digest: digest, Stored: bundle.StoredAsIs, Entry: "blobs/sha256/" + digest.Hex})
 				f.Manifest.Entries = append(f.Manifest.Entries, bundle.Entry{Name: "blobs/sha256/" + digest.Hex, SHA256: digest.Hex})
@@ -151,6 +151,45 @@ func TestForgedFiles(t *testing.T) {
 			resize(f)
 			if err := checked(t.Context(), f.File()); (err == nil) != (name == "sound") {
 				t.Errorf("error %v", err)
+			}
+		})
+	}
+}
+
+// TestFilesBeforeModes are those of bundles that only say what is executable.
+func TestFilesBeforeModes(t *testing.T) {
+	digest := image.SHA256(nil)
+	yes, no := true, false
+	for name, c := range map[string]struct {
+		files    []bundle.File
+		requires []string
+		sound    bool
+	}{
+		"before modes":      {[]bundle.File{{Name: "a", Executable: &yes, Digest: digest}, {Name: "b", Executable: &no, Digest: digest}}, []string{}, true},
+		"with modes":        {[]bundle.File{{Name: "a", Mode: "0755", Digest: digest}, {Name: "b", Mode: "0644", Digest: digest}}, []string{"file-modes"}, true},
+		"some of both":      {[]bundle.File{{Name: "a", Mode: "0755", Digest: digest}, {Name: "b", Executable: &no, Digest: digest}}, []string{"file-modes"}, false},
+		"both in one":       {[]bundle.File{{Name: "a", Mode: "0755", Executable: &yes, Digest: digest}}, []string{"file-modes"}, false},
+		"neither":           {[]bundle.File{{Name: "a", Digest: digest}}, []string{}, false},
+		"not required":      {[]bundle.File{{Name: "a", Mode: "0755", Digest: digest}}, []string{}, false},
+		"required for none": {[]bundle.File{}, []string{"file-modes"}, false},
+		"set-user-id":       {[]bundle.File{{Name: "a", Mode: "4755", Digest: digest}}, []string{"file-modes"}, false},
+		"three digits":      {[]bundle.File{{Name: "a", Mode: "755", Digest: digest}}, []string{"file-modes"}, false},
+		"no digits":         {[]bundle.File{{Name: "a", Mode: "rwx", Digest: digest}}, []string{"file-modes"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := forge(t, kinds["one layer"])
+			f.Manifest.Files, f.Manifest.Requires = c.files, c.requires
+			if len(c.files) > 0 {
+				f.Manifest.Blobs = append(f.Manifest.Blobs, bundle.Blob{Digest: digest, Stored: bundle.StoredAsIs, Entry: "blobs/sha256/" + digest.Hex})
+				f.Manifest.Entries = append(f.Manifest.Entries, bundle.Entry{Name: "blobs/sha256/" + digest.Hex, SHA256: digest.Hex})
+				f.Contents = append(f.Contents, nil)
+			}
+			resize(f)
+			if err := checked(t.Context(), f.File()); (err == nil) != c.sound {
+				t.Errorf("error %v", err)
+			}
+			if c.sound && (f.Manifest.Files[0].Perm() != 0o755 || f.Manifest.Files[1].Perm() != 0o644) {
+				t.Errorf("modes %v and %v", f.Manifest.Files[0].Perm(), f.Manifest.Files[1].Perm())
 			}
 		})
 	}

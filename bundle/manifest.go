@@ -65,13 +65,19 @@ type Blob struct {
 // docker.io/library/postgres@sha256:….
 const namesByDigest = "names-by-digest"
 
+// fileModes is the feature of a bundle with files that have a File.Mode.
+const fileModes = "file-modes"
+
 // features are those that this version knows, sorted.
-var features = []string{namesByDigest}
+var features = []string{fileModes, namesByDigest}
 
 // required are the features that a reader of the manifest must know, sorted:
 // those that it makes use of, and no others.
 func (m *Manifest) required() []string {
 	list := []string{}
+	if slices.ContainsFunc(m.Files, func(f File) bool { return f.Mode != "" }) {
+		list = append(list, fileModes)
+	}
 	if slices.ContainsFunc(m.Images, func(img Image) bool { return image.Pinned(img.Name) }) {
 		list = append(list, namesByDigest)
 	}
@@ -195,22 +201,52 @@ func checkExtent(raw []byte) error {
 	return nil
 }
 
+// head is what tells whether the rest can be understood.
+type head struct {
+	Format   int
+	Requires []string
+}
+
+// readHead reads the members that a manifest of any version begins with.
+func readHead(raw []byte) (h head, err error) {
+	const most = 64 << 10
+	dec := json.NewDecoder(bytes.NewReader(raw[:min(len(raw), most)]))
+	for more := true; more && err == nil; more = dec.More() {
+		var token json.Token
+		switch token, err = dec.Token(); token {
+		case json.Delim('{'):
+		case "format":
+			err = dec.Decode(&h.Format)
+		case "requires":
+			err = dec.Decode(&h.Requires)
+		default:
+			return h, noEOF(err)
+		}
+	}
+	return h, noEOF(err)
+}
+
+// noEOF says that a text which ends is not a whole one.
+func noEOF(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
 // parseManifest accepts exactly the bytes that encode makes of a sound
 // manifest. What a later airgap wrote is a NewerError.
 func parseManifest(raw []byte) (*Manifest, error) {
-	var head struct {
-		Format   int      `json:"format"`
-		Requires []string `json:"requires"`
-	}
-	if err := checkExtent(raw); err != nil {
-		return nil, err
-	}
-	if err := json.Unmarshal(raw, &head); err != nil {
+	head, err := readHead(raw)
+	if err != nil {
 		return nil, damaged(manifestName, "%w", err)
 	}
 	unknown := slices.DeleteFunc(head.Requires, func(feature string) bool { return slices.Contains(features, feature) })
 	if head.Format > Format || len(unknown) > 0 {
 		return nil, &NewerError{Format: head.Format, Requires: unknown}
+	}
+	if err := checkExtent(raw); err != nil {
+		return nil, err
 	}
 	m := new(Manifest)
 	if err := json.Unmarshal(raw, m); err != nil {

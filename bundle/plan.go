@@ -30,8 +30,10 @@ type Plan struct {
 type Totals struct {
 	Images []PlannedImage
 	Files  int // that travel along
-	Blobs  int
-	Size   int64 // bytes of the blobs, each once
+	// LeftFiles are not carried though they are in a folder that was included.
+	LeftFiles []LeftFile
+	Blobs     int
+	Size      int64 // bytes of the blobs, each once
 }
 
 // PlannedImage is one image of a Plan.

@@ -31,8 +31,9 @@ func forgeLarge(t *testing.T, frames int) *bundle.Forgery {
 	const files = 4 << 20 / 1100 // some fill a frame
 	for i := range (frames - 1) * files * 11 / 10 {
 		name := fmt.Sprintf("%06d", i) + strings.Repeat("/"+strings.Repeat("x", 199), 5)
-		m.Files = append(m.Files, bundle.File{Name: name, Digest: empty})
+		m.Files = append(m.Files, bundle.File{Name: name, Mode: "0644", Digest: empty})
 	}
+	m.Requires = []string{"file-modes"}
 	over := bundle.RawManifestSize(m) & 511
 	for i := 0; over > 0; i++ { // a name takes only so much of it
 		n := min(over, 190)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -29,10 +30,10 @@ type inspectAnswer struct {
 
 // inspectedFile is a file that travels with the images.
 type inspectedFile struct {
-	Name       string       `json:"name"`
-	Executable bool         `json:"executable"`
-	Digest     image.Digest `json:"digest"`
-	Size       int64        `json:"size"` // in bytes
+	Name   string       `json:"name"`
+	Mode   string       `json:"mode"` // permission bits in octal
+	Digest image.Digest `json:"digest"`
+	Size   int64        `json:"size"` // in bytes
 }
 
 // addFiles lists the files of a bundle.
@@ -42,7 +43,7 @@ func (a *inspectAnswer) addFiles(m *bundle.Manifest) {
 		sizes[b.Digest] = b.Size
 	}
 	for _, f := range m.Files {
-		a.Files = append(a.Files, inspectedFile{f.Name, f.Executable, f.Digest, sizes[f.Digest]})
+		a.Files = append(a.Files, inspectedFile{f.Name, fmt.Sprintf("%04o", f.Perm()), f.Digest, sizes[f.Digest]})
 	}
 }
 
@@ -54,9 +55,9 @@ func (a *inspectAnswer) printFiles(p *ui.Printer) {
 	p.Line("")
 	var rows [][]string
 	for _, f := range a.Files {
-		rows = append(rows, []string{f.Name, ui.Size(f.Size), f.Digest.String()})
+		rows = append(rows, []string{f.Name, f.Mode, ui.Size(f.Size), f.Digest.String()})
 	}
-	p.Table([]string{"FILE", "SIZE", "DIGEST"}, rows)
+	p.Table([]string{"FILE", "MODE", "SIZE", "DIGEST"}, rows)
 }
 
 // inspectedImage is an image with its platforms.

@@ -183,7 +183,7 @@ func (o *packOptions) checkOutput(cmd *cobra.Command, specs []string) error {
 	}
 	for _, input := range inputs {
 		for _, output := range []string{o.output, o.output + ".sha256"} {
-			if sameFile(input, output) {
+			if isFile(output) && sameFile(input, output) {
 				return usage(cmd, "%q is to be read and written at once", output)
 			}
 		}
@@ -202,7 +202,7 @@ func runPack(ctx context.Context, env *ui.Env, o packOptions, specs []string) er
 	if err != nil {
 		return inState("nothing has been written", err)
 	}
-	if err := plan.Include(o.include); err != nil {
+	if err := plan.Include(o.include, o.isOutput); err != nil {
 		return inState("nothing has been written", err)
 	}
 	if o.dryRun {
@@ -252,7 +252,7 @@ func (o packOptions) put(ctx context.Context, env *ui.Env, plan *bundle.Plan, op
 }
 
 // noteLosses says what a person might expect to be in the bundle and is not, a
-// line per image and reason, and which names cannot be kept everywhere.
+// line per image and reason and per file, and which names cannot be kept everywhere.
 func noteLosses(env *ui.Env, t bundle.Totals) {
 	for _, img := range t.Images {
 		for _, l := range img.Lost {
@@ -273,6 +273,9 @@ func noteLosses(env *ui.Env, t bundle.Totals) {
 		for _, reason := range reasons {
 			env.Note("%s: left out %s: %s", img.Name, strings.Join(parts[reason], ", "), reason)
 		}
+	}
+	for _, f := range t.LeftFiles {
+		env.Note("%s: left out: %s", f.Name, f.Reason)
 	}
 	if n := digestOnly(t); n > 0 {
 		env.Note("%s by digest only: a Docker engine with the classic image store cannot keep that name; NAME:TAG@DIGEST gives a tag too", ui.Plural(n, "name"))

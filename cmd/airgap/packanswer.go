@@ -33,6 +33,20 @@ type left struct {
 	Reason   string       `json:"reason"`
 }
 
+// leftFile is a file, or a folder if its name ends in a slash, that is not
+// carried though it is in a folder that is.
+type leftFile struct {
+	Name   string `json:"name"`
+	Reason string `json:"reason"`
+}
+
+func leftFiles(t bundle.Totals) (list []leftFile) {
+	for _, f := range t.LeftFiles {
+		list = append(list, leftFile(f))
+	}
+	return list
+}
+
 func newPackedImages(t bundle.Totals) (list []packedImage, referrers []referrer) {
 	for _, img := range t.Images {
 		if len(img.Of) > 0 {
@@ -97,6 +111,7 @@ type planAnswer struct {
 	Images    []packedImage `json:"images"`
 	Referrers []referrer    `json:"referrers,omitempty"`
 	Files     int           `json:"files,omitempty"` // that travel along
+	LeftFiles []leftFile    `json:"filesLeftOut,omitempty"`
 	Blobs     int           `json:"blobs"`
 	Size      int64         `json:"size"` // of the blobs, each once, in bytes
 	Estimate  bool          `json:"estimate"`
@@ -104,7 +119,7 @@ type planAnswer struct {
 
 func newPlanAnswer(p *bundle.Plan, path string) planAnswer {
 	images, referrers := newPackedImages(p.Totals)
-	return planAnswer{"pack", path, images, referrers, p.Files, p.Blobs, p.Size, p.Estimate}
+	return planAnswer{"pack", path, images, referrers, p.Files, leftFiles(p.Totals), p.Blobs, p.Size, p.Estimate}
 }
 
 func (a planAnswer) Text(p *ui.Printer) {
@@ -127,6 +142,7 @@ type packAnswer struct {
 	Images    []packedImage `json:"images"`
 	Referrers []referrer    `json:"referrers,omitempty"`
 	Files     int           `json:"files,omitempty"` // that travel along
+	LeftFiles []leftFile    `json:"filesLeftOut,omitempty"`
 	Blobs     int           `json:"blobs"`
 	Size      int64         `json:"size"` // of the blobs, each once, in bytes
 	Replaced  bool          `json:"replaced"`
@@ -136,7 +152,7 @@ type packAnswer struct {
 func newPackAnswer(s bundle.Summary, verified bool) packAnswer {
 	images, referrers := newPackedImages(s.Totals)
 	return packAnswer{
-		"pack", s.Path, s.ID, s.SHA256, s.Size, images, referrers, s.Files, s.Blobs, s.Totals.Size, s.Replaced, verified,
+		"pack", s.Path, s.ID, s.SHA256, s.Size, images, referrers, s.Files, leftFiles(s.Totals), s.Blobs, s.Totals.Size, s.Replaced, verified,
 	}
 }
 

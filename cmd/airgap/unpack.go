@@ -98,7 +98,7 @@ func (o *unpackOptions) which(flags *pflag.FlagSet) {
 	flags.StringVar(&o.platform, "platform", "", "import only the platforms of this `LIST` (default: what the engine runs; for a layout all)")
 	flags.BoolVar(&o.noReplace, "no-replace", false, "refuse to move a name that points to another image")
 	flags.BoolVar(&o.pruneReplaced, "prune-replaced", false, "remove images afterwards whose names were moved and that nothing uses (Docker, podman)")
-	flags.StringVar(&o.files, "files", "", "write the files that travel along into `DIR`; what is replaced there is kept as NAME.bak")
+	flags.StringVar(&o.files, "files", "", "write the files that travel along into `DIR`; what is replaced there is kept as NAME.bak, NAME.bak.1 and so on")
 }
 
 // asked are the flags by which send asks for something.
@@ -238,7 +238,7 @@ func (o unpackOptions) planFiles(env *ui.Env, docs *verify.Documents) (*load.Fil
 		return plan, err
 	}
 	for _, f := range plan.Files {
-		if f.Replaces {
+		if f.Backup != "" {
 			return nil, &ui.Error{Err: fmt.Errorf("%q is there and is another file", f.Path), Code: ui.Refused, State: untouched}
 		}
 	}

@@ -69,11 +69,7 @@ func newUnpackAnswer(o unpackOptions, path string, d *decided, s load.Summary) u
 		Command: "unpack", Path: path, Bundle: d.docs.Bundle().ID(), Signature: d.docs.Signature(), To: o.to, Left: d.Left, Durable: s.Durable, Why: s.Why, dryRun: o.dryRun,
 	}
 	for _, f := range d.files.Files {
-		out := unpackedFile{Path: f.Path, Unchanged: f.Present}
-		if f.Replaces {
-			out.Backup = load.BackupName(f.Path)
-		}
-		a.Files = append(a.Files, out)
+		a.Files = append(a.Files, unpackedFile{Path: f.Path, Unchanged: f.Present, Backup: f.Backup})
 	}
 	for _, item := range d.Items {
 		img := unpackedImage{

@@ -3,7 +3,10 @@
 package durable
 
 import (
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -58,14 +61,20 @@ func removeLeft(path string) {
 }
 
 // CreateFile makes path appear with what fill writes: a temporary file beside
-// it, mode 0644 unless fill changes that, which takes the place of what was
-// there. With noClobber nothing is replaced: the error wraps fs.ErrExist.
-func CreateFile(path string, noClobber bool, fill func(*os.File) error) (err error) {
+// it, which takes the place of what was there. With noClobber nothing is
+// replaced: the error wraps fs.ErrExist. The file has the mode that the umask
+// gives to new ones.
+func CreateFile(path string, noClobber bool, fill func(*os.File) error) error {
+	return CreateFileMode(path, 0o666, noClobber, fill)
+}
+
+// CreateFileMode is CreateFile with the mode perm, as far as the umask lets it.
+func CreateFileMode(path string, perm fs.FileMode, noClobber bool, fill func(*os.File) error) (err error) {
 	dir, base := filepath.Split(path)
 	if dir == "" {
 		dir = "."
 	}
-	f, err := createTemp(dir, base)
+	f, err := createTemp(dir, base, perm)
 	if err != nil {
 		return err
 	}
@@ -75,7 +84,7 @@ func CreateFile(path string, noClobber bool, fill func(*os.File) error) (err err
 			os.Remove(f.Name())
 		}
 	}()
-	if err := errors.Join(f.Chmod(0o644), fill(f)); err != nil {
+	if err := fill(f); err != nil {
 		return err
 	}
 	err = f.Sync()
@@ -93,13 +102,28 @@ func CreateFile(path string, noClobber bool, fill func(*os.File) error) (err err
 
 // createTemp makes the temporary file of one named base, and locks it where that
 // can be: what nobody has locked was left by a process that was killed.
-func createTemp(dir, base string) (*os.File, error) {
+func createTemp(dir, base string, perm fs.FileMode) (*os.File, error) {
 	for {
-		f, err := os.CreateTemp(dir, "."+base+".*"+partial)
+		f, err := openTemp(dir, base, perm)
 		if err != nil || !errors.Is(lock.File(f), lock.ErrTaken) {
 			return f, err
 		}
 		f.Close() // somebody has taken it for left, and removed it
+	}
+}
+
+// openTemp makes a file of a name that nothing has, which unlike those of
+// os.CreateTemp has the mode that it will keep from the start.
+func openTemp(dir, base string, perm fs.FileMode) (*os.File, error) {
+	const longest, tries = 200, 1000 // bytes of base: with what comes to them no name is too long
+	for try := 0; ; try++ {
+		var random [4]byte
+		rand.Read(random[:]) // which never fails
+		name := fmt.Sprintf(".%s.%d%s", base[:min(len(base), longest)], binary.NativeEndian.Uint32(random[:]), partial)
+		f, err := os.OpenFile(filepath.Join(dir, name), os.O_RDWR|os.O_CREATE|os.O_EXCL, perm)
+		if err == nil || !errors.Is(err, fs.ErrExist) || try == tries {
+			return f, err
+		}
 	}
 }
 

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 
 	"airgap/bundle"
 	"airgap/bundle/image"
@@ -26,14 +28,40 @@ type FilePlan struct {
 // PlannedFile is one of them.
 type PlannedFile struct {
 	bundle.File
-	Path     string // where it will be
-	Size     int64  // bytes
-	Present  bool   // it is there, with this content
-	Replaces bool   // another file is there, which will be kept beside it: see BackupName
+	Path    string // where it will be
+	Size    int64  // bytes
+	Present bool   // it is there, with this content
+	// Backup is beside it and where the other file is kept that is there now;
+	// empty if there is none.
+	Backup string
 }
 
-// BackupName is what a file is called that another has taken the place of.
-func BackupName(path string) string { return path + ".bak" }
+// backups are the names, in order, for a file that another takes the place of.
+func backups(path string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for n := 0; ; n++ {
+			name := path + ".bak"
+			if n > 0 {
+				name += "." + strconv.Itoa(n)
+			}
+			if !yield(name) {
+				return
+			}
+		}
+	}
+}
+
+// freeBackup is the first of them that nothing has.
+func freeBackup(path string) (string, error) {
+	for name := range backups(path) {
+		if _, err := os.Lstat(name); errors.Is(err, fs.ErrNotExist) {
+			return name, nil
+		} else if err != nil {
+			return "", err
+		}
+	}
+	panic("backups do not end")
+}
 
 // PlanFiles compares the files of a bundle with a folder, which need not exist.
 func PlanFiles(docs *verify.Documents, dir string) (*FilePlan, error) {
@@ -68,8 +96,11 @@ func (f *PlannedFile) compare() error {
 		return fmt.Errorf("%q is there and is no regular file", f.Path)
 	}
 	there, err := digestOf(f.Path)
-	f.Present = there == f.Digest
-	f.Replaces = !f.Present
+	if err != nil || there == f.Digest {
+		f.Present = err == nil
+		return err
+	}
+	f.Backup, err = freeBackup(f.Path)
 	return err
 }
 
@@ -89,9 +120,11 @@ func (p *FilePlan) Unchanged() bool {
 	return !slices.ContainsFunc(p.Files, func(f PlannedFile) bool { return !f.Present })
 }
 
-// Write writes what is lacking, each file whole or not at all.
+// Write writes what is lacking, each file whole or not at all. What is replaced
+// is kept under a name that nothing had; the plan says then which it was.
 func (p *FilePlan) Write(ctx context.Context, v *verify.Verified) error {
-	for _, f := range p.Files {
+	for i := range p.Files {
+		f := &p.Files[i]
 		if f.Present {
 			continue
 		}
@@ -102,7 +135,7 @@ func (p *FilePlan) Write(ctx context.Context, v *verify.Verified) error {
 	return nil
 }
 
-func (f PlannedFile) write(ctx context.Context, v *verify.Verified) error {
+func (f *PlannedFile) write(ctx context.Context, v *verify.Verified) error {
 	if err := os.MkdirAll(filepath.Dir(f.Path), 0o755); err != nil {
 		return err
 	}
@@ -111,31 +144,44 @@ func (f PlannedFile) write(ctx context.Context, v *verify.Verified) error {
 		return err
 	}
 	defer r.Close()
-	return durable.CreateFile(f.Path, !f.Replaces, func(to *os.File) error {
-		if _, err := io.Copy(to, r); err != nil {
+	return durable.CreateFileMode(f.Path, f.Perm(), f.Backup == "", func(to *os.File) error {
+		if _, err := io.Copy(to, r); err != nil || f.Backup == "" {
 			return err
 		}
-		if f.Executable {
-			if err := to.Chmod(0o755); err != nil {
-				return err
-			}
-		}
-		if f.Replaces {
-			return keep(f.Path)
-		}
-		return nil
+		f.Backup, err = keep(f.Path)
+		return err
 	})
 }
 
 // keep gives a file its backup name too, or only that on file systems without
-// links.
-func keep(path string) error {
-	backup := BackupName(path)
-	if err := os.Remove(backup); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+// links. A name that something has is never taken.
+func keep(path string) (backup string, err error) {
+	for name := range backups(path) {
+		switch err := os.Link(path, name); {
+		case err == nil:
+			return name, nil
+		case !errors.Is(err, fs.ErrExist):
+			return moveTo(path)
+		}
 	}
-	if os.Link(path, backup) == nil {
-		return nil
+	panic("backups do not end")
+}
+
+// moveTo renames a file to a backup name that an empty file holds for it.
+func moveTo(path string) (backup string, err error) {
+	for name := range backups(path) {
+		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err != nil {
+			return "", err
+		}
+		f.Close()
+		if err := os.Rename(path, name); err != nil {
+			return "", errors.Join(err, os.Remove(name))
+		}
+		return name, nil
 	}
-	return os.Rename(path, backup)
+	panic("backups do not end")
 }
