@@ -138,7 +138,11 @@ func (b *builder) small(ctx context.Context, d image.Descriptor) ([]byte, error)
 		return nil, err
 	}
 	defer r.Close()
-	return io.ReadAll(r)
+	raw, err := io.ReadAll(r)
+	if err != nil {
+		return nil, err
+	}
+	return raw, b.plan.checkPlain(d.Digest, raw)
 }
 
 // add takes tar bytes and packs what fills a frame.
@@ -174,7 +178,7 @@ func (a *assembly) open(ctx context.Context, d image.Descriptor) (io.ReadCloser,
 }
 
 // produce emits the frames of a segment in order.
-func (a *assembly) produce(ctx context.Context, s segment, w want, emit func([]byte) error) error {
+func (a *assembly) produce(ctx context.Context, s segment, accept func(head []byte) error, emit func([]byte) error) error {
 	n := s.frame
 	note := func(packed []byte) error {
 		a.table[n] = frameSizes{uint32(len(packed)), uint32(a.geometry.frames[n+1] - a.geometry.frames[n])}
@@ -197,7 +201,7 @@ func (a *assembly) produce(ctx context.Context, s segment, w want, emit func([]b
 		return err
 	}
 	defer r.Close()
-	if err := a.framer.frames(ctx, r, s.blob.Size, w, note); err != nil {
+	if err := a.framer.frames(ctx, r, s.blob.Size, accept, note); err != nil {
 		return fmt.Errorf("image %q: %w", a.plan.from[s.blob.Digest].label, err)
 	}
 	return nil
@@ -208,7 +212,8 @@ func (a *assembly) stream(ctx context.Context, w io.Writer) (written, error) {
 	out := written{hash: sha256.New()}
 	w = io.MultiWriter(w, out.hash)
 	for _, s := range a.segments {
-		err := a.produce(ctx, s, anyContent, func(packed []byte) error {
+		accept := func(head []byte) error { return a.plan.checkPlain(s.blob.Digest, head) }
+		err := a.produce(ctx, s, accept, func(packed []byte) error {
 			n, err := w.Write(packed)
 			out.size += int64(n)
 			return err

@@ -548,3 +548,34 @@ func prefixed(names []string) []string {
 	}
 	return list
 }
+
+// TestPlainLayers: that a layer which is not compressed is not what its config
+// says is seen when it is packed, from wherever it comes.
+func TestPlainLayers(t *testing.T) {
+	for _, size := range []int{1000, 100_000} {
+		for name, fill := range map[string]func(p *place) testLayer{
+			"raw":                        func(p *place) testLayer { return p.raw(1, size) },
+			"raw, said to be compressed": func(p *place) testLayer { return p.layer(1, size, types.OCILayer, func(b []byte) []byte { return b }) },
+		} {
+			p := newPlace()
+			l := fill(p)
+			l.id = image.SHA256([]byte("other content"))
+			p.name("docker.io/library/a:1", p.manifest(amd64, "", p.gzip(2, 1000), l))
+			for from, set := range map[string]image.Set{"place": p, "engine": &engine{place: p}} {
+				plan, err := bundle.NewPlan(t.Context(), []image.Set{set}, all)
+				if err != nil {
+					t.Fatal(err)
+				}
+				path := filepath.Join(t.TempDir(), "b")
+				_, err = plan.WriteFile(t.Context(), path, bundle.WriteOptions{})
+				var wrong *image.WrongLayerError
+				if !errors.As(err, &wrong) || wrong.Layer != l.desc.Digest || !slices.Equal(wrong.Images, []string{"a:1"}) {
+					t.Errorf("%s of %d bytes from a %s: %v", name, size, from, err)
+				}
+				if left, _ := os.ReadDir(filepath.Dir(path)); len(left) != 0 {
+					t.Errorf("%s of %d bytes from a %s: %v is left", name, size, from, left)
+				}
+			}
+		}
+	}
+}

@@ -48,17 +48,19 @@ func newFramer(level Level, jobs int) *framer {
 // errPacked is what frames answers where content is not packed as expected.
 var errPacked = errors.New("blob is not compressed as its media type says")
 
-// want restricts what frames accepts.
-type want int
-
-const (
-	anyContent want = iota
-	packedOnly      // else errPacked, before anything is emitted
-)
+// packedOnly is for frames to accept what is compressed, or else to answer
+// errPacked.
+func packedOnly(head []byte) error {
+	if !isPacked(head) {
+		return errPacked
+	}
+	return nil
+}
 
 // frames reads size bytes of a blob from r, to io.EOF, and emits its frames in
-// order. The emitted bytes are valid until emit returns.
-func (f *framer) frames(ctx context.Context, r io.Reader, size int64, w want, emit func(packed []byte) error) error {
+// order, unless accept says, of the blob's first bytes, that it shall not. The
+// emitted bytes are valid until emit returns.
+func (f *framer) frames(ctx context.Context, r io.Reader, size int64, accept func(head []byte) error, emit func(packed []byte) error) error {
 	first, err := f.take(ctx)
 	if err != nil {
 		return err
@@ -68,14 +70,14 @@ func (f *framer) frames(ctx context.Context, r io.Reader, size int64, w want, em
 		f.give(first)
 		return short(err)
 	}
+	if err := accept(head); err != nil {
+		f.give(first)
+		return err
+	}
 	r = io.MultiReader(bytes.NewReader(head), r)
 	if isPacked(head) {
 		defer f.give(first)
 		return rawFrames(r, size, first, emit)
-	}
-	if w == packedOnly {
-		f.give(first)
-		return errPacked
 	}
 	return f.compress(ctx, r, size, first, emit)
 }

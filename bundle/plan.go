@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"airgap/bundle/image"
+	"airgap/bundle/image/layer"
 )
 
 // Plan is what will be packed, decided before a byte of a layer is moved.
@@ -22,6 +23,7 @@ type Plan struct {
 	streams []image.Streamer
 	library *image.Library
 	graphs  []*image.Graph
+	diffIDs map[image.Digest]content // by layer, where it is not the layer's own digest
 	files   []localFile
 	from    map[image.Digest]source
 }
@@ -65,6 +67,12 @@ func lost(asked string) []LostName {
 	return []LostName{{image.Familiar(asked), "the engine does not keep this digest"}}
 }
 
+// content is what an image says of a layer.
+type content struct {
+	id    image.Digest // its diffID
+	label string       // the image
+}
+
 // source is where a blob comes from, and for whom.
 type source struct {
 	set   image.Set
@@ -76,7 +84,7 @@ type source struct {
 // estimate. It fails by name on an image that cannot be carried. The sets stay
 // the caller's and must be open until the plan has been written.
 func NewPlan(ctx context.Context, sets []image.Set, want image.Platforms) (*Plan, error) {
-	p := &Plan{want: want, library: image.NewLibrary(), from: map[image.Digest]source{}}
+	p := &Plan{want: want, library: image.NewLibrary(), diffIDs: map[image.Digest]content{}, from: map[image.Digest]source{}}
 	for _, set := range sets {
 		if s, ok := set.(image.Streamer); ok {
 			p.streams = append(p.streams, s)
@@ -272,7 +280,41 @@ func (p *Plan) add(ctx context.Context, set image.Set, g *image.Graph, s *spool)
 	}
 	p.Images = append(p.Images, img)
 	p.graphs = append(p.graphs, g)
+	return p.addDiffIDs(g, s)
+}
+
+// addDiffIDs notes what the layers of an image have to contain, where that is
+// not the layer itself. Of those that are spooled it is seen at once whether
+// that can be.
+func (p *Plan) addDiffIDs(g *image.Graph, s *spool) error {
+	for _, m := range g.Manifests {
+		for i, id := range m.DiffIDs {
+			l := m.Layers[i].Digest
+			if id == l {
+				continue
+			}
+			p.diffIDs[l] = content{id, g.Root.Label()}
+			if b := s.get(l); b != nil && b.plain {
+				return p.wrongLayer(l)
+			}
+		}
+	}
 	return nil
+}
+
+// checkPlain refuses a layer that is not compressed, which its first bytes tell,
+// and whose image says that it has other content. What is compressed would have
+// to be opened, which is left to verification.
+func (p *Plan) checkPlain(d image.Digest, head []byte) error {
+	if _, other := p.diffIDs[d]; other && layer.IsPlain(head) {
+		return p.wrongLayer(d)
+	}
+	return nil
+}
+
+func (p *Plan) wrongLayer(d image.Digest) error {
+	want := p.diffIDs[d]
+	return &image.WrongLayerError{Images: []string{want.label}, Layer: d, Err: image.OtherContent(d, want.id)}
 }
 
 // exists says whether a set can give a blob, without reading it.

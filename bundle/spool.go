@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"airgap/bundle/image"
+	"airgap/bundle/image/layer"
 )
 
 // spool keeps the finished frames of blobs whose digests are known only after
@@ -30,6 +31,7 @@ type spool struct {
 // spooled is a blob in the spool.
 type spooled struct {
 	size   int64  // of the blob
+	plain  bool   // nothing of it is compressed
 	small  []byte // its content, when it has no frames of its own
 	frames []span // packed frames, in order
 }
@@ -111,8 +113,10 @@ func (s *spool) store(ctx context.Context, size int64, r io.Reader) (image.Diges
 		if _, err = io.ReadFull(r, b.small); err == nil || size == 0 {
 			err = expectEOF(r)
 		}
+		b.plain = layer.IsPlain(b.small)
 	} else {
-		err = s.framer.frames(ctx, r, size, anyContent, func(packed []byte) error { return s.append(b, packed) })
+		accept := func(head []byte) error { b.plain = layer.IsPlain(head); return nil }
+		err = s.framer.frames(ctx, r, size, accept, func(packed []byte) error { return s.append(b, packed) })
 	}
 	if err != nil {
 		return image.Digest{}, short(err)

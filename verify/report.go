@@ -2,9 +2,11 @@ package verify
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
+	"airgap/bundle"
 	"airgap/bundle/image"
 )
 
@@ -51,12 +53,26 @@ type Finding struct {
 // MarshalText gives the finding as one line.
 func (f Finding) MarshalText() ([]byte, error) { return []byte(f.Err.Error()), nil }
 
-// Err joins the findings, sorted by what they concern; nil if there are none.
+// Err joins the first findings, which are sorted: damage before what else is
+// wrong, and by what they concern. It is nil if there are none.
 func (r *Report) Err() error {
-	slices.SortFunc(r.Findings, func(a, b Finding) int { return strings.Compare(a.What, b.What) })
+	isDamage := func(f Finding) bool { return errors.As(f.Err, new(*bundle.DamagedError)) }
+	slices.SortFunc(r.Findings, func(a, b Finding) int {
+		if damage := isDamage(a); damage != isDamage(b) {
+			if damage {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(a.What, b.What)
+	})
+	const most = 3
 	var errs []error
-	for _, f := range r.Findings {
+	for _, f := range r.Findings[:min(most, len(r.Findings))] {
 		errs = append(errs, f.Err)
+	}
+	if more := len(r.Findings) - most; more > 0 {
+		errs = append(errs, fmt.Errorf("and %d more", more))
 	}
 	return errors.Join(errs...)
 }

@@ -7,8 +7,9 @@
 // what package load imports. It finds out everything that can be known without
 // a network and without an engine; it changes nothing.
 //
-// What is wrong with a bundle is a *bundle.DamagedError, all of it in the
-// [Report]. Other errors are those of the medium.
+// What is wrong with a bundle is a *bundle.DamagedError; what is wrong with an
+// image in a bundle that is whole, an *image.WrongLayerError. All of it is in
+// the [Report]. Other errors are those of the medium.
 package verify
 
 import (
@@ -193,7 +194,7 @@ func Check(ctx context.Context, d *Documents, p Policy) (*Verified, *Report, err
 	if p.Jobs <= 0 {
 		p.Jobs = min(runtime.GOMAXPROCS(0), maxJobs)
 	}
-	c := &checker{Policy: p, report: newReport(d, p.Level), diffIDs: diffIDs(d)}
+	c := &checker{Policy: p, docs: d, report: newReport(d, p.Level), diffIDs: diffIDs(d)}
 	if err := c.run(ctx, d.bundle); err != nil {
 		return nil, c.report, err
 	}
@@ -222,6 +223,7 @@ func diffIDs(d *Documents) map[image.Digest][]image.Digest {
 // checker is a Check under way.
 type checker struct {
 	Policy
+	docs    *Documents
 	diffIDs map[image.Digest][]image.Digest
 
 	mu     sync.Mutex
@@ -303,31 +305,39 @@ func (c *checker) blob(ctx context.Context, from image.Fetcher, blob bundle.Blob
 	}
 	got, err := layer.DiffID(counted)
 	if err != nil {
-		return unsound(blob, err)
+		// Whose fault it is the blob's own bytes tell, when all have been read.
+		if _, readErr := io.Copy(io.Discard, counted); readErr != nil {
+			return readErr
+		}
+		return c.wrongLayer(blob.Digest, image.Digest{}, err)
 	}
 	for _, id := range ids {
 		if got != id {
-			return unsound(blob, fmt.Errorf("its content has the diffID %s, its image says %s", got, id))
+			return c.wrongLayer(blob.Digest, got, image.OtherContent(got, id))
 		}
 	}
 	return nil
 }
 
-// unsound marks the error of opening a layer as damage, unless it is the
-// medium's or has been marked.
-func unsound(blob bundle.Blob, err error) error {
-	var damage *bundle.DamagedError
-	var medium *bundle.ReadError
-	if errors.As(err, &damage) || errors.As(err, &medium) {
-		return err
+// wrongLayer says which images are wrong because a layer has that diffID.
+func (c *checker) wrongLayer(blob, got image.Digest, err error) error {
+	wrong := &image.WrongLayerError{Layer: blob, Err: err}
+	for _, img := range c.docs.images {
+		for _, m := range img.Graph.Manifests {
+			if i := slices.IndexFunc(m.Layers, func(l image.Descriptor) bool { return l.Digest == blob }); m.Image && i >= 0 && m.DiffIDs[i] != got {
+				wrong.Images = append(wrong.Images, img.Label())
+				break
+			}
+		}
 	}
-	return &bundle.DamagedError{What: "layer " + blob.Digest.String(), Err: err}
+	return wrong
 }
 
-// found notes damage and goes on; other errors end the check.
+// found notes what is wrong and goes on; other errors end the check.
 func (c *checker) found(what string, err error) error {
 	var damage *bundle.DamagedError
-	if !errors.As(err, &damage) {
+	var wrong *image.WrongLayerError
+	if !errors.As(err, &damage) && !errors.As(err, &wrong) {
 		return err
 	}
 	c.mu.Lock()

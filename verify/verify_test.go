@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
 	"airgap/bundle"
 	"airgap/bundle/image"
 	"airgap/bundle/store/storetest"
@@ -20,9 +22,14 @@ import (
 // be changed without the whole falling apart.
 func packed(t *testing.T, label string) []byte {
 	t.Helper()
-	f := storetest.NewFixture(t, label, "verify")
+	return packedFrom(t, storetest.NewFixture(t, label, "verify").Images)
+}
+
+// packedFrom is the bundle of all images that are in memory.
+func packedFrom(t *testing.T, m *storetest.Memory) []byte {
+	t.Helper()
 	all := image.Platforms{All: true}
-	set, err := f.Images.Open(t.Context(), f.Names, all)
+	set, err := m.Open(t.Context(), m.Names(), all)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,5 +158,50 @@ func TestCanceled(t *testing.T) {
 	cancel()
 	if _, _, err := verify.Check(ctx, docs, verify.Policy{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// wrongImage is an image with n layers of which none has the content that its
+// config names; the first cannot even be opened.
+func wrongImage(m *storetest.Memory, n int) image.Descriptor {
+	layers, ids := []image.Descriptor{}, []image.Digest{}
+	for i := range n {
+		l := m.Layer(storetest.Gzip, storetest.File{Name: "f", Content: string(rune(i))})
+		d := l.Desc
+		if i == 0 {
+			d = m.Put(d.MediaType, []byte("\x1f\x8b and no gzip"))
+		}
+		layers, ids = append(layers, d), append(ids, image.SHA256([]byte{byte(i), 1}))
+	}
+	config := m.PutJSON(types.OCIConfigJSON, map[string]any{
+		"os": "linux", "architecture": "amd64", "rootfs": map[string]any{"type": "layers", "diff_ids": ids},
+	})
+	return m.PutJSON(types.OCIManifestSchema1, map[string]any{
+		"schemaVersion": 2, "mediaType": types.OCIManifestSchema1, "config": config, "layers": layers,
+	})
+}
+
+// TestWrongImage: layers that have their digest and other content make the image
+// wrong and not the bundle. Three are told of, all are in the report.
+func TestWrongImage(t *testing.T) {
+	m := storetest.NewMemory()
+	root := wrongImage(m, 25)
+	m.Name("docker.io/library/a:1", root)
+	m.Name("docker.io/library/b:1", root)
+	file := packedFrom(t, m)
+	report, err := check(t, file, verify.Policy{})
+	var wrong *image.WrongLayerError
+	var damage *bundle.DamagedError
+	if !errors.As(err, &wrong) || errors.As(err, &damage) || len(report.Findings) != 25 {
+		t.Fatalf("%d findings: %v", len(report.Findings), err)
+	}
+	text := err.Error()
+	if lines := strings.Count(text, "\n") + 1; lines != 4 || !strings.HasSuffix(text, "\nand 22 more") || !strings.Contains(text, `wrong image "a:1"`) {
+		t.Errorf("%d lines: %s", lines, text)
+	}
+	// What is damaged as well is told first.
+	file[bytes.LastIndex(file, []byte("airgap/1"))+10] ^= 1
+	if _, err := check(t, file, verify.Policy{}); !errors.As(err, &damage) || !strings.HasPrefix(err.Error(), "bundle damaged: ") {
+		t.Errorf("damaged and wrong: %v", err)
 	}
 }

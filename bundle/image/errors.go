@@ -85,3 +85,31 @@ type UnsupportedError struct {
 }
 
 func (e *UnsupportedError) Error() string { return fmt.Sprintf("image %q: %s", e.Image, e.Why) }
+
+// WrongLayerError says that a layer has the digest that its manifest names, and
+// not the content that the config of an image does: the image is wrong, however
+// well it was carried.
+type WrongLayerError struct {
+	Images []string // familiar names, or digests
+	Layer  Digest
+	Err    error
+}
+
+func (e *WrongLayerError) Error() string {
+	const most = 3
+	names := make([]string, 0, most+1)
+	for i, name := range e.Images {
+		if i == most {
+			names = append(names, fmt.Sprintf("%d more", len(e.Images)-most))
+			break
+		}
+		names = append(names, fmt.Sprintf("%q", name))
+	}
+	return fmt.Sprintf("wrong image %s: layer %s is whole, and not what its config says: %v", strings.Join(names, ", "), e.Layer, e.Err)
+}
+func (e *WrongLayerError) Unwrap() error { return e.Err }
+
+// OtherContent is the error of a layer whose content has another diffID.
+func OtherContent(got, want Digest) error {
+	return fmt.Errorf("its content has the diffID %s, expected %s", got, want)
+}

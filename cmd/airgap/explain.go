@@ -106,7 +106,10 @@ func ofImage(path string, err error) (ui.Status, []string, bool) {
 	var platform *image.PlatformError
 	var unsupported *image.UnsupportedError
 	var hollow *image.HollowError
+	var wrong *image.WrongLayerError
 	switch {
+	case errors.As(err, &wrong):
+		return ui.Refused, wrongImageHints(path), true
 	case errors.As(err, &platform):
 		return ui.Refused, platformHints(path, platform), true
 	case errors.As(err, &hollow):
@@ -117,6 +120,14 @@ func ofImage(path string, err error) (ui.Status, []string, bool) {
 		return ui.Failed, []string{"give it one: --rename sha256:…=NAME, or leave it out: --only 'NAME:*'"}, true
 	}
 	return 0, nil, false
+}
+
+// wrongImageHints say that sending a wrong image again does not help.
+func wrongImageHints(path string) []string {
+	if path == "airgap pack" {
+		return []string{"the image is like this where it comes from: build it or pull it again"}
+	}
+	return []string{"sending the bundle again brings the same: where it was packed, build the image or pull it again, and pack it with --verify"}
 }
 
 // platformHints tell how to come by the platform, on the side where that is

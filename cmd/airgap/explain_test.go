@@ -43,6 +43,8 @@ var explained = []struct {
 	{"unpack", &bundle.ForeignError{}, ui.Damaged, "airgap pack"},
 	{"pack", &image.PlatformError{Image: "a", Have: []image.Platform{amd64}}, ui.Refused, "airgap pack --platform linux/amd64"},
 	{"unpack", &image.PlatformError{Image: "a", Want: []image.Platform{amd64}}, ui.Refused, "airgap pack --platform linux/amd64 a"},
+	{"verify", &image.WrongLayerError{Err: errors.New("x")}, ui.Refused, "pack it with --verify"},
+	{"pack", &image.WrongLayerError{Err: errors.New("x")}, ui.Refused, "pull it again"},
 	{"pack", &image.UnsupportedError{Image: "a", Why: "old"}, ui.Failed, ""},
 	{"pack", fmt.Errorf("image: %w", image.ErrNotFound), ui.Failed, "check the name"},
 	{"pack", &store.SpecError{Spec: "oci:"}, ui.Usage, "airgap pack --help"},

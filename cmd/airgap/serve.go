@@ -43,7 +43,7 @@ and podman accept that from this host alone unless they are told otherwise.`,
   airgap serve --addr :5000 --tls-cert host.pem --tls-key host.key --htpasswd users bundle.tar.zst
   docker pull 127.0.0.1:5000/postgres:15-alpine`,
 		Args:        cobra.ArbitraryArgs,
-		Annotations: statuses(ui.Damaged, ui.Medium),
+		Annotations: statuses(ui.Damaged, ui.Refused, ui.Medium),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if (o.tlsCert == "") != (o.tlsKey == "") {
 				return usage(cmd, "--tls-cert and --tls-key belong together")

@@ -27,13 +27,17 @@ decompressed (bundle.tar) is as good.
 A folder, or any of its volumes, stands for a bundle that was cut: which volumes
 are missing, damaged or of another run is told first, and whether the parity is
 enough for them. What parity can repair is damage all the same (exit status 3),
-though airgap unpack reads it; airgap repair makes it good.`,
+though airgap unpack reads it; airgap repair makes it good.
+
+A bundle that is whole can hold an image that is wrong: whose layers have not the
+content that its config names. That is no damage, and no sending again mends it
+(exit status 4); airgap pack --verify finds it where it can still be mended.`,
 		Example: `  airgap verify
   airgap verify /media/usb
   airgap verify /media/usb/bundle.tar.zst
   airgap verify --json | jq .images`,
 		Args:        wantArgs(0, 1, "at most one bundle"),
-		Annotations: statuses(ui.Damaged, ui.Medium),
+		Annotations: statuses(ui.Damaged, ui.Refused, ui.Medium),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runVerify(cmd.Context(), ui.From(cmd.Context()), bundleArg(args))
 		},
@@ -52,7 +56,7 @@ func runVerify(ctx context.Context, env *ui.Env, name string) error {
 		return named(name, err)
 	}
 	_, report, err := check(ctx, env, b, docs, verify.Full)
-	if report != nil && err != nil {
+	if report != nil && err != nil && env.JSON { // people get the first of them with the error
 		for _, f := range report.Findings {
 			if err := env.Report("finding", findingAnswer{f.What, f.Err.Error()}); err != nil {
 				return err

@@ -43,13 +43,13 @@ func Open(r io.Reader) (io.ReadCloser, error) {
 		return nil, err
 	}
 	switch {
-	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
+	case isGzip(head):
 		z, err := gzip.NewReader(buffered)
 		if err != nil {
 			return nil, fmt.Errorf("gzip: %w", err)
 		}
 		return &bounded{r: z, close: z.Close, in: in}, nil
-	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}), isSkippable(head):
+	case isZstd(head):
 		return openZstd(buffered, in)
 	}
 	return io.NopCloser(buffered), nil
@@ -69,6 +69,19 @@ func openZstd(r *bufio.Reader, in *counter) (io.ReadCloser, error) {
 		return nil
 	}
 	return b, nil
+}
+
+// IsPlain says, of a layer's first four bytes or more, that it is not
+// compressed: its content is the layer itself.
+func IsPlain(head []byte) bool {
+	head = head[:min(4, len(head))]
+	return !isGzip(head) && !isZstd(head)
+}
+
+func isGzip(head []byte) bool { return bytes.HasPrefix(head, []byte{0x1f, 0x8b}) }
+
+func isZstd(head []byte) bool {
+	return bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}) || isSkippable(head)
 }
 
 // isSkippable recognises a zstd stream that starts with a skippable frame.
