@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -312,4 +313,64 @@ func TestPlatformErrorText(t *testing.T) {
 	if got := err.Error(); strings.Count(got, storetest.Other.String()) != 1 {
 		t.Error(got)
 	}
+}
+
+// TestLibrary holds each document once, and no more than it may.
+func TestLibrary(t *testing.T) {
+	m := storetest.NewMemory()
+	config := m.PutJSON(types.OCIConfigJSON, map[string]any{"os": strings.Repeat("x", 3<<20), "rootfs": map[string]any{"diff_ids": []string{}}})
+	manifest := func(config image.Descriptor, note int) image.Descriptor {
+		return m.PutJSON(types.OCIManifestSchema1, map[string]any{
+			"schemaVersion": 2, "config": config, "layers": []any{}, "annotations": map[string]string{"note": fmt.Sprint(note)},
+		})
+	}
+	fetched := map[image.Digest]int{}
+	from := fetcher(func(ctx context.Context, d image.Descriptor) (io.ReadCloser, error) {
+		fetched[d.Digest]++
+		return m.Fetch(ctx, d)
+	})
+	library := image.NewLibrary()
+	for i := range 100 {
+		g, err := library.Read(t.Context(), from, image.Root{Desc: manifest(config, i)}, all.Select)
+		if err != nil || g.Document(config.Digest) == nil || !g.Manifests[0].Image {
+			t.Fatalf("image %d: %v", i, err)
+		}
+	}
+	if n := fetched[config.Digest]; n != 1 {
+		t.Errorf("the config that all have was fetched %d times", n)
+	}
+	var err error
+	for i := 0; i < 30 && err == nil; i++ { // 90 MiB
+		other := m.PutJSON(types.OCIConfigJSON, map[string]any{"os": strings.Repeat(string(rune('a'+i)), 3<<20), "rootfs": map[string]any{"diff_ids": []string{}}})
+		_, err = library.Read(t.Context(), from, image.Root{Desc: manifest(other, i)}, all.Select)
+	}
+	if err == nil || !strings.Contains(err.Error(), "more than 67108864 bytes") {
+		t.Errorf("documents without end: %v", err)
+	}
+}
+
+// TestUses bounds the blobs that images consist of, whatever documents they
+// share.
+func TestUses(t *testing.T) {
+	m := storetest.NewMemory()
+	layers := make([]image.Descriptor, 5000)
+	for i := range layers {
+		layers[i] = image.Descriptor{MediaType: "a/b", Digest: image.SHA256([]byte(fmt.Sprint(i))), Size: 1}
+	}
+	child := m.PutJSON(types.OCIManifestSchema1, map[string]any{"schemaVersion": 2, "config": m.Put("a/b", []byte("{}")), "layers": layers})
+	library, n := image.NewLibrary(), 0
+	var err error
+	for ; err == nil && n < 100; n++ {
+		root := m.PutJSON(types.OCIImageIndex, map[string]any{"schemaVersion": 2, "manifests": []any{child}, "annotations": map[string]string{"n": fmt.Sprint(n)}})
+		_, err = library.Read(t.Context(), m, image.Root{Desc: root}, all.Select)
+	}
+	if err == nil || n < 20 {
+		t.Errorf("%d images of 5000 blobs: %v", n, err)
+	}
+}
+
+type fetcher func(ctx context.Context, d image.Descriptor) (io.ReadCloser, error)
+
+func (f fetcher) Fetch(ctx context.Context, d image.Descriptor) (io.ReadCloser, error) {
+	return f(ctx, d)
 }

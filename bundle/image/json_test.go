@@ -1,8 +1,11 @@
 package image_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"airgap/bundle/image"
 )
@@ -21,6 +24,7 @@ func TestCheckJSON(t *testing.T) {
 	for _, bad := range []string{
 		``, ` `, `{`, `{"a"`, `{"a":`, `{"a":1`, `[1,`, `{"a":1}{`, `{} {}`, `{}x`, `{"a":1,}`,
 		`{"a":1,"a":2}`, `{"config":1,"Config":2}`, `{"x":[{"layers":1,"LAYERS":2}]}`, `{"a":1,"\u0061":2}`,
+		`{"layers":1,"layer\u017f":2}`, `{"layers":1,"layerſ":2}`, "{\"token\":1,\"to\u212aen\":2}",
 		`{"annotations":{"a":"1","a":"2"}}`, `{"annotations":{},"Annotations":{}}`,
 		"{\"a\":\"\xff\"}", deep(image.MaxDepth + 1), strings.Repeat(`{"a":`, image.MaxDepth+1) + "1" + strings.Repeat("}", image.MaxDepth+1),
 	} {
@@ -44,4 +48,70 @@ func FuzzCheckJSON(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		_ = image.CheckJSON(raw) // must end, and not panic
 	})
+}
+
+// TestFoldsAsJSONDoes: what encoding/json takes for one field is one key.
+func TestFoldsAsJSONDoes(t *testing.T) {
+	for _, key := range []string{"Layers", "LAYERS", "layerſ", "ſchemaVersion", "\u212aey", "Key"} {
+		var fields struct{ Layers, SchemaVersion, Key int }
+		if err := json.Unmarshal([]byte(`{"`+key+`":1}`), &fields); err != nil || fields == (struct{ Layers, SchemaVersion, Key int }{}) {
+			t.Fatalf("%q is no field to encoding/json: %v", key, err)
+		}
+		doc := `{"layers":0,"schemaVersion":0,"key":0,"` + key + `":1}`
+		if err := image.CheckJSON([]byte(doc)); err == nil {
+			t.Errorf("%s was accepted", doc)
+		}
+	}
+}
+
+// counted is what a decoded value consists of.
+func counted(v any, n *image.JSONCount) {
+	n.Values++
+	switch v := v.(type) {
+	case []any:
+		n.Elements += len(v)
+		for _, e := range v {
+			counted(e, n)
+		}
+	case map[string]any:
+		for k, e := range v {
+			n.Longest = max(n.Longest, len(k))
+			counted(e, n)
+		}
+	case string:
+		n.Longest = max(n.Longest, len(v))
+	}
+}
+
+// FuzzCountJSON: no JSON has more in it than was counted.
+func FuzzCountJSON(f *testing.F) {
+	for _, seed := range []string{
+		`{}`, `[]`, `[[]]`, `[1,2,[3,4],{"a":[5,6],"b":7}]`, `{"a":{"b":[{},{}]},"c":"],["}`, `["\"",",","[\\"]`, `"x"`, ` [ 1 , "\u00e4" ] `,
+		strings.Repeat("[", 40) + `1,2` + strings.Repeat("]", 40),
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		got := image.CountJSON(raw) // must end, and not panic
+		var v any
+		if json.Unmarshal(raw, &v) != nil || bytes.Contains(raw, []byte(`\u`)) || !utf8.Valid(raw) {
+			return // escapes may stand for fewer bytes, and invalid UTF-8 for more
+		}
+		var want image.JSONCount
+		counted(v, &want)
+		if got.Values < want.Values || got.Elements < want.Elements || got.Longest < want.Longest {
+			t.Errorf("counted %+v in %q, which holds %+v", got, raw, want)
+		}
+	})
+}
+
+// TestTooManyValues are refused before they are decoded.
+func TestTooManyValues(t *testing.T) {
+	few, many := strings.Repeat("0,", image.MaxValues-10), strings.Repeat("0,", image.MaxValues+10)
+	if err := image.CheckJSON([]byte("[" + few + "0]")); err != nil {
+		t.Error(err)
+	}
+	if err := image.CheckJSON([]byte("[" + many + "0]")); err == nil {
+		t.Error("more than that many values pass")
+	}
 }
