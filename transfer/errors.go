@@ -50,12 +50,22 @@ func (e *GoneError) Error() string {
 
 func (e *GoneError) Unwrap() error { return e.Err }
 
+// BusyError says that another send writes what has that name at a place.
+type BusyError struct{ Place, Path string }
+
+func (e *BusyError) Error() string {
+	return fmt.Sprintf("another send is writing %q at %s", e.Path, e.Place)
+}
+
 // InterruptedError says that a transfer broke off. What has arrived is kept as
 // a partial; the same Send resumes it.
 type InterruptedError struct {
 	Place   string
 	Partial string // path there; empty if nothing has been written yet
 	Err     error
+	// Away says that the host is there and has turned the connection away, as one
+	// does that is busy with others: it may take one a little later.
+	Away bool
 }
 
 func (e *InterruptedError) Error() string { return fmt.Sprintf("transfer to %s: %v", e.Place, e.Err) }

@@ -26,6 +26,19 @@ const (
 	maxPause    = 40 * time.Second
 )
 
+// Open connects to a place for the first time. Only a host that turns connections
+// away is tried again, as after an interruption: where none is found its name may
+// be wrong, or the way to it.
+func (again Persistence) Open(ctx context.Context, open func(ctx context.Context) (Place, error)) (Place, error) {
+	p, err := open(ctx)
+	var cut *InterruptedError
+	if again.Reopen == nil || !errors.As(err, &cut) || !cut.Away || ctx.Err() != nil {
+		return p, err
+	}
+	failures := 0
+	return again.reopen(ctx, err, &failures)
+}
+
 // Try does something at a place, for as long as it takes: where the way to the
 // place breaks off it connects again and does it once more. It gives up with
 // the error of the last time when that has been in vain for some minutes; what
@@ -85,7 +98,7 @@ func (again Persistence) reopen(ctx context.Context, cause error, failures *int)
 // SendOn is Send, tried again as Persistence says: it goes on where the way
 // broke off.
 func SendOn(ctx context.Context, p Place, f File, o SendOptions, again Persistence) (Receipt, error) {
-	s := &persistent{f: f, o: o.withDefaults()}
+	s := &persistent{owner: newOwner(), f: f, o: o.withDefaults()}
 	if again.Note == nil {
 		again.Note = s.o.Note
 	}
@@ -95,6 +108,7 @@ func SendOn(ctx context.Context, p Place, f File, o SendOptions, again Persisten
 
 // persistent is one SendOn.
 type persistent struct {
+	owner    string
 	f        File
 	o        SendOptions
 	attempts int
@@ -113,7 +127,7 @@ func (s *persistent) attempt(ctx context.Context, p Place) (further bool, err er
 			s.told = at
 		}
 	}
-	r, err := Send(ctx, p, s.f, o)
+	r, err := sendAs(ctx, s.owner, p, s.f, o)
 	switch {
 	case r.Place == "": // it broke off before anything was found there
 		r = s.total

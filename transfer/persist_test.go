@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"slices"
 	"testing"
 	"time"
 
@@ -19,6 +20,10 @@ type flaky struct {
 	held   *[]byte
 	breaks int64 // bytes a connection takes; 0 for all
 	loses  bool  // what it took is gone
+}
+
+func (p *flaky) Lock(ctx context.Context, _ transfer.File, _ transfer.LockOptions) (context.Context, func(), error) {
+	return ctx, func() {}, nil
 }
 
 func (p *flaky) Find(context.Context, transfer.File) (transfer.Found, error) {
@@ -104,6 +109,46 @@ func TestSendOn(t *testing.T) {
 			}
 			if c.ok && (!bytes.Equal(held, raw) || told != f.Size || r.Cuts == 0 || r.Sent < f.Size) {
 				t.Errorf("%d bytes there, %d told of, receipt %+v", len(held), told, r)
+			}
+		})
+	}
+}
+
+// TestOpen tries again only where the host has turned somebody away.
+func TestOpen(t *testing.T) {
+	away := &transfer.InterruptedError{Place: "flaky", Err: io.EOF, Away: true}
+	unreachable := &transfer.InterruptedError{Place: "flaky", Err: errors.New("no route to host")}
+	refused := &transfer.AuthError{Host: "flaky"}
+	for name, c := range map[string]struct {
+		errs   []error // of one attempt after the other; then it goes well
+		once   bool
+		pauses int
+		want   error
+	}{
+		"at once":                {nil, false, 0, nil},
+		"away":                   {[]error{away, away, away}, false, 3, nil},
+		"away, then unreachable": {[]error{away, unreachable, away}, false, 3, nil},
+		"away, then refused":     {[]error{away, refused}, false, 1, refused},
+		"unreachable":            {[]error{unreachable}, false, 0, unreachable},
+		"refused":                {[]error{refused}, false, 0, refused},
+		"away for good":          {slices.Repeat([]error{away}, 100), false, 10, away},
+		"not to be tried again":  {[]error{away}, true, 0, away},
+	} {
+		t.Run(name, func(t *testing.T) {
+			attempts, pauses := 0, 0
+			open := func(context.Context) (transfer.Place, error) {
+				if attempts++; attempts <= len(c.errs) {
+					return nil, c.errs[attempts-1]
+				}
+				return &flaky{}, nil
+			}
+			again := transfer.Persistence{Reopen: open, Pause: func(context.Context, time.Duration) error { pauses++; return nil }}
+			if c.once {
+				again = transfer.Persistence{}
+			}
+			p, err := again.Open(t.Context(), open)
+			if !errors.Is(err, c.want) || (p == nil) != (err != nil) || pauses != c.pauses {
+				t.Errorf("%v, error %v after %d pauses", p, err, pauses)
 			}
 		})
 	}

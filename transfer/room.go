@@ -8,17 +8,18 @@ import "context"
 func Room(ctx context.Context, p Place, files []File) (Found, error) {
 	var found Found
 	var err error
-	need := int64(0)
+	need, older := int64(0), int64(0)
 	for _, f := range files {
 		if found, err = p.Find(ctx, f); err != nil {
 			return found, err
 		}
+		older += found.Cleared()
 		if found.Final != f.Size {
 			need += f.Size - max(0, min(found.Begun, f.Size))
 		}
 	}
-	if found.Free >= 0 && need > found.Free {
-		return found, &NoSpaceError{Place: found.Place, Path: found.Path, Need: need, Free: found.Free}
+	if free := found.Free + older; found.Free >= 0 && need > free {
+		return found, &NoSpaceError{Place: found.Place, Path: found.Path, Need: need, Free: free}
 	}
 	return found, nil
 }

@@ -15,11 +15,16 @@ import (
 // wrong, the partial is removed.
 func SendStream(ctx context.Context, p Place, name string, data io.Reader, o SendOptions) (Receipt, error) {
 	o = o.withDefaults()
-	s := &sending{place: p, file: fileToCome(name), SendOptions: o}
+	s := &sending{place: p, owner: newOwner(), file: fileToCome(name), SendOptions: o}
+	ctx, unlock, err := s.lock(ctx)
+	if err != nil {
+		return s.receipt, err
+	}
+	defer unlock()
 	if err := s.find(ctx); err != nil {
 		return s.receipt, err
 	}
-	err := s.stream(ctx, data)
+	err = s.stream(ctx, data)
 	if err != nil {
 		// Where the way there is broken nothing can be removed, and the first error is the one to tell.
 		if left := p.Discard(context.WithoutCancel(ctx)); left != nil {
@@ -36,30 +41,34 @@ func fileToCome(name string) File {
 	return File{Name: name, Temporary: "." + name + "." + random[:8] + ".partial"}
 }
 
-func (s *sending) find(ctx context.Context) (err error) {
-	s.found, err = s.place.Find(ctx, s.file)
-	s.receipt.Place, s.receipt.Path, s.receipt.Replaced = s.found.Place, s.found.Path, s.found.Final >= 0
-	return err
-}
-
 func (s *sending) stream(ctx context.Context, data io.Reader) error {
 	sum := sha256.New()
+	if err := s.clear(ctx); err != nil {
+		return err
+	}
 	limited := s.limited(ctx, ContextReader(ctx, &upTo{data, s.found.Limit, s.found}))
 	if err := s.place.Write(ctx, 0, &counted{io.TeeReader(limited, sum), s}); err != nil {
 		return s.atLeast(err)
 	}
 	s.file.Size, s.file.SHA256 = s.receipt.Sent, hex.EncodeToString(sum.Sum(nil))
 	s.receipt.Size, s.receipt.SHA256 = s.file.Size, s.file.SHA256
-	if s.Name != nil {
-		s.file.Name = s.Name()
-		if err := s.find(ctx); err != nil {
+	if s.Name == nil {
+		return s.finish(ctx)
+	}
+	before := s.file.Name
+	s.file.Name = s.Name()
+	if s.file.Name != before {
+		both, unlock, err := s.lock(ctx)
+		if err != nil {
 			return err
 		}
+		defer unlock()
+		ctx = both
 	}
-	if err := s.prove(ctx); err != nil {
+	if err := s.find(ctx); err != nil {
 		return err
 	}
-	return s.commit(ctx, Partial)
+	return s.finish(ctx)
 }
 
 // atLeast says in a full place's error what is known of how much was needed.

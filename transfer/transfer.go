@@ -3,23 +3,27 @@
 //
 // [SendOn] is Send over a way that breaks off: it connects again and goes on.
 // [SendStream] is Send for what is only being made.
-// [Send] is the whole course, the same for every [Place]: look, resume from a
-// prefix that is proven by hash, write, sync, prove the whole by hash on the far
+// [Send] is the whole course, the same for every [Place]: lock, look, resume from
+// a prefix that is proven by hash, write, sync, prove the whole by hash on the far
 // side, rename, sync. The final name never stands for anything but the whole
-// file; what is cut off leaves a partial that the next Send continues.
+// file; what is cut off leaves a partial that the next Send continues. One Send
+// at a time writes what has a name in a folder.
 //
 // The errors that callers branch on are [*NoSpaceError], [*MediumError],
-// [*GoneError], [*InterruptedError], [*HostKeyError], [*AuthError],
+// [*GoneError], [*BusyError], [*InterruptedError], [*HostKeyError], [*AuthError],
 // [*ChangedError] and [*ForeignError].
 package transfer
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"regexp"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
@@ -52,6 +56,9 @@ func (f File) Partial(name string) string {
 // Place is a destination: one folder, in which one file at a time is dealt
 // with. Its methods are not safe for concurrent use.
 type Place interface {
+	// Lock makes this the only send that writes what f is called there, as the
+	// function Lock has it.
+	Lock(ctx context.Context, f File, o LockOptions) (held context.Context, unlock func(), err error)
 	// Find looks for the file and changes nothing.
 	Find(ctx context.Context, f File) (Found, error)
 	// Hash gives the sha256 of the first n bytes of the final file or of the
@@ -91,6 +98,45 @@ type Found struct {
 	Begun   int64  // how much of the partial may be continued, as far as that shows without a sum, or -1
 	Free    int64  // bytes that can be written, or -1 if that is not known
 	Limit   int64  // largest size of a file, or 0 if that is not known
+	// Older are partials of other files that had this name. Nothing continues
+	// them, once this one is there.
+	Older []Older
+}
+
+// Older is a partial that no send will continue.
+type Older struct {
+	Name string
+	Size int64
+	Ours bool // nobody else's, as far as that is known
+}
+
+// Room is how many bytes can be written when what is older and ours has been
+// cleared away; -1 if that is not known.
+func (f Found) Room() int64 {
+	if f.Free < 0 {
+		return -1
+	}
+	return f.Free + f.Cleared()
+}
+
+// Cleared is how many bytes that makes room for.
+func (f Found) Cleared() (n int64) {
+	for _, o := range f.Older {
+		if o.Ours {
+			n += o.Size
+		}
+	}
+	return n
+}
+
+// partialForm is how File.Partial and SendStream call what grows.
+var partialForm = regexp.MustCompile(`(?s)^\.(.+)\.([0-9a-f]{8}|[A-Z2-7]{8})\.partial$`)
+
+// IsPartial says whether an entry of a folder is called as a partial of what is
+// called name is.
+func IsPartial(entry, name string) bool {
+	m := partialForm.FindStringSubmatch(entry)
+	return m != nil && m[1] == name
 }
 
 // SendOptions let a caller watch.
@@ -107,6 +153,10 @@ type SendOptions struct {
 	// Name, for SendStream, is asked at the end of the data for the name that
 	// the file gets, if that is not known before.
 	Name func() string
+	// Wait has a send wait while another writes the same, which is an error
+	// otherwise.
+	Wait bool
+	Pace Pace
 }
 
 func (o SendOptions) withDefaults() SendOptions {
@@ -137,13 +187,23 @@ type Receipt struct {
 
 // Send brings f to a place.
 func Send(ctx context.Context, p Place, f File, o SendOptions) (Receipt, error) {
-	o = o.withDefaults()
-	found, err := p.Find(ctx, f)
+	return sendAs(ctx, newOwner(), p, f, o)
+}
+
+// newOwner is the name of one send for its locks.
+func newOwner() string { return rand.Text()[:16] }
+
+func sendAs(ctx context.Context, owner string, p Place, f File, o SendOptions) (Receipt, error) {
+	s := &sending{place: p, owner: owner, file: f, SendOptions: o.withDefaults()}
+	ctx, unlock, err := s.lock(ctx)
 	if err != nil {
-		return Receipt{}, err
+		return s.receipt, err
 	}
-	s := &sending{place: p, file: f, found: found, SendOptions: o}
-	s.receipt = Receipt{Place: found.Place, Path: found.Path, Size: f.Size, SHA256: f.SHA256, Replaced: found.Final >= 0}
+	defer unlock()
+	if err := s.find(ctx); err != nil {
+		return s.receipt, err
+	}
+	s.receipt.Size, s.receipt.SHA256 = f.Size, f.SHA256
 	err = s.run(ctx)
 	return s.receipt, err
 }
@@ -152,9 +212,20 @@ func Send(ctx context.Context, p Place, f File, o SendOptions) (Receipt, error) 
 type sending struct {
 	SendOptions
 	place   Place
+	owner   string
 	file    File
 	found   Found
 	receipt Receipt
+}
+
+func (s *sending) lock(ctx context.Context) (context.Context, func(), error) {
+	return s.place.Lock(ctx, s.file, LockOptions{Owner: s.owner, Pace: s.Pace, Wait: s.Wait, Note: s.Note})
+}
+
+func (s *sending) find(ctx context.Context) (err error) {
+	s.found, err = s.place.Find(ctx, s.file)
+	s.receipt.Place, s.receipt.Path, s.receipt.Replaced = s.found.Place, s.found.Path, s.found.Final >= 0
+	return err
 }
 
 func (s *sending) run(ctx context.Context) error {
@@ -171,12 +242,20 @@ func (s *sending) run(ctx context.Context) error {
 	if err := s.fits(); err != nil {
 		return err
 	}
+	if err := s.clear(ctx); err != nil {
+		return err
+	}
 	if err := s.resume(ctx); err != nil {
 		return err
 	}
 	if err := s.write(ctx); err != nil {
 		return err
 	}
+	return s.finish(ctx)
+}
+
+// finish names what has been written, when it has been proven.
+func (s *sending) finish(ctx context.Context) error {
 	if err := s.prove(ctx); err != nil {
 		return err
 	}
@@ -252,10 +331,30 @@ func (s *sending) fits() error {
 	switch {
 	case s.found.Limit > 0 && s.file.Size > s.found.Limit:
 		return &MediumError{s.found.Path, fmt.Errorf("the file has %d bytes, and at most %d can be written to one there", s.file.Size, s.found.Limit)}
-	case s.found.Free >= 0 && need > s.found.Free:
-		return &NoSpaceError{Place: s.found.Place, Path: s.found.Path, Need: need, Free: s.found.Free}
+	case s.found.Free >= 0 && need > s.found.Room():
+		return &NoSpaceError{Place: s.found.Place, Path: s.found.Path, Need: need, Free: s.found.Room()}
 	}
 	return nil
+}
+
+// clear makes the room of what an older send has left, and names it.
+func (s *sending) clear(ctx context.Context) error {
+	if len(s.found.Older) == 0 {
+		return nil
+	}
+	return s.place.Visit(ctx, func(dir Dir) error {
+		for _, o := range s.found.Older {
+			if !o.Ours {
+				s.Note("%s at %s, %d bytes of an older %s, is somebody else's and stays", o.Name, s.found.Place, o.Size, s.found.Name)
+				continue
+			}
+			s.Note("removing %s at %s: %d bytes of an older %s that has never become whole", o.Name, s.found.Place, o.Size, s.found.Name)
+			if err := dir.Remove(o.Name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // resume proves how much of a partial is the file's beginning.

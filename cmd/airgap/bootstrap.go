@@ -59,7 +59,8 @@ func (h *hop) bring(ctx context.Context, bundle string) error {
 
 // upload sends the program, as far as possible from where it broke off.
 func (h *hop) upload(ctx context.Context, folder transfer.Place, file transfer.File) (transfer.Receipt, error) {
-	o := transfer.SendOptions{Note: h.env.Note, Limit: h.o.bytesASecond}
+	// Another send to the same host may be bringing the same program.
+	o := transfer.SendOptions{Note: h.env.Note, Limit: h.o.bytesASecond, Wait: true}
 	if h.together() { // its progress is not shown beside theirs
 		return transfer.Send(ctx, folder, file, o)
 	}

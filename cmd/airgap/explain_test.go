@@ -77,6 +77,7 @@ var explained = []struct {
 	{"send", &transfer.NoSpaceError{Place: "h", Path: "/x", Need: 3000, Free: 5000, Err: errors.New("disk quota exceeded")}, ui.NoSpace, "below your quota"},
 	{"send", &transfer.MediumError{Path: "/x", Err: errors.New("x")}, ui.Medium, "another medium"},
 	{"send", &transfer.MediumError{Path: "/x", Err: fs.ErrPermission}, ui.Failed, "may write to"},
+	{"send", &transfer.BusyError{Path: "/x"}, ui.Transfer, "wait for its end"},
 	{"send", &transfer.GoneError{Path: "/x", Err: fs.ErrNotExist}, ui.Transfer, "what removes"},
 	{"send", fmt.Errorf("folder: %w", fs.ErrNotExist), ui.Failed, "make the folder"},
 	{"send", &sftp.FolderError{Dest: sftp.Dest{User: "u", Host: "h", Port: "22"}, Dir: "/a"}, ui.Failed, "ssh -p 22 u@h mkdir -p /a"},

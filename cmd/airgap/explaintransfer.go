@@ -20,6 +20,7 @@ func ofTransfer(command string, err error) (ui.Status, []string, bool) {
 	var config *sftp.ConfigError
 	var space *transfer.NoSpaceError
 	var medium *transfer.MediumError
+	var busy *transfer.BusyError
 	var gone *transfer.GoneError
 	var changed *transfer.ChangedError
 	var cut *transfer.InterruptedError
@@ -43,6 +44,8 @@ func ofTransfer(command string, err error) (ui.Status, []string, bool) {
 		return ui.Refused, []string{"name another file or a folder; if nobody needs what is there, remove it first"}, true
 	case errors.As(err, &missing):
 		return ui.Failed, []string{"make it: " + mkdirThere(missing), "or name a folder that is there"}, true
+	case errors.As(err, &busy):
+		return ui.Transfer, []string{"wait for its end, then run the same command again"}, true
 	case errors.As(err, &gone):
 		return ui.Transfer, []string{"see what removes files there, then run the same command again"}, true
 	case command == "airgap send" && errors.Is(err, fs.ErrNotExist):

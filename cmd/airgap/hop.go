@@ -141,9 +141,10 @@ func (h *hop) ask(ctx context.Context, file transfer.File, found transfer.Found)
 	if found.Final == file.Size {
 		rest = 0 // most likely the file itself
 	}
-	if found.Free >= 0 && found.Free < rest {
-		return probeAnswer{}, &transfer.NoSpaceError{Place: found.Place, Path: found.Path, Need: rest, Free: found.Free}
+	if free := found.Room(); free >= 0 && free < rest {
+		return probeAnswer{}, &transfer.NoSpaceError{Place: found.Place, Path: found.Path, Need: rest, Free: free}
 	}
+	rest = max(0, rest-found.Cleared())
 	args := append([]string{"probe", "--json", h.expect(), "--beside=" + found.Path, "--rest=" + strconv.FormatInt(rest, 10)}, h.o.args()...)
 	answer, err := h.probe(ctx, args)
 	var none *noAirgapError

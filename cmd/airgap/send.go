@@ -148,6 +148,10 @@ func runSend(ctx context.Context, env *ui.Env, o sendOptions, name string, dests
 		return inState(unsent, err)
 	}
 	defer b.Close()
+	dests, again := distinct(dests)
+	for _, dest := range again {
+		env.Note("%s is named twice: the bundle is sent there once", dest)
+	}
 	s := &sender{
 		env: env, o: o, dests: dests, bundle: b,
 		excerpt: sync.OnceValues(func() (*excerpt.Recorder, error) { return excerptOf(ctx, b) }),
@@ -227,11 +231,11 @@ func (s *sender) all(ctx context.Context, size int64) (failed []failure) {
 
 // sendTo carries the file to one destination and reports it.
 func (s *sender) sendTo(ctx context.Context, dest string, show shower) error {
-	place, err := s.open(ctx, dest)
-	if err != nil {
+	w := &way{sender: s, dest: dest}
+	var err error
+	if w.place, err = w.persistence().Open(ctx, w.again); err != nil {
 		return inState(unsent, err)
 	}
-	w := &way{s, dest, place}
 	defer func() { _ = w.place.Close() }() // of a connection that may be broken; what matters has been told
 	if s.o.unpack {
 		return w.sendAndUnpack(ctx, show)

@@ -25,7 +25,9 @@ type way struct {
 
 // again connects once more, after an interruption.
 func (w *way) again(ctx context.Context) (transfer.Place, error) {
-	_ = w.place.Close() // it is broken
+	if w.place != nil {
+		_ = w.place.Close() // it is broken
+	}
 	p, err := w.open(ctx, w.dest)
 	if err == nil {
 		w.place = p

@@ -17,7 +17,7 @@ func lockFolder(dir string) (lock io.Closer, locked bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	err = flock(f)
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return nil, false, errors.Join(errTaken, f.Close())
 	}

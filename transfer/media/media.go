@@ -29,6 +29,7 @@ type Folder struct {
 	dir   string
 	shown string // what it is called, where dir is a part of it that nobody sees
 	file  transfer.File
+	mine  fs.FileInfo // of a file that this process has made here; nil before
 }
 
 // Open takes an existing folder.
@@ -71,12 +72,31 @@ func (p *Folder) Find(_ context.Context, f transfer.File) (transfer.Found, error
 			found.Free += info.Size() // it will be replaced
 		}
 	}
-	return found, nil
+	found.Older, err = p.findOlder()
+	return found, p.failed(err)
 }
 
 // Visit implements transfer.Place.
 func (p *Folder) Visit(_ context.Context, do func(transfer.Dir) error) error {
 	return do(transfer.LocalDir(p.dir))
+}
+
+// findOlder lists the partials that earlier sends have left of what had the
+// file's name.
+func (p *Folder) findOlder() (older []transfer.Older, err error) {
+	entries, err := os.ReadDir(p.dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		if !transfer.IsPartial(e.Name(), p.file.Name) || e.Name() == filepath.Base(p.partial()) {
+			continue
+		}
+		if info, err := e.Info(); err == nil && info.Mode().IsRegular() {
+			older = append(older, transfer.Older{Name: e.Name(), Size: info.Size(), Ours: ours(info, p.mine)})
+		}
+	}
+	return older, nil
 }
 
 // Write implements transfer.Place.
@@ -174,10 +194,7 @@ func (p *Folder) Hash(ctx context.Context, which transfer.Which, n int64) (sum, 
 
 // Discard implements transfer.Place.
 func (p *Folder) Discard(context.Context) error {
-	if err := os.Remove(p.partial()); !errors.Is(err, fs.ErrNotExist) {
-		return p.failed(err)
-	}
-	return nil
+	return p.failed(ignoreGone(os.Remove(p.partial())))
 }
 
 // Commit implements transfer.Place.

@@ -1,6 +1,7 @@
 package sftp
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -95,7 +96,7 @@ func (l *link) extend(ctx context.Context, s settings, o Options, depth int) (*l
 	heard := &hearing{Conn: conn}
 	client, agent, err := handshake(ctx, heard, addr, s, o)
 	if err != nil {
-		return nil, errors.Join(err, l.Close())
+		return nil, errors.Join(heard.turnedAway(err), l.Close())
 	}
 	next := &link{client: client, heard: heard, pulse: cmp.Or(o.keepalive, s.pulse()), misses: s.misses()}
 	next.closers = append([]io.Closer{client}, l.closers...)
@@ -215,16 +216,37 @@ func refusedLogin(err error) bool {
 	})
 }
 
-// hearing is a connection that counts what comes from the other side.
+// hearing is a connection that counts what comes from the other side, and hears
+// it greet.
 type hearing struct {
 	net.Conn
-	bytes atomic.Int64
+	bytes   atomic.Int64
+	first   []byte // of what it says
+	greeted bool
 }
 
 func (h *hearing) Read(b []byte) (int, error) {
 	n, err := h.Conn.Read(b)
 	h.bytes.Add(int64(n))
+	if !h.greeted && len(h.first) < maxFirst {
+		h.first = append(h.first, b[:n]...)
+		h.greeted = bytes.HasPrefix(h.first, greeting) || bytes.Contains(h.first, append([]byte("\n"), greeting...))
+	}
 	return n, err
+}
+
+// A host may say something else before its greeting, on lines of their own.
+const maxFirst = 1 << 10
+
+var greeting = []byte("SSH-")
+
+// turnedAway marks the error of a host that has hung up on us without a greeting.
+func (h *hearing) turnedAway(err error) error {
+	var cut *transfer.InterruptedError
+	if errors.As(err, &cut) && !h.greeted && !errors.Is(err, net.ErrClosed) {
+		cut.Away = true
+	}
+	return err
 }
 
 // keepAlive closes a connection on which nothing comes any more: the SFTP

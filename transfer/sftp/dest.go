@@ -17,6 +17,7 @@ package sftp
 import (
 	"fmt"
 	"net/url"
+	"path"
 	"regexp"
 	"strings"
 )
@@ -38,6 +39,21 @@ func (d Dest) String() string {
 		host = d.User + "@" + host
 	}
 	return host + ":" + d.Dir
+}
+
+// Canonical is the destination in the spelling that others of the same folder
+// have, as far as that shows without asking the host.
+func (d Dest) Canonical() Dest {
+	if d.Dir == "~" || strings.HasPrefix(d.Dir, "~/") {
+		d.Dir = strings.TrimLeft(d.Dir[1:], "/")
+	}
+	if !strings.Contains(d.Dir, "..") { // which leads elsewhere behind a link
+		d.Dir = path.Clean(d.Dir)
+	}
+	if d.Dir == "." {
+		d.Dir = ""
+	}
+	return d
 }
 
 // ParseDest reads user@host, user@host:dir, host:dir with a host of two letters

@@ -155,6 +155,57 @@ func TestPasswordIsForTheHost(t *testing.T) {
 	}
 }
 
+// TestTurnedAway comes to hosts that are busy with others: OpenSSH says so
+// before it greets, if at all. That is known from what else may be wrong.
+func TestTurnedAway(t *testing.T) {
+	turnedAway := func(addr, known string) bool {
+		t.Helper()
+		p, err := open(t.Context(), settingsFor(t, addr, known), ".", Options{})
+		if err == nil {
+			p.Close()
+		}
+		var cut *transfer.InterruptedError
+		if !errors.As(err, &cut) {
+			t.Errorf("error %v", err)
+			return false
+		}
+		return cut.Away
+	}
+	none := filepath.Join(t.TempDir(), "none")
+	for says, want := range map[string]bool{"": true, "Exceeded MaxStartups\r\n": true, "Not allowed at this time\r\n": true, "SSH-2.0-x\r\n": false} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		go func() {
+			for conn, err := l.Accept(); err == nil; conn, err = l.Accept() {
+				_, _ = conn.Write([]byte(says))
+				conn.Close()
+			}
+		}()
+		if got := turnedAway(l.Addr().String(), none); got != want {
+			t.Errorf("a host that says %q: %t", says, got)
+		}
+	}
+	addr, _, known := transfertest.SSHD(t, "MaxStartups 1:100:1")
+	var silent []net.Conn // they keep it busy
+	for range 2 {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		silent = append(silent, conn)
+	}
+	if _, err := silent[0].Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if !turnedAway(addr, known) {
+		t.Error("OpenSSH with MaxStartups is not known")
+	}
+}
+
 // TestUnreachable says that nothing has been sent.
 func TestUnreachable(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -56,6 +56,32 @@ func TestParseDest(t *testing.T) {
 	}
 }
 
+// TestCanonical knows folders by other spellings, and no two folders by one.
+func TestCanonical(t *testing.T) {
+	canonical := func(s string) Dest {
+		d, remote, err := ParseDest(s)
+		if err != nil || !remote {
+			t.Fatalf("%q: %v", s, err)
+		}
+		return d.Canonical()
+	}
+	seen := map[Dest]string{}
+	for _, same := range [][]string{
+		{"h1:", "h1:.", "h1:~", "h1:~/", "h1:./", "sftp://h1"}, {"h1:in", "h1:in/", "h1:./in", "h1:~/in", "h1:~//in/."},
+		{"h1:/tmp", "h1:/tmp/", "h1://tmp/.", "sftp://h1/tmp"}, {"u@h1:/tmp"}, {"h2:/tmp"}, {"H1:/tmp"}, {"h1:/in/../tmp"}, {"h1:~u"}, {"sftp://h1:22/tmp"}, {"h1:/"}, {"h1:.."},
+	} {
+		for _, s := range same {
+			if got := canonical(s); got != canonical(same[0]) {
+				t.Errorf("%q is %+v", s, got)
+			}
+		}
+		if other, ok := seen[canonical(same[0])]; ok {
+			t.Errorf("%q and %q are one", same[0], other)
+		}
+		seen[canonical(same[0])] = same[0]
+	}
+}
+
 // asker answers from a script and remembers what it was asked.
 type asker struct {
 	secrets []string

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -51,7 +52,10 @@ type Place struct {
 	file    transfer.File
 	dir     string // absolute
 	name    string
+	located string   // the file that this is for
 	arrived *arrival // the sum of the partial that was written last; may be nil
+	held    locks
+	mine    atomic.Pointer[fs.FileInfo] // of a file that was made here; nil before
 }
 
 // Open connects to a destination.
@@ -167,8 +171,7 @@ func (p *Place) partial() string { return path.Join(p.dir, p.file.Partial(p.name
 // guard ends the connection with the context, which no call of the SFTP client
 // knows of, and gives the context's error then.
 func (p *Place) guard(ctx context.Context, do func() error) error {
-	release := context.AfterFunc(ctx, func() { p.link.Close() })
-	defer release()
+	defer context.AfterFunc(ctx, p.leave)()
 	err := do()
 	if cause := context.Cause(ctx); cause != nil && err != nil {
 		return cause
@@ -186,6 +189,7 @@ func (p *Place) Find(ctx context.Context, f transfer.File) (found transfer.Found
 		found = transfer.Found{Place: p.dest.Host, Path: p.final(), Name: p.name, Partial: p.partial()}
 		return together(
 			func() error { found.Free = p.free(); return nil },
+			func() error { found.Older = p.findOlder(ctx); return nil },
 			func() (err error) { found.Final, err = p.sizeOf(p.final()); return err },
 			func() (err error) { found.Begun, err = p.begun(ctx); return err },
 		)
@@ -196,6 +200,9 @@ func (p *Place) Find(ctx context.Context, f transfer.File) (found transfer.Found
 // locate finds folder and name as scp would: in a folder that exists under the
 // file's own name, else under the last part of the path as a new name.
 func (p *Place) locate(ctx context.Context) (err error) {
+	if p.located == p.file.Name && p.dir != "" {
+		return nil
+	}
 	dir := p.dest.Dir
 	if strings.HasPrefix(dir, "~") {
 		if dir, err = p.fromHome(ctx, dir); err != nil {
@@ -229,7 +236,7 @@ func (p *Place) locate(ctx context.Context) (err error) {
 	if err != nil {
 		return p.failed(err)
 	}
-	p.dir, p.name = abs, name
+	p.dir, p.name, p.located = abs, name, p.file.Name
 	return nil
 }
 
@@ -326,6 +333,36 @@ func (p *Place) begun(ctx context.Context) (int64, error) {
 	return p.contiguous(size)
 }
 
+// listing is how long a server may take to list a folder.
+const listing = 10 * time.Second
+
+// findOlder lists the partials that earlier sends have left of what had the
+// file's name. In a folder that is not to be listed there are none.
+func (p *Place) findOlder(ctx context.Context) (older []transfer.Older) {
+	ctx, cancel := context.WithTimeout(ctx, listing)
+	defer cancel()
+	entries, _ := p.client.ReadDirContext(ctx, p.dir)
+	for _, info := range entries {
+		if transfer.IsPartial(info.Name(), p.name) && info.Name() != path.Base(p.partial()) && info.Mode().IsRegular() {
+			older = append(older, transfer.Older{Name: info.Name(), Size: info.Size(), Ours: p.ours(ctx, info)})
+		}
+	}
+	return older
+}
+
+// ours says that a file has the owner that a file of ours has; where there is none
+// yet, that it is not known to be somebody else's.
+func (p *Place) ours(ctx context.Context, info fs.FileInfo) bool {
+	mine := p.mine.Load()
+	if mine == nil {
+		own, known := p.own(ctx, info)
+		return own || !known
+	}
+	theirs, ok := ownerOf(info)
+	own, known := ownerOf(*mine)
+	return ok && known && theirs == own
+}
+
 // contiguous is how much of a partial is there without holes: where its end,
 // in which packets may be missing that were in flight, becomes another than the
 // file's. What comes before is for the sum to prove.
@@ -355,13 +392,29 @@ func (p *Place) contiguous(size int64) (int64, error) {
 // own compares the owner of a file with the user there, as far as both are
 // known.
 func (p *Place) own(ctx context.Context, info fs.FileInfo) (own, known bool) {
-	out, err := p.output(ctx, "id -u", nil, 0)
-	stat, ok := info.Sys().(*sftp.FileStat)
-	uid, parseErr := strconv.ParseUint(out, 10, 32)
-	if err != nil || !ok || parseErr != nil {
-		return false, false
+	user, known := p.user(ctx)
+	uid, ok := ownerOf(info)
+	return uid == user, known && ok
+}
+
+// user is the user there, as a shell knows it. It is asked once.
+func (p *Place) user(ctx context.Context) (uid uint32, known bool) {
+	p.shell.mu.Lock()
+	defer p.shell.mu.Unlock()
+	if p.shell.user == "" {
+		p.shell.user, _ = p.output(ctx, "id -u", nil, 0) // nothing is no number
 	}
-	return uint64(stat.UID) == uid, true
+	n, err := strconv.ParseUint(p.shell.user, 10, 32)
+	return uint32(n), err == nil
+}
+
+// ownerOf is the owner of a file, if the server has told it.
+func ownerOf(info fs.FileInfo) (uid uint32, ok bool) {
+	stat, ok := info.Sys().(*sftp.FileStat)
+	if ok {
+		uid = stat.UID
+	}
+	return uid, ok
 }
 
 func (p *Place) at(name string) string { return p.dest.Host + ":" + name }
@@ -390,9 +443,10 @@ func (p *Place) canSync() bool {
 func (p *Place) failed(err error) error {
 	var medium *transfer.MediumError
 	var gone *transfer.GoneError
+	var busy *transfer.BusyError
 	var status *sftp.StatusError
 	switch {
-	case err == nil, errors.As(err, &medium), errors.As(err, &gone):
+	case err == nil, errors.As(err, &medium), errors.As(err, &gone), errors.As(err, &busy):
 		return err
 	case errors.As(err, &status):
 		return p.refused(err)

@@ -125,6 +125,8 @@ func (p *Place) answers(ctx context.Context) bool {
 // shell is what is known of the shell there.
 type shell struct {
 	patience time.Duration
+	mu       sync.Mutex
+	user     string      // with mu; what id -u says, or nothing yet
 	hangs    atomic.Bool // it has not answered in time once, and is not asked again
 }
 

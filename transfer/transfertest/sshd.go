@@ -47,10 +47,12 @@ func NewOpenSSH(t testing.TB, extra ...string) *OpenSSH {
 		}
 	}
 	_, port, _ := net.SplitHostPort(s.Addr)
-	config := fmt.Sprintf("ListenAddress 127.0.0.1\nPort %s\nHostKey %s\nAuthorizedKeysFile %s.pub\nPidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nMaxStartups 100\n%s\n",
+	config := fmt.Sprintf("ListenAddress 127.0.0.1\nPort %s\nHostKey %s\nAuthorizedKeysFile %s.pub\nPidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n%s\n",
 		port, host, s.Key, strings.Join(extra, "\n"))
-	if !strings.Contains(config, "\nSubsystem ") {
-		config += "Subsystem sftp internal-sftp\n"
+	for _, usual := range []string{"Subsystem sftp internal-sftp", "MaxStartups 100"} {
+		if keyword, _, _ := strings.Cut(usual, " "); !strings.Contains(config, "\n"+keyword+" ") {
+			config += usual + "\n"
+		}
 	}
 	public, err := os.ReadFile(host + ".pub")
 	if err != nil {

@@ -53,7 +53,11 @@ func (s Suite) Run(t *testing.T) {
 		"sends": sends, "sends nothing": sendsNothing, "already there": alreadyThere, "sum of another file": otherSum, "replaces": replaces, "not what is another's": notReplaced, "visits": visits,
 		"resumes": resumes, "wrong beginning": wrongBeginning, "longer partial": longerPartial,
 		"partial that is a link": partialLink, "final that is a folder": finalFolder,
-		"removed meanwhile":  removedMeanwhile,
+		"removed meanwhile": removedMeanwhile,
+		"two at once":       twoAtOnce, "two streams at once": twoStreams, "others at once": othersAtOnce, "one waits for the other": waitsForOther,
+		"lock of the dead": lockOfTheDead, "lock of the silent": lockOfTheSilent, "lock of the living": lockOfTheLiving,
+		"lock of an attempt before": lockOfBefore, "lock that is lost": lockLost, "lock that is removed": lockRemoved, "lock that is something else": lockElse,
+		"older partials": olderPartials, "older partials of others": olderOfOthers,
 		"local file changes": localChanges, "local file fails": localFails,
 		"streams": streams, "stream is named at its end": streamNamed, "stream fails": streamFails,
 	} {
