@@ -41,11 +41,17 @@ func ofPlaces(path string, err error) (ui.Status, []string, bool) {
 // besideEngine is for a registry that was asked because no engine could be.
 func besideEngine(err error) []string {
 	var d *docker.Error
-	if !errors.As(err, &d) {
+	switch {
+	case !errors.As(err, &d):
 		return nil
+	case d.Kind == docker.Settings:
+		return []string{"if the image is only in the local engine: " + settingsHint}
 	}
 	return []string{"if the image is only in the local engine: start that first"}
 }
+
+// settingsHint is for an engine of which it cannot be told where it is.
+const settingsHint = "mend DOCKER_HOST, DOCKER_CONTEXT or ~/.docker/config.json ($DOCKER_CONFIG), which say where the engine is"
 
 func registryHints(e *registry.Error) []string {
 	switch e.Kind {
@@ -55,6 +61,8 @@ func registryHints(e *registry.Error) []string {
 		return []string{fmt.Sprintf("wait a while, or log in for a higher limit: docker login %s", e.Host)}
 	case registry.Unreachable:
 		return []string{unreachableHint(e)}
+	case registry.Credentials:
+		return []string{"mend what is stored on this machine: ~/.docker/config.json ($DOCKER_CONFIG), containers' auth.json ($REGISTRY_AUTH_FILE), and the credential helper that is named there"}
 	}
 	return []string{"try again later, or ask those who run " + e.Host}
 }
@@ -89,6 +97,8 @@ func ofEngine(path string, e *docker.Error) (ui.Status, []string, bool) {
 	switch e.Kind {
 	case docker.NoSpace:
 		return ui.NoSpace, []string{"make room where the engine keeps its data: " + e.Engine() + " system df"}, true
+	case docker.Settings:
+		return ui.Engine, []string{settingsHint}, true
 	case docker.Unreachable:
 		hints := []string{"start the engine (systemctl start docker), or point DOCKER_HOST at the one that is meant"}
 		if isPodman {

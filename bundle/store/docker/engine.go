@@ -70,7 +70,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		e.jobs = 2
 	}
 	if err := e.connect(o.Host); err != nil {
-		return nil, &Error{Host: e.host, Op: "connecting", Kind: Unreachable, Err: err}
+		return nil, &Error{Host: e.host, Op: "connecting", Kind: Settings, Err: err}
 	}
 	if err := e.ask(ctx); err != nil {
 		return nil, errors.Join(err, e.Close())

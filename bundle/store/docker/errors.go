@@ -21,6 +21,7 @@ const (
 	Permission                   // it is there, but not for this user
 	Mismatch                     // what it holds is not what it was given
 	NoSpace                      // its disk is full
+	Settings                     // what says which engine is meant cannot be understood
 )
 
 // Error is an engine's fault, or that of the way to it.

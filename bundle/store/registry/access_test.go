@@ -114,6 +114,33 @@ func TestLogin(t *testing.T) {
 	}
 }
 
+// TestBrokenCredentials is no fault of the registry.
+func TestBrokenCredentials(t *testing.T) {
+	for what, spoil := range map[string]func(t *testing.T, host string){
+		"Docker's file": func(t *testing.T, _ string) { writeConfig(t, "DOCKER_CONFIG", "config.json", canary) },
+		"Docker's helper": func(t *testing.T, host string) {
+			writeConfig(t, "DOCKER_CONFIG", "config.json", map[string]any{"credHelpers": map[string]string{host: "none-of-that-name"}})
+		},
+		"podman's file": func(t *testing.T, _ string) {
+			dockerLogin(t, "other.example", "user", "x")
+			writeConfig(t, "XDG_RUNTIME_DIR", "containers/auth.json", canary)
+		},
+		"podman's helper": func(t *testing.T, host string) {
+			dockerLogin(t, "other.example", "user", "x")
+			writeConfig(t, "XDG_RUNTIME_DIR", "containers/auth.json", map[string]any{"credHelpers": map[string]string{host: "none-of-that-name"}})
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			o := startOne(t)
+			r := open(t, Options{})
+			spoil(t, o.host)
+			_, err := r.Open(t.Context(), []string{o.name}, image.Platforms{})
+			wantKind(t, err, Credentials)
+			wantNoSecret(t, err)
+		})
+	}
+}
+
 func podmanLogin(t *testing.T, key string) {
 	auth := base64.StdEncoding.EncodeToString([]byte("user:" + canary))
 	writeConfig(t, "XDG_RUNTIME_DIR", "containers/auth.json", map[string]any{"auths": map[string]any{key: map[string]any{"auth": auth}}})

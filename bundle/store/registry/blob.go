@@ -123,7 +123,7 @@ func (b *blob) read(p []byte) (int, error) {
 func (b *blob) resume(cause error) error {
 	for {
 		b.Close()
-		if b.failures++; b.failures == maxTries || b.ctx.Err() != nil {
+		if b.failures++; b.failures >= tries(cause) || b.ctx.Err() != nil {
 			return b.explain(cause)
 		}
 		if err := b.repo.from.pause(b.ctx, gap(b.failures)); err != nil {

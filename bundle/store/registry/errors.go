@@ -22,6 +22,7 @@ const (
 	Unreachable              // no connection, or none that can be trusted
 	Unauthorized             // credentials are missing, wrong, or do not suffice
 	Limited                  // too many requests, even after waiting
+	Credentials              // what this machine has stored for logging in cannot be read
 )
 
 // Error is what a registry, or the way to it, is to blame for. Its text holds

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -210,6 +211,68 @@ func TestStall(t *testing.T) {
 	if err != nil || !bytes.Equal(got, content) {
 		t.Errorf("%d bytes, error %v", len(got), err)
 	}
+}
+
+// TestHang has a registry that takes requests and never answers. Each has cost
+// a minute by then, so that none is made often.
+func TestHang(t *testing.T) {
+	for what, c := range map[string]struct {
+		method, in string
+		most       int
+	}{
+		"at the login":              {"GET", "/v2/", 2},
+		"at a manifest":             {"GET", "/manifests/", 2},
+		"at a blob":                 {"GET", "/blobs/", 2},
+		"in the middle of a blob":   {"GET", "/blobs/", 3},
+		"at the start of an upload": {"POST", "/blobs/uploads/", 4},
+		"at the end of an upload":   {"PUT", "/blobs/uploads/", 2},
+	} {
+		t.Run(what, func(t *testing.T) {
+			o := startOne(t)
+			content := o.f.Images.Bytes(o.layer().Digest)
+			var asked atomic.Int32
+			o.hook(func(w http.ResponseWriter, req *http.Request) bool {
+				exactly := c.in == "/v2/" && req.URL.Path != c.in
+				if req.Method != c.method || exactly || !strings.Contains(req.URL.Path, c.in) {
+					return false
+				}
+				if asked.Add(1) == 1 && what == "in the middle of a blob" {
+					w.Header().Set("Content-Length", strconv.Itoa(len(content)))
+					w.Write(content[:100])
+					w.(http.Flusher).Flush()
+				}
+				io.Copy(io.Discard, req.Body)
+				<-req.Context().Done() // until the client hangs up
+				return true
+			})
+			r := open(t, Options{Push: true})
+			r.idle, r.base.ResponseHeaderTimeout = 20*time.Millisecond, 20*time.Millisecond
+			set, err := r.Open(t.Context(), []string{o.name}, image.Platforms{})
+			if err == nil && c.method == "GET" {
+				_, err = read(t.Context(), set, o.layer())
+			}
+			if c.method != "GET" {
+				err = pushElsewhere(t, r, o)
+			}
+			wantKind(t, err, Unreachable)
+			if got := int(asked.Load()); got != c.most {
+				t.Errorf("it was asked %d times, expected %d", got, c.most)
+			}
+		})
+	}
+}
+
+// pushElsewhere pushes the image into another repository of the registry.
+func pushElsewhere(t *testing.T, r *Registry, o *one) error {
+	t.Helper()
+	f := storetest.NewFixture(t, "single manifest", "elsewhere")
+	g := f.Graph(t, f.Names[0])
+	txn, err := r.Begin(t.Context(), image.Import{Graph: g, Names: []string{o.host + "/elsewhere:1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.jobs = 1
+	return txn.Write(t.Context(), f.Images, func(int64) {})
 }
 
 // TestTrickle has a registry whose answers never end but always go on: each is

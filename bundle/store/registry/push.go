@@ -49,7 +49,7 @@ func (r *repository) putBlob(ctx context.Context, from image.Fetcher, d image.De
 			err = r.upload(ctx, at, from, d)
 		}
 		var known *Error
-		if err == nil || try == maxTries || !errors.As(err, &known) || known.Kind != Unreachable {
+		if err == nil || try >= tries(err) || !errors.As(err, &known) || known.Kind != Unreachable {
 			return err
 		}
 		if err := r.from.pause(ctx, gap(try)); err != nil {

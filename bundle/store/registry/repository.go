@@ -48,6 +48,9 @@ func (r *repository) connect(ctx context.Context) (*http.Client, error) {
 		return r.client, nil
 	}
 	auth, err := authn.Resolve(ctx, r.from.keys, r.Repository)
+	if err != nil && ctx.Err() == nil {
+		return nil, &Error{r.host(), "reading the credentials", Credentials, err}
+	}
 	if err != nil {
 		return nil, explain(ctx, r.host(), "reading the credentials", err)
 	}

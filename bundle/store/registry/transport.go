@@ -259,7 +259,7 @@ func (t *retrier) again(req *http.Request, resp *http.Response, err error, try i
 	case try == maxTries, req.Body != nil && req.GetBody == nil, req.Context().Err() != nil:
 		return 0, false
 	case err != nil:
-		return gap(try), isPassing(err, try)
+		return gap(try), try < tries(err) && isPassing(err)
 	}
 	switch resp.StatusCode {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
@@ -271,18 +271,25 @@ func (t *retrier) again(req *http.Request, resp *http.Response, err error, try i
 	return 0, false
 }
 
-// isPassing says whether a failure to connect or to hear an answer may pass. A
-// host that does not take connections gets a second chance, no more.
-func isPassing(err error, try int) bool {
+// tries is how often something may fail in this way. Silence, which has cost a
+// minute each time, and a host that takes no connections get a second chance, no
+// more.
+func tries(err error) int {
 	var op *net.OpError
-	switch {
-	case errors.As(err, &op) && op.Op == "dial":
-		return try == 1
-	case errors.As(err, &op), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+	var network net.Error
+	if errors.Is(err, errStalled) || errors.As(err, &op) && op.Op == "dial" || errors.As(err, &network) && network.Timeout() {
+		return 2
+	}
+	return maxTries
+}
+
+// isPassing says whether a failure to connect or to hear an answer may pass.
+func isPassing(err error) bool {
+	var network net.Error
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &network) {
 		return !isTLS(err)
 	}
-	var network net.Error
-	return errors.As(err, &network) && network.Timeout()
+	return false
 }
 
 func isTLS(err error) bool {
