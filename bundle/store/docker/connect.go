@@ -120,7 +120,8 @@ func currentContext(dir string, getenv func(string) string) (string, error) {
 	var config struct {
 		CurrentContext string `json:"currentContext"`
 	}
-	raw, err := os.ReadFile(filepath.Join(dir, "config.json"))
+	path := filepath.Join(dir, "config.json")
+	raw, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
@@ -128,7 +129,7 @@ func currentContext(dir string, getenv func(string) string) (string, error) {
 		err = json.Unmarshal(raw, &config)
 	}
 	if err != nil {
-		return "", fmt.Errorf("docker's configuration: %w", err)
+		return "", fmt.Errorf("reading %q: %w", path, err)
 	}
 	return config.CurrentContext, nil
 }

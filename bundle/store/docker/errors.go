@@ -33,6 +33,9 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
+	if e.Host == "" { // it is not known which one is meant
+		return fmt.Sprintf("%s: %s: %v", e.Engine(), e.Op, e.Err)
+	}
 	return fmt.Sprintf("%s at %s: %s: %v", e.Engine(), e.Host, e.Op, e.Err)
 }
 func (e *Error) Unwrap() error { return e.Err }

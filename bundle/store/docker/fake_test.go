@@ -293,6 +293,19 @@ func TestPartlyThere(t *testing.T) {
 	}
 }
 
+// TestNoLayers: the classic store would answer that an empty export is not
+// implemented.
+func TestNoLayers(t *testing.T) {
+	f := storetest.NewFixture(t, "no layers", "classic")
+	engine := &fake{held: map[string]any{f.Names[0]: map[string]any{
+		"Id": f.Graph(t, f.Names[0]).Manifests[0].Config.Digest, "RepoTags": f.Names, "Os": storetest.Host.OS, "Architecture": storetest.Host.Architecture,
+	}}}
+	var unsupported *image.UnsupportedError
+	if _, err := engine.open(t).Open(t.Context(), f.Names, image.Platforms{}); !errors.As(err, &unsupported) || !strings.Contains(err.Error(), "it has no layers") {
+		t.Errorf("error %v", err)
+	}
+}
+
 // TestQuittingEngine closes the connection in the middle of a load.
 func TestQuittingEngine(t *testing.T) {
 	f := storetest.NewFixture(t, "raw layers", "quitter")

@@ -58,6 +58,9 @@ func (e *Engine) find(ctx context.Context, name string, want image.Platforms) (f
 	if err != nil {
 		return found{}, &Error{Host: e.host, Op: op, Err: err}
 	}
+	if e.store == classic && len(result.RootFS.Layers) == 0 {
+		return found{}, &image.UnsupportedError{Image: name, Why: "it has no layers, and Docker's classic store exports no such image"}
+	}
 	have, gone := platforms(result.InspectResponse)
 	if len(have) == 0 || e.store == containerd && have[0].OS == "" { // nothing of it could be read
 		return found{}, &image.HollowError{Image: name}
