@@ -17,6 +17,17 @@ var ErrUnnamed = errors.New("it has no name, and there is no place for that")
 // ErrInUse is wrapped by errors that say that an image is needed yet.
 var ErrInUse = errors.New("in use")
 
+// ErrGone is wrapped by errors that say that an image that was in a place has
+// been removed since, in whole or in part.
+var ErrGone = errors.New("it has been removed meanwhile")
+
+// TakenError says that a name must not be moved and points to another image.
+type TakenError struct{ Tag Tag }
+
+func (e *TakenError) Error() string {
+	return fmt.Sprintf("name %q points to %s", Familiar(e.Tag.Name), e.Tag.Old)
+}
+
 // DigestError says that bytes are not those that their descriptor names.
 type DigestError struct {
 	Want    Descriptor

@@ -9,9 +9,9 @@
 // given out by a [Fetcher] fails before io.EOF unless size and digest agree
 // with the descriptor (see [NewReader]). No caller has to remember to check.
 //
-// The errors that callers branch on are [ErrNotFound], [ErrUnnamed],
-// [*DigestError], [*HollowError], [*PlatformError], [*ReferrersError] and
-// [*UnsupportedError].
+// The errors that callers branch on are [ErrNotFound], [ErrUnnamed], [ErrGone],
+// [*TakenError], [*DigestError], [*HollowError], [*PlatformError],
+// [*ReferrersError] and [*UnsupportedError].
 package image
 
 import (
@@ -149,6 +149,13 @@ type Tidier interface {
 	Usage(ctx context.Context) (int64, error)
 }
 
+// Sweeper is a Sink in which an import that is killed leaves something behind.
+type Sweeper interface {
+	Sink
+	// Sweep removes what imports have left that run no more.
+	Sweep(ctx context.Context) error
+}
+
 // Import is one image on its way into a Sink.
 type Import struct {
 	Graph *Graph
@@ -159,25 +166,39 @@ type Import struct {
 	// although it has no name: those of the images that it is a referrer of.
 	// Places without repositories take no notice.
 	Repositories []string
+	// NoReplace keeps names where they are that point to another image by the
+	// time they would be moved.
+	NoReplace bool
 }
 
 // Txn brings one image into a Sink: Begin decided, Write does, Commit shows.
+//
+// Others change the place meanwhile: they remove what Begin has found, or what
+// Write has brought, and move names. Look finds that out, and Write brings again
+// what is not there any more.
 type Txn interface {
-	// State is what Begin found.
+	// State is what Begin found, or the last Look or Commit since.
 	State() State
-	// Write brings what the place lacks, without any name, and proves that the
-	// place then holds what the graph says. done hears of bytes of blobs as
-	// they are settled in the place (their sum is State().Size); it may be
-	// called from several goroutines.
+	// Write brings what the place lacks, without any name of the image's, and
+	// proves that the place then holds what the graph says. The place keeps it
+	// until Commit or Abort, as far as it can be told to. done hears of bytes of
+	// blobs as they are settled in the place (their sum is State().Size); it may
+	// be called from several goroutines.
 	Write(ctx context.Context, from Fetcher, done func(n int64)) error
-	// Commit makes the names point to the image and tells which moved.
+	// Look compares the place with the image once more and writes nothing. What
+	// Write has brought is Present then.
+	Look(ctx context.Context) error
+	// Commit makes the names point to the image and tells what each pointed to
+	// just before; with an error, it tells of those that it has set. An image
+	// that is not there whole any more gets no name: the error wraps ErrGone. A
+	// name that Import.NoReplace keeps from being moved is a *TakenError.
 	Commit(ctx context.Context) ([]Tag, error)
 	// Abort takes back what Write brought, but for what others may rely on by
 	// now: what has a name, or is used. After Commit it does nothing.
 	Abort(ctx context.Context) error
 }
 
-// State is what a Sink found of an image before anything was written.
+// State is what a Sink found of an image.
 type State struct {
 	// ID is the identity that the image has or will have in the place, as the
 	// place's own commands show it.

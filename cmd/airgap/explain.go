@@ -150,6 +150,7 @@ func ofImport(_ string, err error) (ui.Status, []string, bool) {
 	var replace *load.ReplaceError
 	var nothing *load.NoMatchError
 	var half *load.CommitError
+	var changed *load.ChangedError
 	switch {
 	case errors.As(err, &replace):
 		return ui.Refused, []string{"leave out --no-replace to move them, or give the images other names with --rename"}, true
@@ -160,7 +161,9 @@ func ofImport(_ string, err error) (ui.Status, []string, bool) {
 		if fromRegistry := new(registry.Error); errors.As(err, &fromRegistry) {
 			code = ui.Failed
 		}
-		return code, []string{"run the same command again: it only sets the names that are missing"}, true
+		return code, []string{"run the same command again: it brings and names what is missing"}, true
+	case errors.As(err, &changed) && changed.Err == nil, errors.Is(err, image.ErrGone):
+		return ui.Failed, []string{"find out who else changes images there, such as a prune in a loop, and run the same command again"}, true
 	}
 	return 0, nil, false
 }

@@ -67,6 +67,10 @@ var explained = []struct {
 	{"unpack", &load.ReplaceError{}, ui.Refused, "--no-replace"},
 	{"unpack", &load.NoMatchError{Glob: "x"}, ui.Failed, "airgap inspect"},
 	{"unpack", &load.CommitError{Err: errors.New("x")}, ui.Engine, "same command again"},
+	{"unpack", &load.CommitError{Err: &load.ReplaceError{}}, ui.Refused, "--no-replace"},
+	{"unpack", &load.ChangedError{Gone: []string{"x"}}, ui.Failed, "who else changes images"},
+	{"unpack", &load.ChangedError{Err: &docker.Error{Kind: docker.Unreachable}}, ui.Engine, "start the engine"},
+	{"unpack", fmt.Errorf("image: %w", image.ErrGone), ui.Failed, "who else changes images"},
 	{"pack", &os.PathError{Op: "write", Path: "p", Err: syscall.ENOSPC}, ui.NoSpace, "make room"},
 	{"pack", &os.PathError{Op: "create", Path: "p", Err: fs.ErrExist}, ui.Refused, "--no-clobber"},
 	{"send", &transfer.HostKeyError{Kind: transfer.UnknownHost, Host: "[h]:2222", KeyType: "ed25519", Files: []string{"/k"}}, ui.Refused, "ssh-keyscan -t ed25519 -p 2222 h >> /k"},
@@ -174,6 +178,7 @@ func TestStateAfterImport(t *testing.T) {
 		{x, "taken back, and no name has changed"},
 		{&load.CommitError{Err: x}, "not all names are set"},
 		{&load.FlushError{Err: x}, "there and named"},
+		{&load.ChangedError{Gone: []string{"x"}}, "were there and named"},
 		{&load.AbortError{Err: x, Left: errors.New("the engine is gone")}, "could be taken back: the engine is gone"},
 	} {
 		ctx, cancel := context.WithCancelCause(t.Context())

@@ -160,6 +160,9 @@ func runUnpack(ctx context.Context, env *ui.Env, o unpackOptions, name string) e
 		return inState(untouched, err)
 	}
 	defer p.Close()
+	if !o.dryRun {
+		defer sweep(ctx, env, p.sink)
+	}
 	if o.dryRun || p.Unchanged() {
 		return env.Report(o.kind(), newUnpackAnswer(o, b.name, p, load.Summary{Durable: true}))
 	}
@@ -262,14 +265,29 @@ func (o unpackOptions) prune(ctx context.Context, sink image.Sink, tags []image.
 	return &prunedImages{len(p.Removed), len(p.Kept), p.Freed}, err
 }
 
+// sweep removes what imports that were killed have left in a place. Where that
+// fails, a later one does it.
+func sweep(ctx context.Context, env *ui.Env, sink image.Sink) {
+	place, ok := sink.(image.Sweeper)
+	if !ok || ctx.Err() != nil {
+		return
+	}
+	if err := place.Sweep(ctx); err != nil {
+		env.Warn("what an import that was killed has left could not be removed: %v", err)
+	}
+}
+
 // after is the state of things after an import that failed.
 func (o unpackOptions) after(err error) string {
 	var half *load.CommitError
+	var changed *load.ChangedError
 	var unflushed *load.FlushError
 	var kept *load.AbortError
 	switch {
 	case errors.As(err, &half):
-		return "all images are there, but not all names are set"
+		return "not all names are set, and images without one were taken back"
+	case errors.As(err, &changed):
+		return "all images were there and named"
 	case errors.As(err, &unflushed):
 		return "all images are there and named, but it is not certain that the disk has them"
 	case errors.As(err, &kept):

@@ -7,6 +7,10 @@
 // fails before that is taken back, and no name has changed; where it is
 // otherwise the error says so.
 //
+// Others use the place meanwhile, for minutes. Nothing that was found at the
+// beginning is relied on at the end: all images are looked at before the first
+// name is set and after the last.
+//
 // The errors that callers branch on are *image.PlatformError (the bundle lacks
 // what the place runs), [*ReplaceError], [*NoMatchError], those of [Plan.Run]
 // and the place's own.
@@ -44,8 +48,8 @@ func (e *ReplaceError) Error() string {
 	return "these names point to other images: " + strings.Join(names, ", ")
 }
 
-// CommitError says that all images are in the place, but not all names were
-// set. Running the import again sets the rest.
+// CommitError says that not all names were set, and that images without a name
+// were taken back. Running the import again sets the rest.
 type CommitError struct {
 	Done   []image.Tag // set before the failure
 	Failed string      // the image whose names were not
@@ -55,6 +59,37 @@ type CommitError struct {
 func (e *CommitError) Error() string { return fmt.Sprintf("naming image %q: %v", e.Failed, e.Err) }
 
 func (e *CommitError) Unwrap() error { return e.Err }
+
+// ChangedError says that everything was brought and named, and that others have
+// changed some of it since.
+type ChangedError struct {
+	Gone  []string    // labels of images that are not there whole any more
+	Moved []image.Tag // names, with what they point to now as Old
+	Err   error       // why that could not be found out, or nil
+}
+
+func (e *ChangedError) Unwrap() error { return e.Err }
+
+func (e *ChangedError) Error() string {
+	if e.Err != nil {
+		return fmt.Sprintf("looking at what was imported: %v", e.Err)
+	}
+	var what []string
+	for _, label := range e.Gone {
+		what = append(what, fmt.Sprintf("image %q is gone", label))
+	}
+	for _, t := range e.Moved {
+		what = append(what, pointing(t))
+	}
+	return "others have changed what was imported: " + strings.Join(what, ", ")
+}
+
+func pointing(t image.Tag) string {
+	if t.Old == (image.Digest{}) {
+		return fmt.Sprintf("name %q is gone", image.Familiar(t.Name))
+	}
+	return fmt.Sprintf("name %q points to %s", image.Familiar(t.Name), t.Old)
+}
 
 // AbortError says that an import failed before the first name was set, and
 // that some of what it had brought could not be taken back.
@@ -82,7 +117,8 @@ type Plan struct {
 	// by their labels.
 	Left []string
 
-	sink image.Sink
+	sink      image.Sink
+	noReplace bool
 }
 
 // Item is one image of a Plan.
@@ -106,11 +142,12 @@ func NewPlan(ctx context.Context, sink image.Sink, docs *verify.Documents, o Opt
 	if err != nil {
 		return nil, err
 	}
-	p := &Plan{sink: sink}
-	var moved []image.Tag
+	p := &Plan{sink: sink, noReplace: o.NoReplace}
 	var none *image.PlatformError
 	for _, img := range chosen {
-		txn, err := sink.Begin(ctx, image.Import{Graph: img.Graph, Names: img.Names, Repositories: img.repositories})
+		txn, err := sink.Begin(ctx, image.Import{
+			Graph: img.Graph, Names: img.Names, Repositories: img.repositories, NoReplace: o.NoReplace,
+		})
 		if errors.As(err, &none) && img.Graph.IsArtifact() {
 			p.Left = append(p.Left, img.Label())
 			continue
@@ -118,17 +155,29 @@ func NewPlan(ctx context.Context, sink image.Sink, docs *verify.Documents, o Opt
 		if err != nil {
 			return nil, err
 		}
-		state := txn.State()
-		p.Items = append(p.Items, Item{Label: img.Label(), State: state, Was: img.was, Of: img.of, txn: txn})
-		moved = append(moved, slices.DeleteFunc(slices.Clone(state.Tags), func(t image.Tag) bool { return !t.Moved() })...)
+		p.Items = append(p.Items, Item{Label: img.Label(), State: txn.State(), Was: img.was, Of: img.of, txn: txn})
 	}
 	if len(p.Items) == 0 {
 		return nil, none
 	}
-	if o.NoReplace && len(moved) > 0 {
-		return nil, &ReplaceError{moved}
+	return p, p.mayMove()
+}
+
+// mayMove refuses to move names that must not be.
+func (p *Plan) mayMove() error {
+	moved := slices.DeleteFunc(p.tags(), func(t image.Tag) bool { return !t.Moved() })
+	if p.noReplace && len(moved) > 0 {
+		return &ReplaceError{moved}
 	}
-	return p, nil
+	return nil
+}
+
+// tags are all names, with what they pointed to when they were last looked at.
+func (p *Plan) tags() (tags []image.Tag) {
+	for _, item := range p.Items {
+		tags = append(tags, item.txn.State().Tags...)
+	}
+	return tags
 }
 
 // Need is the number of bytes of blobs that Run will bring.
@@ -154,8 +203,9 @@ type RunOptions struct {
 	// has dealt with them; each adds up to Plan.Need. Both may be called from
 	// several goroutines.
 	Fed, Settled func(n int64)
-	// Naming is told of all names just before the first is set; its error is
-	// that of the import. May be nil.
+	// Naming is told of all names, with what they point to, just before the
+	// first is set, and again if one turned out to point elsewhere when it was.
+	// Its error is that of the import. May be nil.
 	Naming func(tags []image.Tag) error
 }
 
@@ -166,53 +216,131 @@ type Summary struct {
 	Why     string      // why that is not known, where Durable is false
 }
 
+// patience is how often what others remove is brought again.
+const patience = 3
+
 // Run carries the plan out. Its error tells in what state the place is: a
-// [*CommitError], a [*FlushError] or an [*AbortError]; any other says that all
-// has been taken back.
+// [*CommitError], a [*FlushError], a [*ChangedError] or an [*AbortError]; any
+// other says that all has been taken back.
 func (p *Plan) Run(ctx context.Context, v *verify.Verified, o RunOptions) (Summary, error) {
+	if o.Naming == nil {
+		o.Naming = func([]image.Tag) error { return nil }
+	}
 	if err := p.bring(ctx, v, o); err != nil {
-		if left := p.abort(context.WithoutCancel(ctx)); left != nil {
-			err = &AbortError{err, left}
-		}
-		return Summary{}, err
+		return Summary{}, p.takenBack(context.WithoutCancel(ctx), err)
 	}
-	var s Summary
-	for _, item := range p.Items {
-		// Names are moved to the end once the first has been: an interruption
-		// between them would leave a set that no version had.
-		tags, err := item.txn.Commit(context.WithoutCancel(ctx))
-		if err != nil {
-			return s, &CommitError{Done: s.Tags, Failed: item.Label, Err: err}
-		}
-		s.Tags = append(s.Tags, tags...)
+	// Names are moved to the end once the first has been: an interruption
+	// between them would leave a set that no version had.
+	ctx = context.WithoutCancel(ctx)
+	s, err := p.commit(ctx, v, o.Naming)
+	if err != nil {
+		return s, err
 	}
-	var err error
-	if s.Durable, s.Why, err = p.sink.Flush(context.WithoutCancel(ctx)); err != nil {
+	if s.Durable, s.Why, err = p.sink.Flush(ctx); err != nil {
 		return s, &FlushError{err}
+	}
+	return s, p.confirm(ctx)
+}
+
+// bring does all that comes before the first name, until a look finds all
+// images there at once.
+func (p *Plan) bring(ctx context.Context, v *verify.Verified, o RunOptions) error {
+	for try := 1; ; try++ {
+		if err := p.write(ctx, v, o); err != nil {
+			return err
+		}
+		if _, _, err := p.sink.Flush(ctx); err != nil {
+			return err
+		}
+		gone, err := p.look(ctx)
+		switch {
+		case err != nil:
+			return err
+		case len(gone) > 0 && try == patience:
+			return fmt.Errorf("image %q: %w, as often as it was brought", gone[0], image.ErrGone)
+		case len(gone) > 0:
+			o.Fed, o.Settled = nil, nil // it has been told of once
+			continue
+		}
+		if err := p.mayMove(); err != nil {
+			return err
+		}
+		return o.Naming(p.tags())
+	}
+}
+
+// look compares all images with the place once more, and tells which are not
+// there whole.
+func (p *Plan) look(ctx context.Context) (gone []string, err error) {
+	for i := range p.Items {
+		item := &p.Items[i]
+		if err := item.txn.Look(ctx); err != nil {
+			return nil, err
+		}
+		if state := item.txn.State(); !state.Present {
+			gone = append(gone, item.Label)
+			item.State = state // it is brought, after all
+		}
+	}
+	return gone, nil
+}
+
+// commit sets the names, image by image.
+func (p *Plan) commit(ctx context.Context, v *verify.Verified, naming func([]image.Tag) error) (s Summary, err error) {
+	said := p.tags()
+	for i := range p.Items {
+		item := &p.Items[i]
+		tags, err := item.commit(ctx, v)
+		s.Tags = append(s.Tags, tags...)
+		if err == nil && !slices.Equal(said[len(s.Tags)-len(tags):len(s.Tags)], tags) {
+			said = slices.Concat(s.Tags, said[len(s.Tags):])
+			err = naming(said)
+		}
+		switch {
+		case err != nil && i == 0 && len(tags) == 0:
+			return s, p.takenBack(ctx, err)
+		case err != nil:
+			return s, &CommitError{Done: s.Tags, Failed: item.Label, Err: errors.Join(err, p.abort(ctx))}
+		}
+		item.State.Tags = tags
 	}
 	return s, nil
 }
 
-// bring does all that comes before the first name.
-func (p *Plan) bring(ctx context.Context, v *verify.Verified, o RunOptions) error {
-	if err := p.write(ctx, v, o); err != nil {
-		return err
+// commit sets the names of an image, and brings it again if it is gone by then.
+func (i *Item) commit(ctx context.Context, v *verify.Verified) ([]image.Tag, error) {
+	for try := 1; ; try++ {
+		tags, err := i.txn.Commit(ctx)
+		if taken := new(image.TakenError); errors.As(err, &taken) {
+			err = &ReplaceError{[]image.Tag{taken.Tag}}
+		}
+		if !errors.Is(err, image.ErrGone) || try == patience {
+			return tags, err
+		}
+		i.State = i.txn.State()
+		if err := i.txn.Write(ctx, v, func(int64) {}); err != nil {
+			return nil, err
+		}
 	}
-	if _, _, err := p.sink.Flush(ctx); err != nil {
-		return err
-	}
-	return p.announce(o.Naming)
 }
 
-func (p *Plan) announce(naming func([]image.Tag) error) error {
-	if naming == nil {
-		return nil
-	}
-	var tags []image.Tag
+// confirm looks at everything once more, now that it should be there.
+func (p *Plan) confirm(ctx context.Context) error {
+	var changed ChangedError
 	for _, item := range p.Items {
-		tags = append(tags, item.State.Tags...)
+		if err := item.txn.Look(ctx); err != nil {
+			return &ChangedError{Err: err}
+		}
+		state := item.txn.State()
+		if !state.Present {
+			changed.Gone = append(changed.Gone, item.Label)
+		}
+		changed.Moved = append(changed.Moved, slices.DeleteFunc(slices.Clone(state.Tags), func(t image.Tag) bool { return t.Old == t.New })...)
 	}
-	return naming(tags)
+	if len(changed.Gone)+len(changed.Moved) > 0 {
+		return &changed
+	}
+	return nil
 }
 
 func (p *Plan) write(ctx context.Context, v *verify.Verified, o RunOptions) error {
@@ -226,7 +354,7 @@ func (p *Plan) write(ctx context.Context, v *verify.Verified, o RunOptions) erro
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(max(1, o.Parallel))
 	for _, item := range p.Items {
-		if item.State.Present {
+		if item.txn.State().Present {
 			continue
 		}
 		group.Go(func() error {
@@ -242,7 +370,16 @@ func (p *Plan) write(ctx context.Context, v *verify.Verified, o RunOptions) erro
 	return group.Wait()
 }
 
-// abort takes back everything that was written.
+// takenBack is the error of an import that failed before its first name, after
+// everything that was written has been taken back.
+func (p *Plan) takenBack(ctx context.Context, err error) error {
+	if left := p.abort(ctx); left != nil {
+		return &AbortError{err, left}
+	}
+	return err
+}
+
+// abort takes back everything that was written and has no name.
 func (p *Plan) abort(ctx context.Context) error {
 	var errs []error
 	for _, item := range p.Items {

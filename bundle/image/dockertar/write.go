@@ -18,8 +18,7 @@ type Content struct {
 	Dialect  Dialect
 	Graph    *image.Graph
 	Manifest image.Manifest // the one platform
-	// Name is what the stream calls the image in the OCI dialect; empty for
-	// nothing.
+	// Name is what the stream calls the image; empty for nothing.
 	Name string
 	// Omit are layers that the reader of the stream has already.
 	Omit map[image.Digest]bool
@@ -32,7 +31,7 @@ type Content struct {
 	Open func(ctx context.Context, d image.Descriptor) (r io.ReadCloser, size int64, err error)
 }
 
-// Write streams an image, without any name unless the content has one. Layers come first and the documents
+// Write streams an image. Layers come first and the documents
 // that make them an image last, so that a stream that breaks off is none.
 func Write(ctx context.Context, w io.Writer, c Content, from image.Fetcher) error {
 	t := &writer{ctx: ctx, tar: tar.NewWriter(w), from: from, written: map[string]bool{}}
@@ -129,9 +128,13 @@ func (t *writer) docker(c Content) error {
 		RepoTags []string
 		Layers   []string
 	}
+	var names []string
+	if c.Name != "" {
+		names = []string{c.Name}
+	}
 	return errors.Join(
 		t.document(blobName(config), c.Graph.Document(config)),
-		t.json(dockerName, []item{{Config: blobName(config), Layers: layers}}))
+		t.json(dockerName, []item{{Config: blobName(config), RepoTags: names, Layers: layers}}))
 }
 
 // oci writes the documents from the platform's config up to the root, and

@@ -35,23 +35,29 @@ func (c *Containerd) Begin(ctx context.Context, img image.Import) (image.Txn, er
 	}
 	t := &txn{c: c, img: img, manifest: m, all: append(img.Graph.Documents(), img.Graph.Layers()...)}
 	t.state.ID, t.state.Platform = root.Desc.Digest, m.Platform
+	return t, t.look(ctx)
+}
+
+// Look implements image.Txn.
+func (t *txn) Look(ctx context.Context) error { return t.look(t.c.in(ctx)) }
+
+func (t *txn) look(ctx context.Context) error {
+	t.state.Need, t.state.Size = nil, 0
 	for _, d := range t.all {
-		there, err := c.has(ctx, d)
+		there, err := t.c.has(ctx, d)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if !there {
 			t.state.Need = append(t.state.Need, d)
 			t.state.Size += d.Size
 		}
 	}
-	if len(t.state.Need) == 0 {
-		var err error
-		if t.state.Present, err = t.whole(ctx); err != nil {
-			return nil, err
-		}
+	var err error
+	if t.state.Present, err = t.whole(ctx); err != nil {
+		return err
 	}
-	return t, t.findTags(ctx)
+	return t.findTags(ctx)
 }
 
 // txn brings one image.
@@ -69,9 +75,15 @@ type txn struct {
 
 func (t *txn) State() image.State { return t.state }
 
-// whole says whether the image, of which all content is there, is unpacked and
-// has a name, without which it would be collected.
+// whole says whether all content of the image is there, it is unpacked, and has
+// a lease or a name, without which it would be collected.
 func (t *txn) whole(ctx context.Context) (bool, error) {
+	if len(t.state.Need) > 0 {
+		return false, nil
+	}
+	if t.written {
+		return t.unpacked(ctx)
+	}
 	named, err := t.c.find(ctx, "target.digest=="+t.state.ID.String())
 	if err != nil {
 		return false, t.c.explain("listing images", err)
@@ -105,6 +117,7 @@ func (t *txn) diffIDs() (list []digest.Digest) {
 }
 
 func (t *txn) findTags(ctx context.Context) error {
+	t.state.Tags = nil
 	for _, name := range t.img.Names {
 		tag := image.Tag{Name: name, New: t.state.ID}
 		held, err := t.c.find(ctx, "name=="+strconv.Quote(name))
@@ -127,6 +140,10 @@ func (t *txn) Write(ctx context.Context, from image.Fetcher, done func(n int64))
 		return nil
 	}
 	ctx = t.c.in(ctx)
+	t.written = false
+	if err := t.release(ctx); err != nil {
+		return err
+	}
 	lease, err := t.c.leases.Create(ctx, leases.WithRandomID(), leases.WithExpiration(leaseTime))
 	if err != nil {
 		return t.c.explain("taking a lease", err)
@@ -221,16 +238,29 @@ func (t *txn) check(ctx context.Context) error {
 
 // Commit implements image.Txn.
 func (t *txn) Commit(ctx context.Context) ([]image.Tag, error) {
+	if t.committed {
+		return t.state.Tags, nil
+	}
+	label := t.img.Graph.Root.Label()
 	if !t.written && !t.state.Present {
-		return nil, fmt.Errorf("image %q was not written", t.img.Graph.Root.Label())
+		return nil, fmt.Errorf("image %q was not written", label)
 	}
 	ctx = t.c.in(ctx)
-	for _, tag := range t.state.Tags {
-		if t.committed || tag.Old == tag.New {
+	if err := t.look(ctx); err != nil {
+		return nil, err
+	}
+	if !t.state.Present {
+		return nil, fmt.Errorf("image %q: %w", label, image.ErrGone)
+	}
+	for i, tag := range t.state.Tags {
+		if t.img.NoReplace && tag.Moved() {
+			return t.state.Tags[:i], &image.TakenError{Tag: tag}
+		}
+		if tag.Old == tag.New {
 			continue
 		}
 		if err := t.c.name(ctx, tag.Name, t.img.Graph.Root.Desc); err != nil {
-			return nil, t.c.explain(fmt.Sprintf("naming %q", tag.Name), err)
+			return t.state.Tags[:i], t.c.explain(fmt.Sprintf("naming %q", tag.Name), err)
 		}
 	}
 	t.committed = true

@@ -13,8 +13,10 @@ import (
 	"testing"
 
 	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"airgap/bundle/image"
 	"airgap/bundle/store/containerd"
@@ -99,6 +101,24 @@ func TestSinks(t *testing.T) {
 						}
 					}
 					return left
+				},
+				Remove: func(t *testing.T, g *image.Graph) {
+					if err := c.ContentStore().Delete(t.Context(), digest.Digest(g.Layers()[0].Digest.String())); err != nil {
+						t.Fatal(err)
+					}
+				},
+				Point: func(t *testing.T, name string, g *image.Graph) {
+					root := g.Root.Desc
+					img := images.Image{Name: name, Target: ocispec.Descriptor{
+						MediaType: string(root.MediaType), Digest: digest.Digest(root.Digest.String()), Size: root.Size,
+					}}
+					_, err := c.ImageService().Create(t.Context(), img)
+					if errdefs.IsAlreadyExists(err) {
+						_, err = c.ImageService().Update(t.Context(), img)
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
 				},
 			}
 		},

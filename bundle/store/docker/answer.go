@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 
@@ -42,10 +43,19 @@ func readAnswer(r io.Reader, s *settled) error {
 	}
 }
 
-// isMissingLayer says that the engine wanted a layer that was left out.
-func isMissingLayer(err error) bool {
+// isRemoved says that an import failed because somebody removes images: the
+// engine misses a layer that was left out, or what it has just made of the image
+// itself.
+func isRemoved(err error) bool {
 	var known *Error
-	return errors.As(err, &known) && strings.Contains(known.Error(), "no such file or directory")
+	if !errors.As(err, &known) || known.Kind == NoSpace || known.Kind == Unreachable {
+		return false
+	}
+	return errors.Is(err, image.ErrGone) || slices.ContainsFunc([]string{
+		"no such file or directory",                              // Docker's own store
+		"content digest ",                                        // containerd's: … not found
+		"committing the finished image", "locating pulled image", // podman
+	}, func(text string) bool { return strings.Contains(known.Error(), text) })
 }
 
 // settled turns an engine's progress, layer by layer, into bytes that add up

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/moby/moby/api/types/container"
 	imagetypes "github.com/moby/moby/api/types/image"
 	"github.com/moby/moby/client"
 
@@ -94,10 +93,12 @@ func (t *txn) compare(held imagetypes.InspectResponse) error {
 }
 
 // check proves, after a load, that the engine holds the image and can use it.
+// What is seen there once the image is kept stays.
 func (t *txn) check(ctx context.Context) error {
+	unusable := t.keep(ctx)
 	held, err := t.engine.inspect(ctx, t.state.ID)
 	if errors.Is(err, image.ErrNotFound) {
-		return t.mismatch(errors.New("it says that it loaded the image, and does not have it"))
+		return t.mismatch(fmt.Errorf("it says that it loaded the image, and does not have it: %w", image.ErrGone))
 	}
 	if err != nil {
 		return err
@@ -110,30 +111,12 @@ func (t *txn) check(ctx context.Context) error {
 		return err
 	case !whole:
 		return t.mismatch(fmt.Errorf("content of manifest %s is missing", t.manifest.Desc.Digest))
-	}
-	if err := t.probe(ctx); err != nil {
-		return t.mismatch(err)
+	case unusable != nil:
+		return t.mismatch(unusable)
 	}
 	return nil
 }
 
 func (t *txn) mismatch(err error) error {
 	return &Error{Host: t.engine.host, Op: "checking the loaded image", Kind: Mismatch, Err: err}
-}
-
-// probe makes the engine put the root file system together: it creates a
-// container, which is never started and has no network, and removes it.
-func (t *txn) probe(ctx context.Context) error {
-	created, err := t.engine.client.ContainerCreate(ctx, client.ContainerCreateOptions{
-		Config: &container.Config{
-			Image: t.state.ID.String(), Cmd: []string{"/airgap-probe"},
-			Labels: map[string]string{"airgap.probe": "true"}, NetworkDisabled: true,
-		},
-		HostConfig: &container.HostConfig{NetworkMode: "none"},
-	})
-	if err != nil {
-		return err
-	}
-	_, err = t.engine.client.ContainerRemove(context.WithoutCancel(ctx), created.ID, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
-	return err
 }

@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/moby/moby/api/types/system"
 	"github.com/moby/moby/client"
@@ -43,6 +44,9 @@ type Engine struct {
 	host   string
 	local  bool // its files are on this machine
 	jobs   int
+	owner  owner
+	// patience is how long an engine is waited for that ends what it was given.
+	patience time.Duration
 
 	platform image.Platform
 	store    store
@@ -65,7 +69,7 @@ const (
 
 // Open connects to an engine and asks what it is.
 func Open(ctx context.Context, o Options) (*Engine, error) {
-	e := &Engine{host: o.Host, jobs: max(1, o.Jobs), promised: map[image.Digest]*promise{}}
+	e := &Engine{host: o.Host, owner: self(), patience: time.Minute, jobs: max(1, o.Jobs), promised: map[image.Digest]*promise{}}
 	if o.Jobs == 0 {
 		e.jobs = 2
 	}

@@ -80,6 +80,8 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		answer(200, map[string]string{"status": "pushed"})
+	case path == "/containers/json":
+		answer(200, []any{})
 	case path == "/containers/create":
 		answer(f.create, map[string]any{"Id": "probe", "message": "content digest sha256:abc: not found"})
 	case strings.HasPrefix(path, "/containers/"):

@@ -2,7 +2,6 @@ package docker
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -23,8 +22,12 @@ type layerPlan struct {
 	bringing *bringing
 }
 
-// leavesOut says that the engine is not given all layers.
-func (p layerPlan) leavesOut() bool { return len(p.omit)+len(p.late) > 0 }
+// drop says that another plan takes the place of this one.
+func (p layerPlan) drop() {
+	if p.bringing != nil {
+		p.bringing.end(false)
+	}
+}
 
 // planLayers decides for an image, and promises what it will bring to those
 // that are planned after it.
@@ -96,6 +99,7 @@ type bringing struct {
 	diffIDs  []image.Digest
 	started  atomic.Bool
 	ended    chan struct{}
+	ending   sync.Once
 	unpacked []chan struct{} // closed when the store has the layer
 
 	mu sync.Mutex
@@ -124,7 +128,7 @@ func (b *bringing) end(whole bool) {
 	if whole {
 		b.reach(len(b.diffIDs))
 	}
-	close(b.ended)
+	b.ending.Do(func() { close(b.ended) })
 }
 
 func (b *bringing) reach(n int) {
@@ -198,11 +202,11 @@ func (e *Engine) layerChains(ctx context.Context) (map[image.Digest]bool, error)
 	chains := map[image.Digest]bool{}
 	for _, item := range list.Items {
 		result, err := e.client.ImageInspect(ctx, item.ID)
-		if err = e.explain("inspecting image "+item.ID, err); errors.Is(err, image.ErrNotFound) {
-			continue // removed since it was listed
+		if err != nil && ctx.Err() == nil {
+			continue // it is being removed; at worst a layer comes once more than it need
 		}
 		if err != nil {
-			return nil, err
+			return nil, e.explain("inspecting image "+item.ID, err)
 		}
 		addChains(chains, result.RootFS.Layers)
 	}

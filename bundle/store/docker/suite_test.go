@@ -13,7 +13,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
@@ -59,6 +61,16 @@ func engines(t *testing.T, test func(t *testing.T, e engine)) {
 	for _, host := range strings.Fields(os.Getenv("AIRGAP_ENGINES")) {
 		t.Run(path.Base(host), func(t *testing.T) { test(t, reach(t, host)) })
 	}
+}
+
+// private runs a test on the engines that are nobody else's.
+func private(t *testing.T, test func(t *testing.T, e engine)) {
+	engines(t, func(t *testing.T, e engine) {
+		if e.host == "" {
+			t.Skip("NOT TESTED: the machine's own engine is not pruned")
+		}
+		test(t, e)
+	})
 }
 
 func reach(t *testing.T, host string) engine {
@@ -178,10 +190,35 @@ func sinks(t *testing.T, e engine) {
 					}
 					return nil
 				},
+				Remove: func(t *testing.T, g *image.Graph) {
+					e.pruneContainers(t)
+					if _, err := e.behind.ImageRemove(t.Context(), e.id(g).String(), client.ImageRemoveOptions{Force: true, PruneChildren: true}); err != nil {
+						t.Fatal(err)
+					}
+				},
+				Point: func(t *testing.T, name string, g *image.Graph) {
+					if _, err := e.behind.ImageTag(t.Context(), client.ImageTagOptions{Source: e.id(g).String(), Target: name}); err != nil {
+						t.Fatal(err)
+					}
+				},
 			}
 		},
 	}.Run(t)
 	removeAll(t, e.behind)
+}
+
+// pruneContainers removes those of probes, as docker container prune does.
+func (e engine) pruneContainers(t *testing.T) {
+	t.Helper()
+	list, err := e.behind.ContainerList(t.Context(), client.ContainerListOptions{All: true, Filters: client.Filters{}.Add("label", "airgap.probe")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range list.Items {
+		if _, err := e.behind.ContainerRemove(t.Context(), c.ID, client.ContainerRemoveOptions{Force: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // removeAll removes all images of the suites.
@@ -481,5 +518,143 @@ func tidy(t *testing.T, e engine) {
 	tagged(other, second)
 	if n, err := place.Usage(t.Context()); err != nil || n < 0 {
 		t.Errorf("usage %d, %v", n, err)
+	}
+}
+
+// TestPruned has somebody prune images all the time, as hosts do by night: what
+// is being imported stays.
+func TestPruned(t *testing.T) { private(t, pruned) }
+
+func pruned(t *testing.T, e engine) {
+	for how, dangling := range map[string]string{"image prune": "true", "image prune -a": "false"} {
+		t.Run(how, func(t *testing.T) {
+			const images = 6
+			var txns []image.Txn
+			var names []string
+			ctx, cancel := context.WithCancel(t.Context())
+			var loop sync.WaitGroup
+			loop.Go(func() {
+				for ctx.Err() == nil {
+					e.behind.ImagePrune(ctx, client.ImagePruneOptions{Filters: client.Filters{}.Add("dangling", dangling)})
+					time.Sleep(300 * time.Millisecond) // without a rest, no engine keeps anything
+				}
+			})
+			defer func() {
+				cancel()
+				loop.Wait()
+				for _, txn := range txns {
+					txn.Abort(context.Background())
+				}
+			}()
+			for range images {
+				f := storetest.NewFixture(t, "single manifest", salt(t))
+				txn, err := e.Begin(t.Context(), image.Import{Graph: f.Graph(t, f.Names[0]), Names: f.Names})
+				if err != nil {
+					t.Fatal(err)
+				}
+				txns, names = append(txns, txn), append(names, f.Names...)
+				if err := txn.Write(t.Context(), f.Images, func(int64) {}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			forget(t, e.behind, names...)
+			for _, txn := range txns {
+				if err := txn.Look(t.Context()); err != nil || !txn.State().Present {
+					t.Errorf("image %s is gone: %v", txn.State().ID, err)
+				}
+			}
+			if dangling == "false" { // which spares nothing that no container uses
+				cancel()
+				loop.Wait()
+			}
+			for _, txn := range txns {
+				if _, err := txn.Commit(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+			for _, name := range names {
+				if find(t, e.behind, name) == (image.Digest{}) {
+					t.Errorf("name %s is not set", name)
+				}
+			}
+			e.noneKept(t)
+		})
+	}
+}
+
+// noneKept fails the test if anything is there that keeps images.
+func (e engine) noneKept(t *testing.T) {
+	t.Helper()
+	kept, err := e.behind.ImageList(t.Context(), client.ImageListOptions{Filters: client.Filters{}.Add("reference", "airgap.invalid/import")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range kept.Items {
+		t.Errorf("names are left: %v", i.RepoTags)
+	}
+	probes, err := e.behind.ContainerList(t.Context(), client.ContainerListOptions{All: true, Filters: client.Filters{}.Add("label", "airgap.probe")})
+	if err != nil || len(probes.Items) > 0 {
+		t.Errorf("%d containers are left, %v", len(probes.Items), err)
+	}
+}
+
+// TestSweep removes what killed imports have left, and nothing else.
+func TestSweep(t *testing.T) { private(t, sweep) }
+
+func sweep(t *testing.T, e engine) {
+	ended := exec.Command("true")
+	if err := ended.Run(); err != nil {
+		t.Fatal(err)
+	}
+	named, nameless, running := storetest.NewFixture(t, "single manifest", salt(t)), storetest.NewFixture(t, "raw layers", salt(t)), storetest.NewFixture(t, "docker media types", salt(t))
+	var left []string // containers
+	for _, f := range []storetest.Fixture{named, nameless, running} {
+		bring(t, e.Engine, f, f.Names[0])
+		forget(t, e.behind, f.Names[0])
+		by := e.again(t)
+		if f.Label != running.Label {
+			by.Forsaken(docker.ProcessOf(ended.ProcessState.Pid()))
+		}
+		name, container, err := by.Probing(t.Context(), e.id(f.Graph(t, f.Names[0])))
+		if err != nil {
+			t.Fatal(err)
+		}
+		forget(t, e.behind, name)
+		left = append(left, container)
+		if _, err := e.behind.ImageTag(t.Context(), client.ImageTagOptions{Source: f.Names[0], Target: name}); err != nil {
+			t.Fatal(err)
+		}
+		if f.Label == nameless.Label {
+			if _, err := e.behind.ImageRemove(t.Context(), f.Names[0], client.ImageRemoveOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	var place image.Sweeper = e.Engine
+	for range 2 {
+		if err := place.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, f := range []storetest.Fixture{named, nameless, running} {
+		result, err := e.behind.ImageInspect(t.Context(), e.id(f.Graph(t, f.Names[0])).String())
+		_, probeErr := e.behind.ContainerInspect(t.Context(), left[i], client.ContainerInspectOptions{})
+		switch f.Label {
+		case named.Label:
+			if err != nil || len(result.RepoTags) != 1 || probeErr == nil {
+				t.Errorf("an image that has a name: %v, %v, its container: %v", result.RepoTags, err, probeErr)
+			}
+		case nameless.Label:
+			if err == nil || probeErr == nil {
+				t.Errorf("an image without another name is still there (%v), its container: %v", result.RepoTags, probeErr)
+			}
+		case running.Label:
+			if err != nil || len(result.RepoTags) != 2 || probeErr != nil {
+				t.Errorf("an image of an import that runs: %v, %v, its container: %v", result.RepoTags, err, probeErr)
+			}
+		}
+	}
+	if _, err := e.behind.ContainerRemove(t.Context(), left[2], client.ContainerRemoveOptions{Force: true}); err != nil {
+		t.Error(err)
 	}
 }

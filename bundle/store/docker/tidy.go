@@ -15,11 +15,13 @@ import (
 // Address implements image.Tidier.
 func (e *Engine) Address() string { return e.host }
 
-// Tagged implements image.Tidier.
+// Tagged implements image.Tidier. Some engines find an image by its digest in
+// whatever repository.
 func (e *Engine) Tagged(ctx context.Context, name string) (image.Digest, error) {
 	result, err := e.client.ImageInspect(ctx, name)
 	err = e.explain(fmt.Sprintf("looking up image %q", image.Familiar(name)), err)
-	if errors.Is(err, image.ErrNotFound) {
+	foreign := image.Pinned(name) && !slices.Contains(result.RepoDigests, image.Familiar(name)) && !slices.Contains(result.RepoDigests, name)
+	if errors.Is(err, image.ErrNotFound) || err == nil && foreign {
 		return image.Digest{}, nil
 	}
 	if err != nil {

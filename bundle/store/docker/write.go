@@ -5,8 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-
-	"github.com/moby/moby/client"
+	"time"
 
 	"airgap/bundle/image"
 	"airgap/bundle/image/dockertar"
@@ -24,21 +23,33 @@ func (e *Engine) Begin(ctx context.Context, img image.Import) (image.Txn, error)
 	if e.store == containerd {
 		t.state.ID = img.Graph.Root.Desc.Digest
 	}
-	known, whole, err := e.has(ctx, t)
+	return t, t.look(ctx)
+}
+
+// Look implements image.Txn.
+func (t *txn) Look(ctx context.Context) error {
+	t.engine.forgetChains()
+	return t.look(ctx)
+}
+
+func (t *txn) look(ctx context.Context) error {
+	known, whole, err := t.engine.has(ctx, t)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	t.existed, t.state.Present = known, whole
+	t.existed = t.existed || known && !t.written
+	t.state.Present, t.state.Need, t.state.Size = whole, nil, 0
 	if !whole {
-		if t.layers, err = e.planLayers(ctx, m); err != nil {
-			return nil, err
+		t.layers.drop()
+		if t.layers, err = t.engine.planLayers(ctx, t.manifest); err != nil {
+			return err
 		}
 		t.state.Need = t.layers.need
 		for _, l := range t.state.Need {
 			t.state.Size += l.Size
 		}
 	}
-	return t, t.findTags(ctx)
+	return t.findTags(ctx)
 }
 
 // txn brings one image into the engine.
@@ -49,28 +60,28 @@ type txn struct {
 	state    image.State
 	layers   layerPlan
 
-	existed   bool // the engine knew the ID before
+	kept      string // a name that keeps the image until it has its own
+	container string // keeps it too
+	existed   bool   // the engine knew the ID before
 	written   bool
+	busy      bool // the engine was still importing when it was waited for no longer
 	committed bool
 }
 
 func (t *txn) State() image.State { return t.state }
 
 func (t *txn) findTags(ctx context.Context) error {
+	t.state.Tags, t.state.Lost = nil, nil
 	for _, name := range t.img.Names {
 		if !t.engine.holds(name) {
 			t.state.Lost = append(t.state.Lost, name)
 			continue
 		}
-		tag := image.Tag{Name: name, New: t.state.ID}
-		result, err := t.engine.client.ImageInspect(ctx, name)
-		if err = t.engine.explain(fmt.Sprintf("looking up image %q", image.Familiar(name)), err); err == nil {
-			tag.Old, err = parseID(result.ID)
-		}
-		if err != nil && !errors.Is(err, image.ErrNotFound) {
+		old, err := t.engine.Tagged(ctx, name)
+		if err != nil {
 			return err
 		}
-		t.state.Tags = append(t.state.Tags, tag)
+		t.state.Tags = append(t.state.Tags, image.Tag{Name: name, Old: old, New: t.state.ID})
 	}
 	return nil
 }
@@ -80,28 +91,49 @@ func (t *txn) Write(ctx context.Context, from image.Fetcher, done func(n int64))
 	if t.state.Present {
 		return nil
 	}
+	if t.written { // and removed since
+		if err := t.letGo(ctx); err != nil {
+			return err
+		}
+	}
 	t.written = true
+	if len(t.state.Tags) > 0 {
+		t.kept = t.engine.keptName(t.state.ID)
+	}
 	t.layers.bringing.start()
-	err := t.load(ctx, from, t.layers, done)
-	if err != nil && t.layers.leavesOut() && ctx.Err() == nil && isMissingLayer(err) {
-		// A layer that was there is gone: give it everything.
-		err = t.load(ctx, from, layerPlan{bringing: t.layers.bringing}, func(int64) {})
+	err := t.bring(ctx, from, t.layers, done)
+	for try := 1; try < tries && ctx.Err() == nil && isRemoved(err); try++ {
+		// Others have removed a layer that was there, or the image as soon as it
+		// was: give it everything.
+		err = t.bring(ctx, from, layerPlan{bringing: t.layers.bringing}, func(int64) {})
 	}
 	t.layers.bringing.end(err == nil)
-	if err != nil {
+	return err
+}
+
+// tries is how often an image is brought that others remove at once, which takes
+// somebody who does it all the time.
+const tries = 5
+
+// bring has the engine import the image, and proves that it did.
+func (t *txn) bring(ctx context.Context, from image.Fetcher, layers layerPlan, done func(n int64)) error {
+	if err := t.load(ctx, from, layers, done); err != nil {
 		return err
 	}
 	t.engine.forgetChains()
 	return t.check(ctx)
 }
 
-// load streams the image into the engine and hears its answer.
+// load streams the image into the engine and hears its answer. What an engine
+// has been given whole it imports, whoever listens: so its answer is waited for,
+// within bounds, also after the context has ended. A stream that is broken off
+// it forgets.
 func (t *txn) load(ctx context.Context, from image.Fetcher, layers layerPlan, done func(n int64)) error {
-	ctx, cancel := context.WithCancel(ctx)
+	request, cancel := outlasting(ctx, t.engine.patience)
 	defer cancel()
 	settled := &settled{total: t.state.Size, done: done, unpacking: layers.bringing.unpacking}
 	content := dockertar.Content{
-		Dialect: t.engine.imports(), Graph: t.img.Graph, Manifest: t.manifest,
+		Dialect: t.engine.imports(), Graph: t.img.Graph, Manifest: t.manifest, Name: t.kept,
 		Omit: layers.omit, Late: layers.late,
 	}
 	if !t.engine.zstd {
@@ -113,11 +145,15 @@ func (t *txn) load(ctx context.Context, from image.Fetcher, layers layerPlan, do
 	r, w := io.Pipe()
 	wrote := make(chan error, 1)
 	go func() {
+		defer context.AfterFunc(ctx, func() { w.CloseWithError(context.Cause(ctx)) })()
 		err := dockertar.Write(ctx, w, content, from)
+		if cause := context.Cause(ctx); err != nil && cause != nil {
+			err = cause
+		}
 		w.CloseWithError(err) // an error breaks the request off: the engine never sees a clean end
 		wrote <- err
 	}()
-	answer, err := t.engine.client.ImageLoad(ctx, body{r})
+	answer, err := t.engine.client.ImageLoad(request, body{r})
 	if err == nil {
 		err = readAnswer(answer, settled)
 		answer.Close()
@@ -126,11 +162,21 @@ func (t *txn) load(ctx context.Context, from image.Fetcher, layers layerPlan, do
 	if writeErr := <-wrote; writeErr != nil && !errors.Is(writeErr, errEngineGone) {
 		return writeErr
 	}
+	if t.busy = request.Err() != nil; t.busy {
+		return context.Cause(ctx)
+	}
 	if err != nil {
 		return t.engine.explain("loading the image", err)
 	}
 	settled.finish()
 	return nil
+}
+
+// outlasting is a context that ends only some time after another.
+func outlasting(ctx context.Context, by time.Duration) (context.Context, func()) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(by, cancel) })
+	return longer, func() { stop(); cancel() }
 }
 
 // body is a request's body. When the HTTP client gives it up the writer hears
@@ -143,28 +189,39 @@ var errEngineGone = errors.New("the engine takes no more")
 
 // Commit implements image.Txn.
 func (t *txn) Commit(ctx context.Context) ([]image.Tag, error) {
-	for _, tag := range t.state.Tags {
+	if t.committed {
+		return t.state.Tags, nil
+	}
+	if err := t.Look(ctx); err != nil {
+		return nil, err
+	}
+	if !t.state.Present {
+		return nil, fmt.Errorf("image %q: %w", t.img.Graph.Root.Label(), image.ErrGone)
+	}
+	for i, tag := range t.state.Tags {
+		if t.img.NoReplace && tag.Moved() {
+			return t.state.Tags[:i], &image.TakenError{Tag: tag}
+		}
 		if tag.Old == tag.New {
 			continue
 		}
 		if err := t.name(ctx, tag.Name); err != nil {
-			return nil, t.engine.explain(fmt.Sprintf("tagging %q", image.Familiar(tag.Name)), err)
+			return t.state.Tags[:i], t.engine.explain(fmt.Sprintf("tagging %q", image.Familiar(tag.Name)), err)
 		}
-		t.committed = true
 	}
 	t.committed = true
-	return t.state.Tags, nil
+	return t.state.Tags, t.letGo(ctx)
 }
 
-// Abort implements image.Txn. An image that was there before stays.
+// Abort implements image.Txn.
 func (t *txn) Abort(ctx context.Context) error {
-	if t.committed || t.existed || !t.written {
+	if !t.written {
 		return nil
 	}
 	t.engine.forgetChains()
-	_, err := t.engine.client.ImageRemove(ctx, t.state.ID.String(), client.ImageRemoveOptions{PruneChildren: true})
-	if err = t.engine.explain("removing the image again", err); errors.Is(err, image.ErrNotFound) {
-		return nil
+	err := t.letGo(ctx)
+	if t.busy && err == nil {
+		err = &Error{Host: t.engine.host, Op: "taking the image back", Err: fmt.Errorf("it has not ended importing it after %v", t.engine.patience)}
 	}
 	return err
 }

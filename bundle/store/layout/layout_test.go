@@ -131,6 +131,24 @@ func sinkPlace(t *testing.T, dir string) storetest.SinkPlace {
 		Left: func(t *testing.T, _ *image.Graph) []string {
 			return slices.DeleteFunc(files(t, filepath.Dir(dir)), func(path string) bool { return slices.Contains(before, path) })
 		},
+		Remove: func(t *testing.T, g *image.Graph) {
+			if err := os.Remove(filepath.Join(dir, "blobs", "sha256", g.Layers()[0].Digest.Hex)); err != nil {
+				t.Fatal(err)
+			}
+		},
+		Point: func(t *testing.T, name string, g *image.Graph) {
+			other, err := Create(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			txn, err := other.Begin(t.Context(), image.Import{Graph: g, Names: []string{name}})
+			if err == nil {
+				_, err = txn.Commit(t.Context())
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		},
 	}
 }
 

@@ -21,9 +21,9 @@ import (
 // blob is read, written or removed.
 type stored struct {
 	sync.Mutex
-	right bool // the file is there, and its bytes are right
-	made  bool // by this process, for transactions that are not committed
-	users int  // open transactions that rely on it
+	seen  fs.FileInfo // the file when its bytes were found right; nil if they never were
+	made  bool        // by this process, for transactions that are not committed
+	users int         // open transactions that rely on it
 }
 
 func (l *Layout) stored(d image.Digest) *stored {
@@ -41,25 +41,31 @@ func (l *Layout) Begin(ctx context.Context, img image.Import) (image.Txn, error)
 	t := &txn{l: l, img: img, held: map[image.Digest]*stored{}}
 	g := img.Graph
 	t.state.ID = g.Root.Desc.Digest
-	for _, d := range append(g.Documents(), g.Layers()...) {
+	return t, t.Look(ctx)
+}
+
+// Look implements image.Txn. What has been read once is only looked for.
+func (t *txn) Look(ctx context.Context) error {
+	t.state.Need, t.state.Size = nil, 0
+	for _, d := range append(t.img.Graph.Documents(), t.img.Graph.Layers()...) {
 		there, err := t.compare(ctx, d)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if !there {
 			t.state.Need = append(t.state.Need, d)
 			t.state.Size += d.Size
 		}
 	}
-	x, err := l.readIndexIfAny()
+	x, err := t.l.readIndexIfAny()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	l.look(x)
+	t.l.look(x)
 	t.state.Tags = t.tags(x)
 	// Without a name, only its entry shows an image.
-	t.state.Present = len(t.state.Need) == 0 && (len(img.Names) > 0 || !t.show(x))
-	return t, nil
+	t.state.Present = len(t.state.Need) == 0 && (t.written || len(t.img.Names) > 0 || !t.show(x))
+	return nil
 }
 
 func (l *Layout) readIndexIfAny() (*index, error) {
@@ -102,9 +108,15 @@ func (t *txn) compare(ctx context.Context, d image.Descriptor) (bool, error) {
 // has says whether a blob is there and right. A wrong one is as good as none.
 // The caller has locked s.
 func (l *Layout) has(ctx context.Context, s *stored, d image.Descriptor) (bool, error) {
-	if s.right {
+	path, err := l.blobPath(d.Digest)
+	if err != nil {
+		return false, err
+	}
+	now, err := os.Lstat(path)
+	if err == nil && s.seen != nil && sameFile(s.seen, now) {
 		return true, context.Cause(ctx)
 	}
+	s.seen = nil
 	r, err := l.fetch(ctx, d)
 	if err == nil {
 		_, err = io.Copy(io.Discard, r)
@@ -114,8 +126,16 @@ func (l *Layout) has(ctx context.Context, s *stored, d image.Descriptor) (bool, 
 	if errors.Is(err, image.ErrNotFound) || errors.As(err, &wrong) {
 		return false, nil
 	}
-	s.right = err == nil
-	return s.right, err
+	if err != nil {
+		return false, err
+	}
+	s.seen = now
+	return true, nil
+}
+
+// sameFile says whether a file has neither been replaced nor written to.
+func sameFile(before, now fs.FileInfo) bool {
+	return os.SameFile(before, now) && before.Size() == now.Size() && before.ModTime().Equal(now.ModTime())
 }
 
 // Flush implements image.Sink.
@@ -174,10 +194,10 @@ func (t *txn) write(ctx context.Context, from image.Fetcher, d image.Descriptor)
 		return err
 	}
 	if !there {
-		if err := t.l.writeBlob(ctx, from, d); err != nil {
+		if s.seen, err = t.l.writeBlob(ctx, from, d); err != nil {
 			return fmt.Errorf("writing blob %s: %w", d.Digest, err)
 		}
-		s.right, s.made = true, true
+		s.made = true
 	}
 	t.hold(d.Digest, s)
 	return nil
@@ -193,21 +213,25 @@ func (t *txn) hold(d image.Digest, s *stored) {
 
 // writeBlob fetches a blob into a temporary file, syncs and renames it. What
 // from gives is verified here once more: it is the file that counts.
-func (l *Layout) writeBlob(ctx context.Context, from image.Fetcher, d image.Descriptor) error {
+func (l *Layout) writeBlob(ctx context.Context, from image.Fetcher, d image.Descriptor) (fs.FileInfo, error) {
 	path, err := l.blobPath(d.Digest)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	r, err := from.Fetch(ctx, d)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	r = image.NewReader(r, d)
 	defer r.Close()
-	return durable.CreateFile(path, false, func(f *os.File) error {
+	err = durable.CreateFile(path, false, func(f *os.File) error {
 		_, err := io.Copy(f, untilDone{r, ctx})
 		return err
 	})
+	if err != nil {
+		return nil, err
+	}
+	return os.Lstat(path)
 }
 
 // untilDone ends a reader with its context.
@@ -258,8 +282,15 @@ func (t *txn) Commit(ctx context.Context) ([]image.Tag, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
+	label := t.img.Graph.Root.Label()
 	if !t.written && !t.state.Present {
-		return nil, fmt.Errorf("image %q was not written", t.img.Graph.Root.Label())
+		return nil, fmt.Errorf("image %q was not written", label)
+	}
+	if err := t.Look(ctx); err != nil {
+		return nil, err
+	}
+	if !t.state.Present {
+		return nil, fmt.Errorf("image %q: %w", label, image.ErrGone)
 	}
 	tags, err := t.l.commit(t)
 	if err != nil {
@@ -283,6 +314,9 @@ func (l *Layout) commit(t *txn) ([]image.Tag, error) {
 		return nil, err
 	}
 	tags := t.tags(x)
+	if i := slices.IndexFunc(tags, image.Tag.Moved); i >= 0 && t.img.NoReplace {
+		return nil, &image.TakenError{Tag: tags[i]}
+	}
 	if t.show(x) {
 		if err := l.writeIndex(x); err != nil {
 			return nil, err
@@ -387,12 +421,15 @@ func (l *Layout) release(d image.Digest, s *stored, theirs bool) error {
 		s.made = false
 		return nil
 	}
-	s.made, s.right = false, false
+	s.made, s.seen = false, nil
 	path, err := l.blobPath(d)
 	if err != nil {
 		return err
 	}
-	return os.Remove(path)
+	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // leave ends a transaction. After the last one, folders that were made and are

@@ -244,6 +244,7 @@ type unlisted struct {
 
 // findUnlisted notes which manifests have to be listed.
 func (t *txn) findUnlisted(ctx context.Context) error {
+	t.unlisted = nil
 	for _, d := range t.img.Graph.Documents() {
 		if !isManifest(d.MediaType) {
 			continue

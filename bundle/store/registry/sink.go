@@ -22,9 +22,12 @@ func (r *Registry) Begin(ctx context.Context, img image.Import) (image.Txn, erro
 	t := &txn{from: r, img: img, all: append(img.Graph.Documents(), img.Graph.Layers()...)}
 	t.state.ID = root.Desc.Digest
 	for _, name := range img.Names {
-		if err := t.addName(ctx, name); err != nil {
+		repo, id, err := t.from.find(name)
+		if err != nil {
 			return nil, err
 		}
+		t.addTarget(repo)
+		t.names = append(t.names, named{repo, id})
 	}
 	for _, name := range img.Repositories {
 		repo, _, err := t.from.find(name)
@@ -33,14 +36,23 @@ func (r *Registry) Begin(ctx context.Context, img image.Import) (image.Txn, erro
 		}
 		t.addTarget(repo)
 	}
+	if err := t.compare(ctx); err != nil {
+		return nil, err
+	}
+	return t, t.findTags(ctx)
+}
+
+// compare finds out what of the image its repositories lack.
+func (t *txn) compare(ctx context.Context) error {
 	for _, target := range t.targets {
 		if err := target.compare(ctx, t.all); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if err := t.findUnlisted(ctx); err != nil {
-		return nil, err
+		return err
 	}
+	t.state.Need, t.state.Size = nil, 0
 	for _, d := range t.all {
 		if slices.ContainsFunc(t.targets, func(g *target) bool { return g.lacks(d) }) {
 			t.state.Need = append(t.state.Need, d)
@@ -48,7 +60,7 @@ func (r *Registry) Begin(ctx context.Context, img image.Import) (image.Txn, erro
 		}
 	}
 	t.state.Present = len(t.state.Need)+len(t.unlisted) == 0
-	return t, nil
+	return nil
 }
 
 // Flush implements image.Sink.
@@ -91,23 +103,26 @@ func (t *txn) addTarget(repo *repository) {
 	}
 }
 
-// addName finds the repository of a name and what the name points to.
-func (t *txn) addName(ctx context.Context, full string) error {
-	repo, id, err := t.from.find(full)
-	if err != nil {
-		return err
+// findTags finds out what the names point to. A digest is a name as soon as
+// Write has put the manifest, which is no name of others.
+func (t *txn) findTags(ctx context.Context) error {
+	before := t.state.Tags
+	t.state.Tags = nil
+	for i, at := range t.names {
+		if at.id == t.state.ID.String() && t.written && !t.committed {
+			t.state.Tags = append(t.state.Tags, before[i])
+			continue
+		}
+		tag := image.Tag{Name: t.img.Names[i], New: t.state.ID}
+		old, _, err := at.repo.manifest(ctx, at.id)
+		switch {
+		case err == nil:
+			tag.Old = old.Digest
+		case !errors.Is(err, image.ErrNotFound):
+			return err
+		}
+		t.state.Tags = append(t.state.Tags, tag)
 	}
-	t.addTarget(repo)
-	t.names = append(t.names, named{repo, id})
-	tag := image.Tag{Name: full, New: t.state.ID}
-	old, _, err := repo.manifest(ctx, id)
-	switch {
-	case err == nil:
-		tag.Old = old.Digest
-	case !errors.Is(err, image.ErrNotFound):
-		return err
-	}
-	t.state.Tags = append(t.state.Tags, tag)
 	return nil
 }
 
@@ -249,10 +264,43 @@ func (t *txn) hasAddresses(d image.Descriptor) bool {
 	return false
 }
 
+// Look implements image.Txn. Where a manifest is, the registry has kept what it
+// needs.
+func (t *txn) Look(ctx context.Context) error {
+	whole := t.written || t.state.Present
+	for _, d := range t.all {
+		for _, g := range t.targets {
+			if !whole || !isManifest(d.MediaType) {
+				continue
+			}
+			var err error
+			if whole, err = g.hasManifest(ctx, d); err != nil {
+				return err
+			}
+		}
+	}
+	if t.state.Present = whole; !whole {
+		if err := t.compare(ctx); err != nil {
+			return err
+		}
+	}
+	return t.findTags(ctx)
+}
+
 // Commit implements image.Txn.
 func (t *txn) Commit(ctx context.Context) ([]image.Tag, error) {
+	if t.committed {
+		return t.state.Tags, nil
+	}
+	label := t.img.Graph.Root.Label()
 	if !t.written && !t.state.Present {
-		return nil, fmt.Errorf("image %q was not written", t.img.Graph.Root.Label())
+		return nil, fmt.Errorf("image %q was not written", label)
+	}
+	if err := t.Look(ctx); err != nil {
+		return nil, err
+	}
+	if !t.state.Present {
+		return nil, fmt.Errorf("image %q: %w", label, image.ErrGone)
 	}
 	for _, u := range t.unlisted {
 		if err := u.list(ctx); err != nil {
@@ -262,11 +310,14 @@ func (t *txn) Commit(ctx context.Context) ([]image.Tag, error) {
 	root := t.img.Graph.Root.Desc
 	for i, tag := range t.state.Tags {
 		at := t.names[i]
-		if t.committed || tag.Old == tag.New || at.id == root.Digest.String() {
-			continue // a digest is a name as soon as Write has put the manifest
+		if t.img.NoReplace && tag.Moved() {
+			return t.state.Tags[:i], &image.TakenError{Tag: tag}
+		}
+		if tag.Old == tag.New || at.id == root.Digest.String() {
+			continue
 		}
 		if err := at.repo.putManifest(ctx, at.id, root, t.img.Graph.Document(root.Digest)); err != nil {
-			return nil, err
+			return t.state.Tags[:i], err
 		}
 	}
 	t.committed = true

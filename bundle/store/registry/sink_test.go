@@ -84,6 +84,22 @@ func held(t *testing.T, host, path string) (status int, body []byte) {
 	return resp.StatusCode, body
 }
 
+func remove(t *testing.T, url string) {
+	t.Helper()
+	req, err := http.NewRequest(http.MethodDelete, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusAccepted {
+		t.Fatalf("removing %s: %s", url, resp.Status)
+	}
+}
+
 // sinkSuite runs the suite of destinations on a registry that is empty each time.
 func sinkSuite(t *testing.T, serve func(t *testing.T) (host string)) {
 	storetest.Sinks{Salt: "push", New: func(t *testing.T) storetest.SinkPlace {
@@ -112,6 +128,15 @@ func sinkSuite(t *testing.T, serve func(t *testing.T) (host string)) {
 			},
 			// What has no tag is the registry's own to collect.
 			Left: func(*testing.T, *image.Graph) []string { return nil },
+			Remove: func(t *testing.T, g *image.Graph) {
+				repo, _ := split(g.Root.Name)
+				remove(t, "http://"+host+"/v2/"+repo+"/manifests/"+g.Root.Desc.Digest.String())
+			},
+			Point: func(t *testing.T, name string, g *image.Graph) {
+				repo, tag := split(name)
+				root := g.Root.Desc
+				put(t, http.DefaultClient, "http://"+host+"/v2/"+repo+"/manifests/"+tag, string(root.MediaType), g.Document(root.Digest))
+			},
 		}
 	}}.Run(t)
 }

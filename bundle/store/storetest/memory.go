@@ -158,21 +158,8 @@ func (m *Memory) Begin(ctx context.Context, img image.Import) (image.Txn, error)
 	if _, ok := g.For(m.Platform); !ok && m.Platform.OS != "" {
 		return nil, &image.PlatformError{Image: g.Root.Label(), Want: []image.Platform{m.Platform}, Have: g.Platforms()}
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	txn := &memoryTxn{m: m, img: img}
-	txn.state = image.State{ID: g.Root.Desc.Digest, Platform: m.Platform}
-	for _, d := range append(g.Documents(), g.Layers()...) {
-		if _, ok := m.blobs[d.Digest]; !ok {
-			txn.state.Need = append(txn.state.Need, d)
-			txn.state.Size += d.Size
-		}
-	}
-	txn.state.Present = len(txn.state.Need) == 0
-	for _, name := range img.Names {
-		txn.state.Tags = append(txn.state.Tags, image.Tag{Name: name, Old: m.names[name].Digest, New: txn.state.ID})
-	}
-	return txn, nil
+	return txn, txn.Look(ctx)
 }
 
 // Flush implements image.Sink.
@@ -189,6 +176,28 @@ type memoryTxn struct {
 }
 
 func (t *memoryTxn) State() image.State { return t.state }
+
+func (t *memoryTxn) Look(ctx context.Context) error {
+	t.m.mu.Lock()
+	defer t.m.mu.Unlock()
+	t.look()
+	return context.Cause(ctx)
+}
+
+func (t *memoryTxn) look() {
+	g := t.img.Graph
+	t.state = image.State{ID: g.Root.Desc.Digest, Platform: t.m.Platform}
+	for _, d := range append(g.Documents(), g.Layers()...) {
+		if _, ok := t.m.blobs[d.Digest]; !ok {
+			t.state.Need = append(t.state.Need, d)
+			t.state.Size += d.Size
+		}
+	}
+	t.state.Present = len(t.state.Need) == 0
+	for _, name := range t.img.Names {
+		t.state.Tags = append(t.state.Tags, image.Tag{Name: name, Old: t.m.names[name].Digest, New: t.state.ID})
+	}
+}
 
 func (t *memoryTxn) Write(ctx context.Context, from image.Fetcher, done func(n int64)) error {
 	for _, d := range t.state.Need {
@@ -230,12 +239,14 @@ func (t *memoryTxn) Commit(ctx context.Context) ([]image.Tag, error) {
 	}
 	t.m.mu.Lock()
 	defer t.m.mu.Unlock()
-	root := t.img.Graph.Root.Desc
-	if _, ok := t.m.blobs[root.Digest]; !ok {
-		return nil, fmt.Errorf("image %q: nothing was written", t.img.Graph.Root.Label())
+	if t.look(); !t.state.Present {
+		return nil, fmt.Errorf("image %q: %w", t.img.Graph.Root.Label(), image.ErrGone)
 	}
-	for _, name := range t.img.Names {
-		t.m.names[name] = root
+	for i, tag := range t.state.Tags {
+		if t.img.NoReplace && tag.Moved() {
+			return t.state.Tags[:i], &image.TakenError{Tag: tag}
+		}
+		t.m.names[tag.Name] = t.img.Graph.Root.Desc
 	}
 	t.committed = true
 	return t.state.Tags, nil

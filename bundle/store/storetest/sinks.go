@@ -41,6 +41,10 @@ type SinkPlace struct {
 	Check func(t *testing.T, f Fixture, g *image.Graph)
 	// Left lists what the place holds of an image that it should not know.
 	Left func(t *testing.T, g *image.Graph) []string
+	// Remove removes an image, or a part of it, as others do.
+	Remove func(t *testing.T, g *image.Graph)
+	// Point makes a name point to an image that is there, as others do.
+	Point func(t *testing.T, name string, g *image.Graph)
 }
 
 // Run runs the suite.
@@ -59,6 +63,9 @@ func (s Sinks) Run(t *testing.T) {
 	t.Run("commit without write", s.commitWithoutWrite)
 	t.Run("moved name", s.movedName)
 	t.Run("name by digest", s.pinned)
+	t.Run("removed before Commit", s.removed)
+	t.Run("name moved before Commit", s.movedBefore)
+	t.Run("name taken before Commit", s.takenBefore)
 	t.Run("foreign platform", s.foreignPlatform)
 	t.Run("cancelled", s.cancelled)
 	t.Run("side by side", s.sideBySide)
@@ -382,6 +389,91 @@ func (s Sinks) unpin(t *testing.T, p SinkPlace, names []string) {
 			t.Errorf("%q is still %s, %v", name, d, err)
 		}
 	}
+}
+
+// there brings the simplest image with a salt of its own, and names it.
+func (s Sinks) there(t *testing.T, p SinkPlace, salt string, more ...string) (Fixture, *image.Graph) {
+	t.Helper()
+	f, g := s.single(t, salt)
+	txn := p.begin(t, g, append(more, f.Names...)...)
+	p.write(t, txn, f)
+	p.commit(t, txn)
+	return f, g
+}
+
+// removed has others remove the image that Begin has found, or Write brought.
+func (s Sinks) removed(t *testing.T) {
+	for _, when := range []string{"found", "written"} {
+		t.Run(when, func(t *testing.T) {
+			p := s.open(t)
+			f, g := s.single(t, "removed"+when)
+			if when == "found" {
+				s.there(t, p, "removed"+when)
+			}
+			txn := p.begin(t, g, f.Names...)
+			p.write(t, txn, f)
+			p.look(t, txn)
+			if !txn.State().Present {
+				t.Error("what is there is not present")
+			}
+			p.Remove(t, g)
+			if tags, err := txn.Commit(t.Context()); !errors.Is(err, image.ErrGone) || len(tags) > 0 {
+				t.Errorf("Commit: tags %v, error %v, want ErrGone", tags, err)
+			}
+			p.look(t, txn)
+			if state := txn.State(); state.Present || len(state.Need) == 0 {
+				t.Errorf("present %t, %d blobs needed", state.Present, len(state.Need))
+			}
+			s.writes(t, p, f, txn)
+			p.commit(t, txn)
+			p.pointsTo(t, txn.State().ID, f.Names...)
+			p.Check(t, f, g)
+		})
+	}
+}
+
+func (p SinkPlace) look(t *testing.T, txn image.Txn) {
+	t.Helper()
+	if err := txn.Look(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// movedBefore has others move a name of an image that is there.
+func (s Sinks) movedBefore(t *testing.T) {
+	p := s.open(t)
+	f1, g1 := s.there(t, p, "before1", "docker.io/airgap-test/single:"+s.Salt+"kept")
+	f2, g2 := s.there(t, p, "before2")
+	txn := p.begin(t, g1, f1.Names...)
+	id := txn.State().ID
+	checkTags(t, txn.State().Tags, f1.Names, id, id)
+	p.Point(t, f1.Names[0], g2)
+	other := p.Find(t, f1.Names[0])
+	checkTags(t, p.commit(t, txn), f1.Names, other, id)
+	p.pointsTo(t, id, f1.Names...)
+	p.pointsTo(t, other, f2.Names...)
+}
+
+// takenBefore has others take a name that must not be moved.
+func (s Sinks) takenBefore(t *testing.T) {
+	p := s.open(t)
+	f1, g1 := s.single(t, "taken1")
+	f2, g2 := s.there(t, p, "taken2")
+	txn, err := p.Sink.Begin(t.Context(), image.Import{Graph: g1, Names: f1.Names, NoReplace: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.write(t, txn, f1)
+	p.Point(t, f1.Names[0], g2)
+	other := p.Find(t, f1.Names[0])
+	var taken *image.TakenError
+	if tags, err := txn.Commit(t.Context()); !errors.As(err, &taken) || taken.Tag.Old != other || len(tags) > 0 {
+		t.Errorf("Commit: tags %v, error %v, want a TakenError", tags, err)
+	}
+	if err := txn.Abort(t.Context()); err != nil {
+		t.Error(err)
+	}
+	p.pointsTo(t, other, append(f1.Names, f2.Names...)...)
 }
 
 func (s Sinks) foreignPlatform(t *testing.T) {

@@ -52,6 +52,8 @@ func memorySink(platform image.Platform) storetest.SinkPlace {
 			}
 			return left
 		},
+		Remove: func(_ *testing.T, g *image.Graph) { m.Lose(g.Layers()[0].Digest) },
+		Point:  func(_ *testing.T, name string, g *image.Graph) { m.Name(name, g.Root.Desc) },
 	}
 }
 

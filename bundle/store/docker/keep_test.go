@@ -1,0 +1,52 @@
+package docker
+
+import (
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"airgap/bundle/image"
+)
+
+// TestOwner tells runs that are from runs that are no more.
+func TestOwner(t *testing.T) {
+	own := self()
+	if got, ok := parseOwner(own.String()); !ok || got != own || own.gone(time.Now().Add(time.Hour)) {
+		t.Errorf("%q is read as %v, %t", own, got, ok)
+	}
+	if name := (&Engine{owner: own}).keptName(image.SHA256(nil)); len(name) > 200 {
+		t.Errorf("name %q", name)
+	} else if got, ok := ownerOf(name); !ok || got != own {
+		t.Errorf("%q belongs to %v", name, got)
+	}
+	for _, name := range []string{"", "airgap.invalid/import:latest", "airgap.invalid/import:a-b-c", "my-app:" + own.String() + "-1", "airgap.invalid/import:a-b-zz-1"} {
+		if whose, ok := ownerOf(name); ok {
+			t.Errorf("%q belongs to %v", name, whose)
+		}
+	}
+	far := owner{"elsewhere2", own.process, own.since}
+	if far.gone(time.Now().Add(time.Hour)) || !far.gone(time.Now().Add(orphaned+time.Hour)) {
+		t.Error("a run on another machine is given a day")
+	}
+	if !canAsk {
+		return
+	}
+	cmd := exec.Command(os.Args[0], "-test.run", "^none$")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	other := owner{own.machine, processOf(cmd.Process.Pid), own.since}
+	if other.gone(time.Now().Add(2 * orphaned)) {
+		t.Error("a process that runs is taken for gone")
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if !other.gone(time.Now()) {
+		t.Error("a process that has ended is taken to run")
+	}
+	if again := (owner{own.machine, own.process + "1", own.since}); !again.gone(time.Now()) {
+		t.Error("a process that began at another time is taken for the same")
+	}
+}
