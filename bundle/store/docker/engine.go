@@ -69,7 +69,7 @@ const (
 
 // Open connects to an engine and asks what it is.
 func Open(ctx context.Context, o Options) (*Engine, error) {
-	e := &Engine{host: o.Host, owner: self(), patience: time.Minute, jobs: max(1, o.Jobs), promised: map[image.Digest]*promise{}}
+	e := &Engine{host: o.Host, patience: time.Minute, jobs: max(1, o.Jobs), promised: map[image.Digest]*promise{}}
 	if o.Jobs == 0 {
 		e.jobs = 2
 	}
@@ -90,6 +90,8 @@ func (e *Engine) ask(ctx context.Context) error {
 	info := result.Info
 	e.platform = platform(info.OSType, info.Architecture)
 	e.rootDir = info.DockerRootDir
+	now, _ := time.Parse(time.RFC3339Nano, info.SystemTime) // which some do not tell: then nothing is old
+	e.owner = self(now)
 	version, err := e.client.ServerVersion(ctx, client.ServerVersionOptions{})
 	if err != nil {
 		return e.explain("asking for its version", err)

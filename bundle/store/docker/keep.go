@@ -146,7 +146,7 @@ func (e *Engine) sweepContainers(ctx context.Context) error {
 		if !ok { // of an older airgap
 			whose.since = c.Created
 		}
-		if !whose.gone(time.Now()) {
+		if !whose.gone(time.Unix(e.owner.since, 0)) {
 			continue
 		}
 		errs = append(errs, e.removeContainer(ctx, c.ID))
@@ -165,7 +165,7 @@ func (e *Engine) sweepNames(ctx context.Context) error {
 	var errs []error
 	for _, i := range list.Items {
 		for _, name := range i.RepoTags {
-			if whose, ok := ownerOf(name); ok && whose.gone(time.Now()) {
+			if whose, ok := ownerOf(name); ok && whose.gone(time.Unix(e.owner.since, 0)) {
 				errs = append(errs, e.unkeep(ctx, name))
 			}
 		}

@@ -11,8 +11,9 @@ import (
 
 // TestOwner tells runs that are from runs that are no more.
 func TestOwner(t *testing.T) {
-	own := self()
-	if got, ok := parseOwner(own.String()); !ok || got != own || own.gone(time.Now().Add(time.Hour)) {
+	now := time.Unix(1e9, 0)
+	own := self(now)
+	if got, ok := parseOwner(own.String()); !ok || got != own || own.gone(now.Add(time.Hour)) {
 		t.Errorf("%q is read as %v, %t", own, got, ok)
 	}
 	if name := (&Engine{owner: own}).keptName(image.SHA256(nil)); len(name) > 200 {
@@ -26,7 +27,7 @@ func TestOwner(t *testing.T) {
 		}
 	}
 	far := owner{"elsewhere2", own.process, own.since}
-	if far.gone(time.Now().Add(time.Hour)) || !far.gone(time.Now().Add(orphaned+time.Hour)) {
+	if far.gone(now.Add(time.Hour)) || !far.gone(now.Add(orphaned+time.Hour)) {
 		t.Error("a run on another machine is given a day")
 	}
 	if !canAsk {
@@ -37,16 +38,16 @@ func TestOwner(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := owner{own.machine, processOf(cmd.Process.Pid), own.since}
-	if other.gone(time.Now().Add(2 * orphaned)) {
+	if other.gone(now.Add(2 * orphaned)) {
 		t.Error("a process that runs is taken for gone")
 	}
 	if err := cmd.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	if !other.gone(time.Now()) {
+	if !other.gone(now) {
 		t.Error("a process that has ended is taken to run")
 	}
-	if again := (owner{own.machine, own.process + "1", own.since}); !again.gone(time.Now()) {
+	if again := (owner{own.machine, own.process + "1", own.since}); !again.gone(now) {
 		t.Error("a process that began at another time is taken for the same")
 	}
 }

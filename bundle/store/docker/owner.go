@@ -11,17 +11,17 @@ import (
 type owner struct {
 	machine string // this start of the machine, as far as it can be told
 	process string // which process, and when it began
-	since   int64  // seconds since 1970
+	since   int64  // by the engine's clock, in seconds since 1970
 }
 
 // orphaned is after how long what belongs to a run on a machine that cannot be
 // asked belongs to nobody.
 const orphaned = 24 * time.Hour
 
-// self is this process.
-func self() owner {
+// self is this process, which has come to an engine at a time of its clock.
+func self(now time.Time) owner {
 	machine, process := whoAmI()
-	return owner{machine, process, time.Now().Unix()}
+	return owner{machine, process, now.Unix()}
 }
 
 // String is the owner as labels have it, and tags of images may.
