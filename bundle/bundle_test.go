@@ -386,8 +386,8 @@ func TestVerifyFindsLies(t *testing.T) {
 	l.id = image.SHA256([]byte("something else"))
 	p.name("docker.io/library/a:1", p.manifest(amd64, "", l))
 	err := checked(t.Context(), packed(t, p, all, bundle.WriteOptions{}))
-	var damage *bundle.DamagedError
-	if !errors.As(err, &damage) || !strings.Contains(err.Error(), "diffID") {
+	var wrong *image.WrongLayerError
+	if !errors.As(err, &wrong) || !strings.Contains(err.Error(), "diffID") {
 		t.Errorf("a layer with another diffID: %v", err)
 	}
 }

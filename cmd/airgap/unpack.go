@@ -148,6 +148,9 @@ func runUnpack(ctx context.Context, env *ui.Env, o unpackOptions, name string) e
 		return inState(untouched, err)
 	}
 	defer b.Close()
+	if o.expect == "" {
+		warnIfExposed(env, name)
+	}
 	docs, err := verify.Read(ctx, b.Bundle)
 	if err == nil {
 		err = o.isExpected(b.Bundle)

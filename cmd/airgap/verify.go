@@ -51,6 +51,7 @@ func runVerify(ctx context.Context, env *ui.Env, name string) error {
 		return err
 	}
 	defer b.Close()
+	warnIfExposed(env, name)
 	docs, err := verify.Read(ctx, b.Bundle)
 	if err != nil {
 		return named(name, err)
