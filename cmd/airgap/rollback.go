@@ -48,6 +48,9 @@ NUMBER undoes one of them instead of the last.`,
 					return usage(cmd, "%q is no number of an unpack", args[0])
 				}
 			}
+			if o.list && (o.dryRun || o.number > 0) {
+				return usage(cmd, "--list goes with nothing else")
+			}
 			if o.list {
 				return listUnpacks(ui.From(cmd.Context()))
 			}
@@ -56,7 +59,6 @@ NUMBER undoes one of them instead of the last.`,
 	}
 	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "print what would change and change nothing")
 	cmd.Flags().BoolVar(&o.list, "list", false, "list the unpacks that are noted")
-	cmd.MarkFlagsMutuallyExclusive("dry-run", "list")
 	return cmd
 }
 
@@ -275,10 +277,11 @@ func (a unpacksAnswer) Text(p *ui.Printer) {
 	for _, n := range a.Unpacks {
 		rows = append(rows, []string{strconv.Itoa(n.Number), n.Time.Local().Format(time.DateTime), n.Address, ui.Plural(len(n.Names), "name"), string(n.State), n.Bundle.String()})
 	}
-	p.Table([]string{"NUMBER", "TIME", "INTO", "MOVED", "STATE", "BUNDLE"}, rows)
 	if len(rows) == 0 {
 		p.Line("no unpack into Docker or podman has been noted")
+		return
 	}
+	p.Table([]string{"NUMBER", "TIME", "INTO", "MOVED", "STATE", "BUNDLE"}, rows)
 }
 
 // rollbackAnswer is what rollback has done, or would do.
@@ -338,7 +341,9 @@ func (a rollbackAnswer) Text(p *ui.Printer) {
 	for _, r := range a.Names {
 		rows = append(rows, []string{r.Name, r.result(a.dryRun)})
 	}
-	p.Table([]string{"NAME", "RESULT"}, rows)
+	if len(rows) > 0 {
+		p.Table([]string{"NAME", "RESULT"}, rows)
+	}
 	what := fmt.Sprintf("unpack %d into %s, %s, bundle id %s", a.Number, sinkName(a.To), a.Time.Local().Format(time.DateTime), a.Bundle)
 	switch {
 	case len(a.Names) == 0:

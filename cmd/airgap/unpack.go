@@ -42,7 +42,8 @@ namespace k8s.io unless given), into a registry, or into an OCI image layout.
 Nothing gets a name before everything is proven and the place holds
 exactly what the bundle says; names are set last. Names move as with docker
 load, each with what it pointed to before. An image that is there already is
-neither read nor written.
+neither read nor written. Another airgap of yours that is at work in the same
+place is waited for.
 
 --to docker://registry.internal:5000/mirror pushes indexes with all platforms in
 the bundle, byte for byte, and puts all names below that registry and folder:
