@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -139,18 +140,21 @@ func binaryIn(path string, p image.Platform, missing *noBinaryError) (*os.File, 
 	return f, nil
 }
 
-// builtFor is the platform that a program says it is for, of those that make
-// cross knows; empty for what is another kind of file.
+// builtFor is the platform that a program says it is for; empty for what is no
+// program that is known.
 func builtFor(r io.ReaderAt) string {
 	head := make([]byte, 20)
 	if _, err := r.ReadAt(head, 0); err != nil {
 		return ""
 	}
+	word, half := binary.LittleEndian.Uint32, binary.LittleEndian.Uint16
 	switch {
 	case bytes.HasPrefix(head, []byte("\x7fELF")):
-		return map[uint16]string{62: "linux/amd64", 183: "linux/arm64"}[binary.LittleEndian.Uint16(head[18:])]
-	case binary.LittleEndian.Uint32(head) == 0xfeedfacf: // Mach-O
-		return map[uint32]string{0x01000007: "darwin/amd64", 0x0100000c: "darwin/arm64"}[binary.LittleEndian.Uint32(head[4:])]
+		return cmp.Or(map[uint16]string{62: "linux/amd64", 183: "linux/arm64"}[half(head[18:])], "another processor")
+	case word(head) == 0xfeedfacf: // Mach-O
+		return cmp.Or(map[uint32]string{0x01000007: "darwin/amd64", 0x0100000c: "darwin/arm64"}[word(head[4:])], "another processor")
+	case bytes.HasPrefix(head, []byte("MZ")):
+		return "windows"
 	}
 	return ""
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math"
@@ -107,6 +108,9 @@ func readHosts(path string) ([]string, error) {
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("reading the destinations: %w", err)
+	}
+	if bytes.IndexByte(raw, 0) >= 0 { // as editors of Windows may write it
+		return nil, fmt.Errorf("reading the destinations: %q is not text in UTF-8", path)
 	}
 	var dests []string
 	for line := range strings.Lines(strings.TrimPrefix(string(raw), "\ufeff")) {

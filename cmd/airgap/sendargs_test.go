@@ -3,7 +3,9 @@ package main
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -105,6 +107,51 @@ func TestSendExamples(t *testing.T) {
 		}
 		if _, dests, err := splitSendArgs(cmd, cmd.Flags().Args(), nil); err != nil || len(dests) == 0 && !strings.Contains(line, "--hosts") {
 			t.Errorf("%s: %q, %v", line, dests, err)
+		}
+	}
+}
+
+// TestHosts reads lists as editors write them.
+func TestHosts(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "hosts")
+	for content, want := range map[string]string{
+		"a:\n# none\n\nb: # b\n": "a: b:", "\ufeffa:\r\nb:\r\n": "a: b:", "a:": "a:", "": "-", "\ufeff": "-", "#\n": "-",
+		"\xff\xfea\x00:\x00\n\x00": "-", // UTF-16
+	} {
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		dests, err := readHosts(path)
+		if got := strings.Join(dests, " "); err == nil && got != want || err != nil && want != "-" {
+			t.Errorf("%q: %s, %v", content, got, err)
+		}
+	}
+}
+
+// TestBuiltFor knows this very program, and what is none.
+func TestBuiltFor(t *testing.T) {
+	here := runtime.GOOS + "/" + runtime.GOARCH
+	if runtime.GOOS == "windows" {
+		here = "windows"
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if got := builtFor(f); got != here {
+		t.Errorf("this program is for %q, expected %q", got, here)
+	}
+	for content, want := range map[string]string{
+		"": "", "\x7fELF": "", "#!/bin/sh\nexec airgap \"$@\"\n": "",
+		"\x7fELF\x01" + strings.Repeat("\x00", 13) + "\x28\x00": "another processor",
+	} {
+		if got := builtFor(strings.NewReader(content)); got != want {
+			t.Errorf("%q is for %q, expected %q", content, got, want)
 		}
 	}
 }
