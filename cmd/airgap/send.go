@@ -49,7 +49,8 @@ every argument has to be a destination, or nothing is sent: what looks like a
 bundle and is not there is not taken for one, and among several destinations
 name:word, which may be an image, only behind the bundle's name. What is not
 there at a host becomes the name of the bundle if it ends as one does, such as
-in .tar.zst; else it is a folder that is missing.
+in .tar.zst; else it is a folder that is missing. An older bundle of that name is
+replaced, and volumes and parity of it go; any other file is not replaced.
 
 Where a medium does not take files that large (FAT: 4 GiB), the bundle is cut into
 volumes, bundle.tar.zst.001 and so on, which airgap unpack reads where they are;

@@ -3,6 +3,7 @@ package main
 import (
 	"airgap/cmd/airgap/internal/ui"
 	"airgap/transfer"
+	"airgap/transfer/sftp"
 )
 
 // sendAnswer is what became of one destination.
@@ -25,11 +26,15 @@ func (a sendAnswer) Text(p *ui.Printer) {
 	case a.Replaced:
 		how = "sent, replacing an older file"
 	}
+	at := a.Path
+	if _, remote, err := sftp.ParseDest(a.Dest); remote && err == nil {
+		at = a.Place + ":" + at
+	}
 	if a.several {
-		p.Line("%s: %s, %s (%s)", a.Path, how, ui.Size(a.Size), a.Proven)
+		p.Line("%s: %s, %s (%s)", at, how, ui.Size(a.Size), a.Proven)
 		return
 	}
-	p.Line("%s: %s, %s", a.Path, how, ui.Size(a.Size))
+	p.Line("%s: %s, %s", at, how, ui.Size(a.Size))
 	p.Line("%s: sha256 %s (%s)", a.Place, a.SHA256, a.Proven)
 }
 

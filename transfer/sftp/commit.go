@@ -69,16 +69,26 @@ func (p *Place) create(name string) (*sftp.File, error) {
 	return p.client.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
 }
 
-// sameMode gives the file and its sums one mode: that which the server gives new
-// files, as the sums are one, or that of a file which has been there. Where the
-// server does not do that, whether others may read them is for it to say.
+// sameMode gives the file and its sums one mode: that of a file which has been
+// there, or the one that the server gives new files, as the sums are one, but for
+// the right of others to write, with which a partial would not be continued. Where
+// the server does not do that, whether others may read them is for it to say.
 func (p *Place) sameMode(sums *sftp.File, which transfer.Which) {
+	stat := sums.Stat
 	if which == transfer.Final {
-		if info, err := p.client.Stat(p.final()); err == nil {
-			_ = sums.Chmod(info.Mode().Perm())
-		}
-	} else if info, err := sums.Stat(); err == nil {
-		_ = p.client.Chmod(p.partial(), info.Mode().Perm())
+		stat = func() (os.FileInfo, error) { return p.client.Stat(p.final()) }
+	}
+	info, err := stat()
+	if err != nil {
+		return
+	}
+	mode := info.Mode().Perm()
+	if which == transfer.Partial {
+		mode &^= 0o022
+		_ = p.client.Chmod(p.partial(), mode)
+	}
+	if which == transfer.Final || mode != info.Mode().Perm() {
+		_ = sums.Chmod(mode)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"syscall"
 
 	"github.com/pkg/sftp"
 	"golang.org/x/sync/errgroup"
@@ -55,7 +56,7 @@ func (p *Place) write(ctx context.Context, off int64, data io.Reader) error {
 func unexplained(err error) error {
 	var medium *transfer.MediumError
 	var status *sftp.StatusError
-	if errors.As(err, &medium) && errors.As(err, &status) && status.FxCode() == sftp.ErrSSHFxFailure {
+	if errors.As(err, &medium) && errors.As(err, &status) && status.FxCode() == sftp.ErrSSHFxFailure && !errors.Is(err, syscall.EROFS) {
 		medium.Err = fmt.Errorf("%w; the server does not say why: a full disk or a quota there would do that", medium.Err)
 	}
 	return err
