@@ -32,8 +32,9 @@ digests and sizes, and with --layers what each layer weighs, which other images
 share it, and the command that made it. Of a bundle only the documents are read
 and proven; airgap verify proves the rest.
 
-What is a file here is taken as a bundle, bundle.tar.zst unless given; other
-names are images, with the prefixes of airgap pack:
+What is a file here, or a folder with a bundle in it, is taken as a bundle,
+bundle.tar.zst unless given; other names are images, with the prefixes of airgap
+pack:
 
 ` + sourcesHelp,
 		Example: `  airgap inspect
@@ -72,10 +73,11 @@ func runInspect(ctx context.Context, env *ui.Env, o inspectOptions, what string)
 	return env.Report("summary", answer)
 }
 
-// isFolder knows a folder by a path that cannot be an image's name.
+// isFolder knows a folder by a path that cannot be an image's name, or by what is
+// in it.
 func isFolder(path string) bool {
 	info, err := os.Stat(path)
-	return err == nil && info.IsDir() && (filepath.IsAbs(path) || strings.HasPrefix(path, "."))
+	return err == nil && info.IsDir() && (filepath.IsAbs(path) || strings.HasPrefix(path, ".") || holdsBundle(path))
 }
 
 // inspectBundle reads the documents of a bundle.

@@ -106,6 +106,14 @@ func lookAtOnly(ctx context.Context, dir string, sets []volume.Summary, o volume
 	}
 }
 
+// holdsBundle says whether there is a bundle in a folder, as far as names and
+// footers tell.
+func holdsBundle(dir string) bool {
+	names, _ := bundlesIn(dir)
+	sets, _ := volume.Find(context.Background(), dir)
+	return len(names)+len(sets) > 0
+}
+
 // bundlesIn are the files of a folder that are called as bundles are.
 func bundlesIn(dir string) (names []string, err error) {
 	entries, err := os.ReadDir(dir)
@@ -252,10 +260,13 @@ func lookAtPart(ctx context.Context, dir, base string, sets []volume.Summary, o 
 		return &meaning{set: set, strangers: set.Strangers()}, nil
 	}
 	if volume.IsName(base, strings.TrimSuffix(base, filepath.Ext(base))) {
-		// It may have lost its footer, and parity may stand for it.
+		// It may have lost its footer, and parity may show what it was.
 		set, err := volume.Open(ctx, dir, base, o)
 		if none := (*volume.ChoiceError)(nil); errors.As(err, &none) {
 			return nil, nil
+		}
+		if err == nil && !set.Proves(base) {
+			return nil, set.Close()
 		}
 		return &meaning{set: set}, err
 	}

@@ -95,8 +95,8 @@ func (w *world) packed(r Result, path string, b *Bundle, cut cutting) {
 // it: what airgap did not write, where a volume or parity would be.
 func (w *world) mayRefuse(path string, cut cutting) bool {
 	return slices.ContainsFunc(w.outputs(path, cut), func(other string) bool {
-		c := w.content(other)
-		return c != nil && other != path && !c.is(Sums)
+		kind, _ := role(path, other)
+		return w.content(other) != nil && other != path && kind != Sums
 	})
 }
 
@@ -111,7 +111,7 @@ func (w *world) outputs(path string, cut cutting) []string {
 // suffixes of the files that a bundle is in, without .sha256.
 var suffix = regexp.MustCompile(`^(?:\.([0-9]{3,})|\.(par(?:[0-9]{3,})?))?(\.sha256)?$`)
 
-// role is what a file beside path is by its name, and the number of a volume.
+// role is what a file beside path is by its name, and the number of a volume or of parity.
 func role(path, other string) (Kind, int) {
 	rest, ok := strings.CutPrefix(other, path)
 	m := suffix.FindStringSubmatch(rest)
@@ -124,9 +124,16 @@ func role(path, other string) (Kind, int) {
 		n, _ := strconv.Atoi(m[1])
 		return Volume, n
 	case m[2] != "":
-		return Parity, 0
+		n, _ := strconv.Atoi(strings.TrimPrefix(m[2], "par"))
+		return Parity, n
 	}
 	return Whole, 0
+}
+
+// called says whether a file beside path has the name that it was given.
+func (c *Content) called(path, other string) bool {
+	kind, n := role(path, other)
+	return kind == c.Kind && n == c.Number && c.Name == filepath.Base(path)
 }
 
 // written is the rule of writing a bundle: it has its files, and what an earlier
@@ -147,14 +154,14 @@ func (w *world) written(path string, b *Bundle, cut cutting) func(c change) (*Co
 			return &Content{Kind: Sums}, w.checkSums(c)
 		case c.old.is(Foreign) && c.path != path:
 			return nil, fmt.Errorf("a file of the user was replaced")
-		case c.old.is(Volume, Parity) && c.old.Name != filepath.Base(path):
+		case c.old.is(Volume, Parity) && c.old.Name != filepath.Base(path) && c.path != path:
 			return nil, fmt.Errorf("a renamed volume of the user was replaced")
 		case kind == Whole && !cut.volumes:
 			return &Content{Kind: Whole, Bundle: b}, w.prove(c, b)
 		case kind == Volume && cut.volumes:
 			return &Content{Kind: Volume, Bundle: b, Cut: w.step, Name: filepath.Base(path), Number: n}, nil
 		case kind == Parity && cut.parity > 0:
-			return &Content{Kind: Parity, Bundle: b, Cut: step, Name: filepath.Base(path)}, nil
+			return &Content{Kind: Parity, Bundle: b, Cut: step, Name: filepath.Base(path), Number: n}, nil
 		}
 		return untouched(c)
 	}
@@ -163,7 +170,7 @@ func (w *world) written(path string, b *Bundle, cut cutting) func(c change) (*Co
 // mayGo says whether writing a bundle may remove a file: it is of an earlier set
 // of that very name.
 func (w *world) mayGo(path string, c change) error {
-	if c.old.is(Sums) || c.old.is(Volume, Parity) && c.old.Name == filepath.Base(path) {
+	if kind, _ := role(path, c.path); kind == Sums || c.old.is(Volume, Parity) && c.old.Name == filepath.Base(path) {
 		return nil
 	}
 	return fmt.Errorf("a file that no earlier run has left went")
@@ -238,6 +245,10 @@ func (w *world) complete(path string, b *Bundle, cut cutting) {
 		switch {
 		case c.is(Parity) && (c.Cut == w.step || c.Cut == 0 && c.Bundle == b && !cut.volumes && !c.Damaged):
 			parity = append(parity, c)
+		case c.is(Parity) && c.Cut == 0 && cut.volumes && w.content(path) != nil:
+			// That of the whole file, which stays.
+		case c.is(Volume, Parity) && !c.called(path, other):
+			// Somebody has given it the name of another.
 		case c.is(Volume, Parity) && !c.Damaged && c.Cut != w.step && c.Name == filepath.Base(path):
 			w.fail("%s of an earlier set is still there: %s", other, c)
 		}

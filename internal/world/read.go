@@ -31,6 +31,8 @@ func (w *world) named(name string) reading {
 		return reading{must: c.Bundle, may: []*Bundle{c.Bundle}}
 	case c.is(Whole):
 		return reading{may: []*Bundle{c.Bundle}}
+	case c.is(Volume, Parity) && c.Damaged: // it may have lost its footer
+		return reading{may: []*Bundle{c.Bundle}}
 	case c.is(Volume, Parity):
 		return reading{must: c.whole(files), may: []*Bundle{c.Bundle}}
 	case c != nil:

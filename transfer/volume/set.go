@@ -183,12 +183,12 @@ func (s *Set) dropStrangers() error {
 	return nil
 }
 
-// doubt forgets a file unless it is like what it stands in for.
+// doubt forgets a file unless it is like what it stands in for, or empty.
 func (s *Set) doubt(members map[int]entry, n, key int, base int64, c plan) error {
 	off, length := c.at(n)
 	size := max(0, members[n].size-s.bodyStart(key))
 	like, err := s.table.Compare(s.ctx, stretch(volumeAt{s, key}, s.bodyStart(key), length), size, base+off/Shard, (length-1)/Shard+1)
-	if err == nil && !like.Most() {
+	if err == nil && (!like.Most() || like.Looked == 0 && members[n].size > 0) {
 		s.strangers[members[n].name] = true
 		s.closeFile(key)
 		delete(members, n)
@@ -216,6 +216,21 @@ func (s *Set) Likeness() (parity.Likeness, error) {
 
 // Dir is the folder that it is in.
 func (s *Set) Dir() string { return s.dir }
+
+// Proves says whether a file is shown to be of the set, by its footer or by its
+// shards.
+func (s *Set) Proves(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, members := range []map[int]entry{s.group.data, s.group.parity} {
+		for _, e := range members {
+			if e.name == name {
+				return e.footer != nil || s.table != nil && e.size > 0
+			}
+		}
+	}
+	return false
+}
 
 // Is says whether it is the set that [Find] has told of.
 func (s *Set) Is(told Summary) bool { return s.id == told.Set }

@@ -13,7 +13,7 @@ type Likeness struct {
 	End    bool // the last shard is there, and is the table's
 }
 
-// Most says that most of what is there is the table's, or nothing is there.
+// Most says that most of what was looked at is the table's, if anything was.
 func (l Likeness) Most() bool { return 2*l.Alike >= l.Looked }
 
 // samples is how many shards tell whether a file is the one that is meant.
