@@ -43,12 +43,12 @@ type bundleFile struct {
 	closers []func() error
 }
 
-// parity are the paths of the parity files beside it.
+// parity are the paths of the parity files beside it that are called after it.
 func (b *bundleFile) parity() []string {
 	if b.set == nil {
 		return nil
 	}
-	return b.set.Parity()
+	return slices.DeleteFunc(b.set.Parity(), func(path string) bool { return !volume.IsName(filepath.Base(path), b.set.Name()) })
 }
 
 // isParity says whether a file is one of those.

@@ -167,11 +167,14 @@ func lookAt(ctx context.Context, path string, o volume.OpenOptions) (*meaning, e
 	}
 	defer f.Close()
 	dir, base := filepath.Dir(path), filepath.Base(path)
+	_, broken := bundle.Open(f, size)
+	if broken == nil && !hasParts(dir) {
+		return &meaning{file: path}, nil
+	}
 	sets, err := volume.Find(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
-	_, broken := bundle.Open(f, size)
 	if broken != nil {
 		if n, err := lookAtPart(ctx, dir, base, sets, o); n != nil || err != nil {
 			return n, err
@@ -192,6 +195,17 @@ func lookAt(ctx context.Context, path string, o volume.OpenOptions) (*meaning, e
 		}
 	}
 	return n, nil
+}
+
+// hasParts says whether anything in a folder is called as volumes and parity are:
+// where nothing is, not each file has to be opened.
+func hasParts(dir string) bool {
+	entries, err := os.ReadDir(dir)
+	return err != nil || slices.ContainsFunc(entries, func(e os.DirEntry) bool { return isPart(e.Name()) })
+}
+
+func isPart(name string) bool {
+	return volume.IsName(name, strings.TrimSuffix(name, filepath.Ext(name)))
 }
 
 // whole is a file for which parity is looked for.
@@ -259,7 +273,7 @@ func lookAtPart(ctx context.Context, dir, base string, sets []volume.Summary, o 
 		}
 		return &meaning{set: set, strangers: set.Strangers()}, nil
 	}
-	if volume.IsName(base, strings.TrimSuffix(base, filepath.Ext(base))) {
+	if isPart(base) {
 		// It may have lost its footer, and parity may show what it was.
 		set, err := volume.Open(ctx, dir, base, o)
 		if none := (*volume.ChoiceError)(nil); errors.As(err, &none) {
