@@ -48,6 +48,7 @@ func lookForVolumes(ctx context.Context, name string, o volume.OpenOptions, gone
 	if !isCut(ctx, name) {
 		return nil, noBundle(name, gone)
 	}
+	o.Data = base // and no other file, if there is only parity
 	set, err := volume.Open(ctx, dir, base, o)
 	if err != nil {
 		return nil, err
@@ -261,10 +262,11 @@ func lookAtPart(ctx context.Context, dir, base string, sets []volume.Summary, o 
 		}
 		if !s.Cut {
 			for _, name := range dataOf(s) {
-				if name != base && isRegular(filepath.Join(dir, name)) {
-					return lookAt(ctx, filepath.Join(dir, name), o)
+				if n, err := lookAtDataOf(ctx, filepath.Join(dir, name), s, o); n != nil || err != nil {
+					return n, err
 				}
 			}
+			o.Data = base // none
 		}
 		o.Set = s.Set
 		set, err := volume.Open(ctx, dir, "", o)
@@ -285,6 +287,26 @@ func lookAtPart(ctx context.Context, dir, base string, sets []volume.Summary, o 
 		return &meaning{set: set}, err
 	}
 	return nil, nil
+}
+
+// lookAtDataOf takes a file that parity may be of, if it is.
+func lookAtDataOf(ctx context.Context, path string, s volume.Summary, o volume.OpenOptions) (*meaning, error) {
+	if slices.Contains(s.Files, filepath.Base(path)) || !isRegular(path) {
+		return nil, nil
+	}
+	n, err := lookAt(ctx, path, o)
+	if err != nil || n.set != nil && n.set.Is(s) {
+		return n, err
+	}
+	return nil, n.close()
+}
+
+// close closes what has been opened in vain.
+func (n *meaning) close() error {
+	if n.set == nil {
+		return nil
+	}
+	return n.set.Close()
 }
 
 // besides are the files that are called as volumes or parity of a file would be.
