@@ -111,9 +111,9 @@ func (s Journals) write(j Journal, noClobber bool) error {
 	if err != nil {
 		return err
 	}
-	return durable.CreateFile(s.path(j.Number), noClobber, func(f *os.File) error {
+	return durable.CreateFileMode(s.path(j.Number), 0o600, noClobber, func(f *os.File) error {
 		_, err := f.Write(append(raw, '\n'))
-		return errors.Join(err, f.Chmod(0o600))
+		return err
 	})
 }
 
@@ -124,13 +124,19 @@ func (s Journals) numbers() (list []int, err error) {
 		return nil, nil
 	}
 	for _, e := range entries {
-		number, ok := strings.CutSuffix(e.Name(), ".json")
-		if n, err := strconv.Atoi(number); ok && err == nil && n > 0 && strconv.Itoa(n) == number {
+		if n, ok := numberOf(e.Name()); ok {
 			list = append(list, n)
 		}
 	}
 	slices.Sort(list)
 	return list, err
+}
+
+// numberOf is the number of a journal's file.
+func numberOf(name string) (n int, ok bool) {
+	number, ok := strings.CutSuffix(name, ".json")
+	n, err := strconv.Atoi(number)
+	return n, ok && err == nil && n > 0 && strconv.Itoa(n) == number
 }
 
 // List reads all journals, the oldest first. The error tells of those that
@@ -148,9 +154,14 @@ func (s Journals) List() (list []Journal, err error) {
 	return list, errors.Join(errs...)
 }
 
-// removeOld removes all but the last journals of a place. What cannot be read
-// stays: it is not known whose it is.
+// removeOld removes all but the last journals of a place, and what killed
+// processes have left half written. What cannot be read stays: it is not known
+// whose it is.
 func (s Journals) removeOld(address string) error {
+	half := func(name string) bool { _, ok := numberOf(name); return ok }
+	if err := durable.RemovePartials(string(s), half); err != nil {
+		return err
+	}
 	list, _ := s.List()
 	list = slices.DeleteFunc(list, func(j Journal) bool { return j.Address != address })
 	for _, j := range list[:max(0, len(list)-journalsKept)] {

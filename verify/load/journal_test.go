@@ -104,9 +104,15 @@ func TestJournals(t *testing.T) {
 	}
 }
 
-// TestJournalsKept: the last ten of each place, whatever another place does.
+// TestJournalsKept: the last ten of each place, whatever another place does, and
+// nothing that is half written.
 func TestJournalsKept(t *testing.T) {
 	s := load.Journals(t.TempDir())
+	for _, left := range []string{".7.json.123.partial", ".notes.1.partial"} {
+		if err := os.WriteFile(filepath.Join(string(s), left), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for n := range 25 {
 		for _, address := range []string{"busy", "seldom"}[:1+n/24] {
 			j := journal(address, n, load.Named)
@@ -124,6 +130,9 @@ func TestJournalsKept(t *testing.T) {
 	}
 	if err := s.Remove(listed(t, s)[0]); err != nil || len(listed(t, s)) != 10 {
 		t.Errorf("after removing one: %v", err)
+	}
+	if left, err := filepath.Glob(filepath.Join(string(s), ".*")); err != nil || len(left) != 1 || filepath.Base(left[0]) != ".notes.1.partial" {
+		t.Errorf("half written: %q, %v", left, err)
 	}
 }
 
