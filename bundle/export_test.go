@@ -3,6 +3,9 @@ package bundle
 import (
 	"bytes"
 	"crypto/sha256"
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 // FrameLength is the length of the zstd frame at the start of b.
@@ -19,6 +22,8 @@ func RawManifestSize(m *Manifest) int {
 	}
 	return len(raw)
 }
+
+var forgersEncoder = sync.OnceValue(func() *zstd.Encoder { return newEncoder(Default) })
 
 // Forgery makes bundles that are sealed as they should be, around content that
 // is not: what only someone who knows the format can do.
@@ -84,7 +89,7 @@ func (f *Forgery) File() []byte {
 		cuts = f.Cuts(cuts)
 	}
 	var frames [][]byte
-	enc := newEncoder(Default)
+	enc := forgersEncoder()
 	for i := range cuts[:len(cuts)-1] {
 		frames = append(frames, enc.EncodeAll(tar[cuts[i]:cuts[i+1]], nil))
 	}

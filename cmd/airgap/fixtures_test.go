@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -47,6 +48,24 @@ func scriptLayout(ts *testscript.TestScript, _ bool, args []string) {
 		ref, platforms, _ := strings.Cut(arg, "@")
 		addToLayout(ts, path, ref, strings.Split(platforms, ","))
 	}
+}
+
+// scriptWrong makes an OCI layout of an image whose layers have their digests,
+// and not the content that its config names.
+func scriptWrong(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: wrong DIR NAME")
+	}
+	img := smallImage(ts, args[1], hostPlatform)
+	config, err := img.ConfigFile()
+	ts.Check(err)
+	config = config.DeepCopy()
+	slices.Reverse(config.RootFS.DiffIDs)
+	img, err = mutate.ConfigFile(img, config)
+	ts.Check(err)
+	path, err := layout.Write(ts.MkAbs(args[0]), empty.Index)
+	ts.Check(err)
+	ts.Check(path.AppendImage(img, layout.WithAnnotations(map[string]string{refName: args[1]})))
 }
 
 func addToLayout(ts *testscript.TestScript, path layout.Path, ref string, platforms []string) {

@@ -23,6 +23,7 @@ func TestMain(m *testing.M) {
 //
 //	exits N airgap ARG…            run airgap, demand the exit status N
 //	layout DIR NAME[@PLATFORM,…]…  make an OCI layout of small images
+//	wrong DIR NAME                 make one of an image that is not what its config says
 //	registry [-tls|-login]         serve an empty registry at $REGISTRY
 //	push NAME DIR                  push an image of a layout to a registry
 //	serving ARG…                   run airgap serve at $SERVED
@@ -51,6 +52,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits":       scriptExits,
 			"layout":      scriptLayout,
+			"wrong":       scriptWrong,
 			"registry":    scriptRegistry,
 			"push":        scriptPush,
 			"attach":      scriptAttach,
