@@ -180,6 +180,8 @@ func TestStateAfterImport(t *testing.T) {
 		{&load.FlushError{Err: x}, "there and named"},
 		{&load.ChangedError{Gone: []string{"x"}}, "were there and named"},
 		{&load.AbortError{Err: x, Left: errors.New("the engine is gone")}, "could be taken back: the engine is gone"},
+		{&load.AbortError{Err: x, Left: &docker.Error{Kind: docker.Unreachable}}, "the engine has ended"},
+		{&load.AbortError{Err: x, Left: &docker.Error{Err: errors.New("busy")}}, "which the next unpack there does"},
 	} {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		defer cancel(nil)

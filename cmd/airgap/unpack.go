@@ -11,6 +11,7 @@ import (
 	"airgap/bundle"
 	"airgap/bundle/image"
 	"airgap/bundle/store"
+	"airgap/bundle/store/docker"
 	"airgap/cmd/airgap/internal/ui"
 	"airgap/verify"
 	"airgap/verify/load"
@@ -164,10 +165,8 @@ func runUnpack(ctx context.Context, env *ui.Env, o unpackOptions, name string) e
 		return inState(untouched, err)
 	}
 	defer p.Close()
-	if !o.dryRun {
-		defer sweep(ctx, env, p.sink)
-	}
 	if o.dryRun || p.Unchanged() {
+		o.sweep(ctx, env, p.sink)
 		return env.Report(o.kind(), newUnpackAnswer(o, b.name, p, load.Summary{Durable: true}))
 	}
 	verified, _, err := check(ctx, env, b, docs, level(p.sink))
@@ -191,6 +190,7 @@ func runUnpack(ctx context.Context, env *ui.Env, o unpackOptions, name string) e
 	if answer.Pruned, err = o.prune(ctx, p.sink, summary.Tags); err != nil {
 		return inState("all images are there and named", err)
 	}
+	o.sweep(ctx, env, p.sink)
 	return env.Report(o.kind(), answer)
 }
 
@@ -271,9 +271,9 @@ func (o unpackOptions) prune(ctx context.Context, sink image.Sink, tags []image.
 
 // sweep removes what imports that were killed have left in a place. Where that
 // fails, a later one does it.
-func sweep(ctx context.Context, env *ui.Env, sink image.Sink) {
+func (o unpackOptions) sweep(ctx context.Context, env *ui.Env, sink image.Sink) {
 	place, ok := sink.(image.Sweeper)
-	if !ok || ctx.Err() != nil {
+	if !ok || o.dryRun {
 		return
 	}
 	if err := place.Sweep(ctx); err != nil {
@@ -295,11 +295,23 @@ func (o unpackOptions) after(err error) string {
 	case errors.As(err, &unflushed):
 		return "all images are there and named, but it is not certain that the disk has them"
 	case errors.As(err, &kept):
-		return fmt.Sprintf("no name has changed, but not all of what had been brought could be taken back: %v", kept.Left)
+		return leftBehind(kept.Left)
 	case o.load.Under != "":
 		return "no name has changed; what was pushed stays until the registry collects its garbage"
 	}
 	return "what had been brought was taken back, and no name has changed"
+}
+
+// leftBehind is the state of things where something could not be taken back.
+func leftBehind(why error) string {
+	var engine *docker.Error
+	switch isEngine := errors.As(why, &engine); {
+	case isEngine && engine.Kind == docker.Unreachable:
+		return "the engine has ended, or does not answer any more; no name has changed, and what it has of this import the next unpack there removes"
+	case isEngine:
+		return fmt.Sprintf("no name has changed, but not all of what had been brought could be taken back, which the next unpack there does: %v", why)
+	}
+	return fmt.Sprintf("no name has changed, but not all of what had been brought could be taken back: %v", why)
 }
 
 // untouched is the state of things before anything is imported.

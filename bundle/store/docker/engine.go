@@ -90,7 +90,10 @@ func (e *Engine) ask(ctx context.Context) error {
 	info := result.Info
 	e.platform = platform(info.OSType, info.Architecture)
 	e.rootDir = info.DockerRootDir
-	now, _ := time.Parse(time.RFC3339Nano, info.SystemTime) // which some do not tell: then nothing is old
+	now, err := time.Parse(time.RFC3339Nano, info.SystemTime)
+	if err != nil {
+		now = time.Unix(0, 0) // then nothing is old
+	}
 	e.owner = self(now)
 	version, err := e.client.ServerVersion(ctx, client.ServerVersionOptions{})
 	if err != nil {

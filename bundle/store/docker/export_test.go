@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"time"
 
 	"airgap/bundle/image"
 )
@@ -25,3 +26,6 @@ func (e *Engine) Probing(ctx context.Context, id image.Digest) (name, container 
 
 // ProcessOf names a process as owners do.
 var ProcessOf = processOf
+
+// Impatient has an engine waited for no longer than this.
+func (e *Engine) Impatient(d time.Duration) { e.patience = d }

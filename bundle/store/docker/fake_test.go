@@ -2,6 +2,7 @@ package docker_test
 
 import (
 	"archive/tar"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"airgap/bundle/image"
 	"airgap/bundle/store/docker"
@@ -327,6 +329,62 @@ func TestQuittingEngine(t *testing.T) {
 	var failed *docker.Error
 	if err := txn.Write(t.Context(), f.Images, func(int64) {}); !errors.As(err, &failed) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestInterruptedLate: what an engine has been given whole it imports, whoever
+// listens. So its end is waited for, and then it is taken back.
+func TestInterruptedLate(t *testing.T) {
+	f := storetest.NewFixture(t, "single manifest", "late")
+	g := f.Graph(t, f.Names[0])
+	for name, c := range map[string]struct {
+		ends     bool // the engine does
+		patience time.Duration
+	}{"it ends": {true, time.Hour}, "it does not end": {false, time.Millisecond}} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			left := make(chan struct{}) // closed when nobody listens to the engine any more
+			engine := &fake{held: map[string]any{}, load: func(w http.ResponseWriter, r *http.Request) {
+				io.Copy(io.Discard, r.Body)
+				cancel()
+				for i := 0; !c.ends || i < 20; i++ { // it takes its time
+					select {
+					case <-r.Context().Done():
+						close(left)
+						return
+					case <-time.After(10 * time.Millisecond):
+					}
+				}
+				fmt.Fprintln(w, `{"stream":"Loaded image"}`)
+			}}
+			e := engine.open(t)
+			e.Impatient(c.patience)
+			txn, err := e.Begin(ctx, image.Import{Graph: g, Names: f.Names})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := txn.Write(ctx, f.Images, func(int64) {}); !errors.Is(err, context.Canceled) {
+				t.Errorf("error %v", err)
+			}
+			if !c.ends {
+				<-left
+			}
+			select {
+			case <-left:
+				if c.ends {
+					t.Error("the engine's end was not waited for")
+				}
+			default:
+			}
+			var busy *docker.Error
+			if err := txn.Abort(t.Context()); errors.As(err, &busy) == c.ends {
+				t.Errorf("Abort: %v", err)
+			}
+			if len(engine.taken) != 1 || !strings.HasPrefix(engine.taken[0], "airgap.invalid/import:") {
+				t.Errorf("taken away: %q", engine.taken)
+			}
+		})
 	}
 }
 
