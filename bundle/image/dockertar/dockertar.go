@@ -174,7 +174,9 @@ func (a *Archive) resolveDocker(s *scanner) error {
 			if err != nil {
 				return err
 			}
-			names = append(names, name)
+			if tagged, _, _, _ := image.Pin(name); tagged != "" { // a digest is not that of the manifest made here
+				names = append(names, tagged)
+			}
 		}
 		a.add(names, d)
 	}

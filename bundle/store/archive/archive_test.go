@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -157,6 +158,62 @@ func TestEstimate(t *testing.T) {
 		if e := set.(image.Streamer).Estimate()[0]; e.ID != g.Manifests[0].Config.Digest || e.Digest != digest {
 			t.Errorf("%s: ID %s and digest %s, expected %s and %s", name, e.ID, e.Digest, g.Manifests[0].Config.Digest, digest)
 		}
+	}
+}
+
+// TestDigestsInArchives: a name by a digest that the image does not have, or no
+// longer, is none.
+func TestDigestsInArchives(t *testing.T) {
+	f := storetest.NewFixture(t, "single manifest", "digests")
+	g := f.Graph(t, f.Names[0])
+	repository := image.Repository(f.Names[0])
+	own, other := repository+"@"+g.Root.Desc.Digest.String(), repository+"@"+image.SHA256(nil).String()
+	for given, want := range map[string]map[archive.Dialect]string{
+		own:                                  {archive.OCI: own, archive.Docker: ""},
+		other:                                {archive.OCI: "", archive.Docker: ""},
+		f.Names[0] + other[len(repository):]: {archive.OCI: f.Names[0], archive.Docker: f.Names[0]},
+	} {
+		for name, d := range dialects {
+			raw := d.make(t, f)
+			held := f.Names[0]
+			if d.dialect == archive.Docker {
+				held = image.Familiar(held)
+			}
+			path := write(t, renamed(t, raw, held, given))
+			a, err := archive.Open(path, d.dialect)
+			if err != nil {
+				t.Fatal(err)
+			}
+			set, err := a.Open(t.Context(), []string{""}, image.Platforms{})
+			if err != nil {
+				t.Errorf("%s of %q: %v", name, given, err)
+			} else if got := set.(image.Streamer).Estimate()[0].Name; got != want[d.dialect] {
+				t.Errorf("%s of %q is named %q, expected %q", name, given, got, want[d.dialect])
+			}
+		}
+	}
+}
+
+// renamed is an archive with another name in its documents.
+func renamed(t *testing.T, raw []byte, from, to string) []byte {
+	t.Helper()
+	e := newEntries(t)
+	for r := tar.NewReader(bytes.NewReader(raw)); ; {
+		h, err := r.Next()
+		if err == io.EOF {
+			return e.bytes()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h.Name == "manifest.json" || h.Name == "index.json" {
+			content = bytes.ReplaceAll(content, []byte(`"`+from+`"`), []byte(`"`+to+`"`))
+		}
+		e.add(h.Name, content)
 	}
 }
 
