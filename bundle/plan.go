@@ -121,15 +121,7 @@ func (p *Plan) estimate(s image.Streamer) {
 // read adds the images of a set whose documents can be had. With a spool, the
 // layers are taken from there.
 func (p *Plan) read(ctx context.Context, set image.Set, s *spool) error {
-	want := p.want.Or(image.HostPlatform())
-	choose := image.Select(want.Select)
-	if s != nil { // what the place has of what is wanted
-		if p.want.IsDefault() {
-			want.List = nil
-			choose = image.Platforms{All: true}.Select
-		}
-		choose = choose.Whole(func(d image.Descriptor) bool { return s.whole(ctx, set, d) })
-	}
+	want, choose := p.choice(ctx, set, s)
 	for _, root := range set.Roots() {
 		if p.has(root) {
 			continue // asked for twice, or a referrer of another
@@ -149,6 +141,30 @@ func (p *Plan) read(ctx context.Context, set image.Set, s *spool) error {
 		}
 	}
 	return nil
+}
+
+// choice is which platforms are taken from a set, and which of them have to be
+// there: of what came as a stream all that is wanted is taken that is whole.
+func (p *Plan) choice(ctx context.Context, set image.Set, s *spool) (must image.Platforms, choose image.Select) {
+	if s == nil {
+		must = p.want.Or(image.HostPlatform())
+		return must, must.Select
+	}
+	choose = p.want.Select
+	if p.want.IsDefault() {
+		choose = image.Platforms{All: true}.Select
+	}
+	return p.want, choose.Whole(func(child image.Descriptor) bool { return whole(ctx, set, s, child) })
+}
+
+// whole says whether everything of a child of an index has come. One that is not
+// sound counts as whole, so that it is refused and not left out.
+func whole(ctx context.Context, set image.Set, s *spool, child image.Descriptor) bool {
+	g, err := image.Read(ctx, set, image.Root{Desc: child}, image.Platforms{All: true}.Select)
+	if err != nil {
+		return !errors.Is(err, image.ErrNotFound)
+	}
+	return !slices.ContainsFunc(g.Layers(), func(d image.Descriptor) bool { return s.get(d.Digest) == nil })
 }
 
 // maxReferring bounds how far referrers of referrers are followed: a signature

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"sync"
 
 	"airgap/bundle/image"
@@ -146,16 +145,6 @@ func (s *spool) get(d image.Digest) *spooled {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.blobs[d]
-}
-
-// whole says whether everything of a child of an index has come. One that is not
-// sound counts as whole, so that it is refused and not left out.
-func (s *spool) whole(ctx context.Context, set image.Set, child image.Descriptor) bool {
-	g, err := image.Read(ctx, set, image.Root{Desc: child}, image.Platforms{All: true}.Select)
-	if err != nil {
-		return !errors.Is(err, image.ErrNotFound)
-	}
-	return !slices.ContainsFunc(g.Layers(), func(d image.Descriptor) bool { return s.get(d.Digest) == nil })
 }
 
 // copyFrames emits a blob's frames in order and forgets them.

@@ -34,11 +34,15 @@ const NotWhole = "not all of it is there"
 func (choose Select) Whole(has func(Descriptor) bool) Select {
 	return func(children []Descriptor) (keep []Descriptor, left []Left) {
 		chosen, left := choose(children)
+		there := map[Digest]bool{}
+		for _, d := range chosen {
+			there[d.Digest] = has(d)
+		}
 		for _, d := range chosen {
 			switch subject, isAttestation := attested(d, children); {
-			case subject != nil && !has(*subject):
+			case subject != nil && !there[subject.Digest]:
 				left = append(left, Left{d, "attestation of a platform that is left out"})
-			case isAttestation || has(d): // attestations are looked at by who reads them
+			case isAttestation || there[d.Digest]: // attestations are looked at by who reads them
 				keep = append(keep, d)
 			default:
 				left = append(left, Left{d, NotWhole})
