@@ -22,6 +22,13 @@ import (
 // LockName is the name of the lock of what is called name.
 func LockName(name string) string { return "." + name + ".lock" }
 
+// LockedName is the name that a file of a folder is the lock of, if it is one.
+func LockedName(entry string) (name string, ok bool) {
+	name, dot := strings.CutPrefix(entry, ".")
+	name, lock := strings.CutSuffix(name, ".lock")
+	return name, dot && lock && name != ""
+}
+
 // LockOptions say who wants a lock.
 type LockOptions struct {
 	Owner string // the same for all attempts of one send, and for no other

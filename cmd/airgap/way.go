@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"io/fs"
 	"os"
@@ -111,6 +112,9 @@ func (w *way) dropOld(ctx context.Context, receipt transfer.Receipt, sent []stri
 			}
 		}
 		return p.Visit(ctx, func(dir transfer.Dir) error {
+			if busy, err := w.beside(ctx, p, dir, name, sent); busy || err != nil {
+				return err
+			}
 			stays := cut && isThere(dir, name)
 			if whole := strings.TrimSuffix(receipt.Path, sent[len(sent)-1]) + name; stays && !w.isSource(whole) {
 				warnOfOlder(w.env, whole)
@@ -123,6 +127,23 @@ func (w *way) dropOld(ctx context.Context, receipt transfer.Receipt, sent []stri
 			return err
 		})
 	})
+}
+
+// beside looks for another send that is going on in the folder, which may have
+// taken what this one has sent for something that an earlier one has left.
+func (w *way) beside(ctx context.Context, p transfer.Place, dir transfer.Dir, name string, sent []string) (busy bool, err error) {
+	entries, err := dir.ReadDir()
+	if err != nil {
+		return false, err
+	}
+	if gone := missing(entries, sent); gone != "" && len(sent) > 1 { // one may have been given another name
+		return false, &transfer.GoneError{Path: w.dest + ": " + gone}
+	}
+	busy, err = atWork(ctx, p, entries, name, transfer.LockOptions{Owner: rand.Text(), Note: w.env.Note})
+	if busy {
+		w.env.Note("%s: another send of %s is going on there, so that nothing is cleared up", w.dest, name)
+	}
+	return busy, err
 }
 
 // isThere says whether a folder has a file.

@@ -211,7 +211,7 @@ func lockOfTheSilent(t *testing.T, target Target) {
 	f, raw := Content("bundle", 1<<20)
 	for _, text := range texts(f) {
 		leave(t, target, f, text, 0)
-		notes, err := sendWith(t, target, f, transfer.SendOptions{Pace: transfer.Pace{Beat: 50 * time.Millisecond, Stale: 1500 * time.Millisecond}})
+		notes, err := sendWith(t, target, f, transfer.SendOptions{Pace: transfer.Pace{Beat: 50 * time.Millisecond, Stale: 300 * time.Millisecond}})
 		if err != nil || len(notes) > 1 {
 			t.Errorf("%v, %v", notes, err)
 		}
