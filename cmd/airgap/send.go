@@ -65,7 +65,10 @@ the configuration asks for what only the ssh command can do, such as a
 ProxyCommand, it is used, which is said; --ssh ssh always uses it, as hardware
 keys and Kerberos need.
 
-A way that breaks off is waited for some minutes, and the transfer goes on.
+A way that breaks off is waited for some minutes, and the transfer goes on; so is
+a host that has too many connections. One send at a time writes what has a name
+in a folder: a second one fails, and one that may have been killed is watched for
+a minute at most. What an older bundle of that name has left half is removed.
 
 --unpack does the rest of the way: airgap unpack runs at each host, with the
 flags of it that are given, and its exit status is send's. Before the first byte

@@ -19,7 +19,7 @@ import (
 // Lock implements transfer.Place.
 func (p *Folder) Lock(ctx context.Context, f transfer.File, o transfer.LockOptions) (context.Context, func(), error) {
 	p.file = f
-	l := &lockFile{dir: p.dir, name: f.Name, text: transfer.LockText{Partial: filepath.Base(p.partial())}}
+	l := &lockFile{folder: p, name: f.Name, text: transfer.LockText{Partial: filepath.Base(p.partial())}}
 	held, unlock, err := transfer.Lock(ctx, l, o, &transfer.BusyError{Place: p.shown, Path: filepath.Join(p.shown, f.Name)})
 	if err != nil {
 		if _, _, why := limits(p.dir, 1); why != nil {
@@ -36,16 +36,20 @@ func (p *Folder) Lock(ctx context.Context, f transfer.File, o transfer.LockOptio
 // that lock ends with its owner. On other machines, which may see the folder too,
 // only the signs count.
 type lockFile struct {
-	dir, name string
-	text      transfer.LockText
-	f         *os.File
-	mine      fs.FileInfo // of the first that was made; may be nil
+	folder *Folder
+	name   string
+	text   transfer.LockText
+	f      *os.File
+	mine   fs.FileInfo // of the first that was made; may be nil
 }
 
-func (l *lockFile) path() string { return filepath.Join(l.dir, transfer.LockName(l.name)) }
+func (l *lockFile) path() string { return filepath.Join(l.folder.dir, transfer.LockName(l.name)) }
 
 // Create implements transfer.LockFile.
 func (l *lockFile) Create(sign string) error {
+	if !l.folder.stillThere() {
+		return &fs.PathError{Op: "open", Path: l.path(), Err: fs.ErrNotExist}
+	}
 	f, err := os.OpenFile(l.path(), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return err
@@ -89,7 +93,7 @@ func (l *lockFile) Look() (s transfer.Signs, err error) {
 			s.Fate = fateOf(f)
 		}
 	}
-	if grown, err := os.Lstat(filepath.Join(l.dir, s.Partial)); err == nil && s.Partial != "" {
+	if grown, err := os.Lstat(filepath.Join(l.folder.dir, s.Partial)); err == nil && s.Partial != "" {
 		s.Grown = versionOf(grown)
 	}
 	return s, nil
@@ -102,7 +106,7 @@ func versionOf(info fs.FileInfo) transfer.Version {
 // Age implements transfer.LockFile: a file that is made now shows what the folder
 // takes for now.
 func (l *lockFile) Age(s transfer.Signs) time.Duration {
-	f, err := os.CreateTemp(l.dir, transfer.LockName(l.name)+".*")
+	f, err := os.CreateTemp(l.folder.dir, transfer.LockName(l.name)+".*")
 	if err != nil {
 		return -1
 	}

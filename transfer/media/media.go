@@ -26,10 +26,11 @@ import (
 
 // Folder is a transfer.Place.
 type Folder struct {
-	dir   string
-	shown string // what it is called, where dir is a part of it that nobody sees
-	file  transfer.File
-	mine  fs.FileInfo // of a file that this process has made here; nil before
+	dir    string
+	shown  string // what it is called, where dir is a part of it that nobody sees
+	file   transfer.File
+	itself fs.FileInfo // as it was when it was opened; nil if that does not matter
+	mine   fs.FileInfo // of a file that this process has made here; nil before
 }
 
 // Open takes an existing folder.
@@ -41,7 +42,14 @@ func Open(dir string) (*Folder, error) {
 	if !info.IsDir() {
 		return nil, fmt.Errorf("destination %q is not a folder", dir)
 	}
-	return &Folder{dir: dir, shown: dir}, nil
+	return &Folder{dir: dir, shown: dir, itself: info}, nil
+}
+
+// stillThere says whether the path still leads to the folder that was opened: a
+// medium that is taken out uncovers another.
+func (p *Folder) stillThere() bool {
+	info, err := os.Stat(p.dir)
+	return err == nil && (p.itself == nil || os.SameFile(p.itself, info))
 }
 
 // Close does nothing.
@@ -131,7 +139,7 @@ func (p *Folder) failed(err error) error {
 	case isNoSpace(err):
 		return p.full(name, err)
 	case errors.Is(err, fs.ErrNotExist): // Open has seen the folder
-		if _, gone := os.Stat(p.dir); gone == nil {
+		if p.stillThere() {
 			return &transfer.GoneError{Path: name, Err: err}
 		}
 		err = errors.New("the folder is gone: is the medium still in?")
