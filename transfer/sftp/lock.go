@@ -30,6 +30,7 @@ func (p *Place) Lock(ctx context.Context, f transfer.File, o transfer.LockOption
 		l := &lockFile{Place: p, name: path.Join(p.dir, transfer.LockName(p.name)), of: p.name, text: transfer.LockText{Partial: path.Base(p.partial())}}
 		held, unlock, err = transfer.Lock(ctx, l, o, &transfer.BusyError{Place: p.dest.Host, Path: p.final()})
 		if err != nil {
+			l.unwatch()
 			return p.failed(err)
 		}
 		p.held.add(l)
@@ -50,11 +51,12 @@ type lockFile struct {
 	of   string // what it is the lock of, without its folder
 	text transfer.LockText
 	f    *sftp.File
-	gone func() // the shell that waits for our end need not wait
+	gone func() // the shell that waits for our end need not wait; nil if none does
 }
 
 // Create implements transfer.LockFile. A server does not say why it makes no file.
 func (l *lockFile) Create(sign string) error {
+	l.watch(sign)
 	f, err := l.client.OpenFile(l.name, os.O_RDWR|os.O_CREATE|os.O_EXCL)
 	if err != nil {
 		if _, there := l.client.Lstat(l.name); there == nil {
@@ -75,7 +77,6 @@ func (l *lockFile) Create(sign string) error {
 			return nil
 		},
 	)
-	l.watch(sign)
 	return nil
 }
 
@@ -96,6 +97,13 @@ func (l *lockFile) watch(sign string) {
 	go func() { // where there is no shell, nothing comes of it
 		_ = l.run(ctx, posix(watchScript(l.name, sign)), Command{Stdin: waiting{ctx}, Stdout: io.Discard, Stderr: io.Discard, silent: true})
 	}()
+}
+
+// unwatch ends that.
+func (l *lockFile) unwatch() {
+	if l.gone != nil {
+		l.gone()
+	}
 }
 
 // tokenOf is what of a sign stays the same.
@@ -186,9 +194,7 @@ func (l *lockFile) Remove() error {
 	} else {
 		go l.f.Close() // nothing depends on it
 	}
-	if l.gone != nil {
-		l.gone()
-	}
+	l.unwatch()
 	return err
 }
 
