@@ -89,6 +89,7 @@ var explained = []struct {
 	{"send", fmt.Errorf("folder: %w", fs.ErrNotExist), ui.Failed, "make the folder"},
 	{"send", &sftp.FolderError{Dest: sftp.Dest{User: "u", Host: "h", Port: "22"}, Dir: "/a"}, ui.Failed, "ssh -p 22 u@h mkdir -p /a"},
 	{"send", &sftp.FolderError{Dest: sftp.Dest{Host: "h"}, Dir: "-a b"}, ui.Failed, `ssh h 'mkdir -p ./-a\ b'`},
+	{"send", &sftp.FolderError{Dest: sftp.Dest{Host: "h"}, Dir: "/a/b", File: "/a"}, ui.Failed, "name a folder that is there"},
 	{"send", &transfer.InterruptedError{Place: "h", Err: &net.DNSError{IsNotFound: true}}, ui.Transfer, "airgap pack"},
 	{"send", &transfer.MediumError{Path: "/x", Err: transfer.ErrNotRegular}, ui.Refused, "remove it first"},
 	{"send", &transfer.MediumError{Path: "/x", Err: &os.PathError{Err: syscall.ENAMETOOLONG}}, ui.Failed, "shorter name"},

@@ -42,6 +42,8 @@ func ofTransfer(command string, err error) (ui.Status, []string, bool) {
 		return ui.Damaged, []string{fmt.Sprintf("airgap verify %s; if it is whole, remove the %s.sha256 beside it, which is another file's", changed.Name, changed.Name)}, true
 	case errors.As(err, &foreign), errors.Is(err, transfer.ErrNotRegular):
 		return ui.Refused, []string{"name another file or a folder; if nobody needs what is there, remove it first"}, true
+	case errors.As(err, &missing) && missing.File != "":
+		return ui.Failed, []string{"name a folder that is there"}, true
 	case errors.As(err, &missing):
 		return ui.Failed, []string{"make it: " + mkdirThere(missing), "or name a folder that is there"}, true
 	case errors.As(err, &busy):

@@ -104,6 +104,7 @@ func (w *way) dropOld(ctx context.Context, receipt transfer.Receipt, sent []stri
 	if !cut { // it may have been given another name
 		name = path.Base(filepath.ToSlash(receipt.Path))
 	}
+	keep := slices.Concat(sent, w.sources())
 	looked := w.place // by sending
 	return w.try(ctx, func(p transfer.Place) error {
 		if p != looked {
@@ -116,10 +117,10 @@ func (w *way) dropOld(ctx context.Context, receipt transfer.Receipt, sent []stri
 				return err
 			}
 			stays := cut && isThere(dir, name)
-			if whole := strings.TrimSuffix(receipt.Path, sent[len(sent)-1]) + name; stays && !w.isSource(whole) {
+			if whole := strings.TrimSuffix(receipt.Path, sent[len(sent)-1]) + name; stays && !w.isHere(whole, w.bundle.name) {
 				warnOfOlder(w.env, whole)
 			}
-			err := dropOutdated(ctx, w.env, dir, name, file.SHA256, stays, sent)
+			err := dropOutdated(ctx, w.env, dir, name, file.SHA256, stays, keep)
 			if errors.Is(err, fs.ErrPermission) {
 				w.env.Note("%s: what may be left there of an earlier %s stays: %v", w.dest, name, err)
 				return nil
@@ -156,14 +157,27 @@ func isThere(dir transfer.Dir, name string) bool {
 	return true
 }
 
-// isSource says whether a file of the destination is the very bundle that is sent:
-// it may be in that folder.
-func (w *way) isSource(path string) bool {
+// sources are the names of volumes of the bundle that is sent, where it is in the
+// very folder that it is sent to.
+func (w *way) sources() (names []string) {
+	if w.bundle.set == nil {
+		return nil
+	}
+	for _, path := range w.bundle.set.Files() {
+		if name := filepath.Base(path); w.isHere(filepath.Join(w.dest, name), path) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// isHere says whether a path at the destination is that of a certain file here.
+func (w *way) isHere(path, certain string) bool {
 	if _, here := w.place.(*media.Folder); !here {
 		return false
 	}
 	there, err1 := os.Stat(path)
-	mine, err2 := os.Stat(w.bundle.name)
+	mine, err2 := os.Stat(certain)
 	return err1 == nil && err2 == nil && os.SameFile(there, mine)
 }
 

@@ -223,7 +223,7 @@ func (p *Place) locate(ctx context.Context) (err error) {
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return &FolderError{p.dest, path.Clean(dir)}
+		return p.noFolder(path.Clean(dir))
 	case err != nil:
 		return p.failed(err)
 	case !info.IsDir():
@@ -249,9 +249,28 @@ func (p *Place) mayBecome(name string) bool {
 type FolderError struct {
 	Dest Dest
 	Dir  string // the folder; not absolute where it is below the login folder
+	File string // what it would have to be, or be below, and is a file; or empty
+}
+
+// noFolder finds out why there is no such folder.
+func (p *Place) noFolder(dir string) error {
+	e := &FolderError{Dest: p.dest, Dir: dir}
+	for at := dir; at != path.Dir(at); at = path.Dir(at) {
+		info, err := p.client.Stat(at)
+		if err == nil && !info.IsDir() {
+			e.File = at
+		}
+		if err == nil || !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	return e
 }
 
 func (e *FolderError) Error() string {
+	if e.File != "" {
+		return fmt.Sprintf("folder %q at %s: %s there is a file", e.Dir, e.Dest.Host, e.File)
+	}
 	return fmt.Sprintf("folder %q at %s: %v", e.Dir, e.Dest.Host, fs.ErrNotExist)
 }
 

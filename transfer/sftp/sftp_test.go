@@ -470,9 +470,19 @@ func TestServerSaysNothing(t *testing.T) {
 		defer p.Close()
 		f, _ := transfertest.Content(name, 1000)
 		_, err = transfer.Send(t.Context(), p, f, transfer.SendOptions{})
+		if none := (*FolderError)(nil); errors.As(err, &none) && filepath.Base(none.File) != "file" {
+			t.Errorf("%v: in the way is %q", err, none.File)
+		}
 		if !errors.Is(err, want) || strings.Contains(err.Error(), "quota") {
 			t.Errorf("error %v, expected %v", err, want)
 		}
+	}
+	base := t.TempDir()
+	if err := os.WriteFile(filepath.Join(base, "file"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, below := range []string{"/", "/a", "/a/b/c"} {
+		fails(base+"/file"+below, "bundle", fs.ErrNotExist)
 	}
 	fails(t.TempDir(), strings.Repeat("a", 240), syscall.ENAMETOOLONG)
 	dir := t.TempDir()

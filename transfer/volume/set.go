@@ -271,6 +271,18 @@ func (s *Set) Parity() (paths []string) {
 	return paths
 }
 
+// Files are the paths of the files that it is read from, parity included.
+func (s *Set) Files() (paths []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, members := range []map[int]entry{s.group.data, s.group.parity} {
+		for _, n := range slices.Sorted(maps.Keys(members)) {
+			paths = append(paths, filepath.Join(s.dir, members[n].name))
+		}
+	}
+	return paths
+}
+
 // ID is which file it is, as whoever cut it identifies files.
 func (s *Set) ID() string { return s.file }
 
