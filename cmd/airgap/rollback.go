@@ -81,6 +81,9 @@ func runRollback(ctx context.Context, env *ui.Env, o rollbackOptions) error {
 	if attempts, err = o.choose(env, journals); err != nil { // another may have been waited for
 		return err
 	}
+	if !o.dryRun {
+		sweep(ctx, env, place) // or it would count as used, or be left
+	}
 	journal := load.Join(attempts)
 	plan, err := journal.PlanUndo(ctx, place)
 	if err != nil {
