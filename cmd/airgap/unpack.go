@@ -166,7 +166,9 @@ func runUnpack(ctx context.Context, env *ui.Env, o unpackOptions, name string) e
 	}
 	defer p.Close()
 	if o.dryRun || p.Unchanged() {
-		o.sweep(ctx, env, p.sink)
+		if !o.dryRun {
+			sweep(ctx, env, p.sink)
+		}
 		return env.Report(o.kind(), newUnpackAnswer(o, b.name, p, load.Summary{Durable: true}))
 	}
 	verified, _, err := check(ctx, env, b, docs, level(p.sink))
@@ -190,7 +192,7 @@ func runUnpack(ctx context.Context, env *ui.Env, o unpackOptions, name string) e
 	if answer.Pruned, err = o.prune(ctx, p.sink, summary.Tags); err != nil {
 		return inState("all images are there and named", err)
 	}
-	o.sweep(ctx, env, p.sink)
+	sweep(ctx, env, p.sink)
 	return env.Report(o.kind(), answer)
 }
 
@@ -271,9 +273,9 @@ func (o unpackOptions) prune(ctx context.Context, sink image.Sink, tags []image.
 
 // sweep removes what imports that were killed have left in a place. Where that
 // fails, a later one does it.
-func (o unpackOptions) sweep(ctx context.Context, env *ui.Env, sink image.Sink) {
+func sweep(ctx context.Context, env *ui.Env, sink image.Sink) {
 	place, ok := sink.(image.Sweeper)
-	if !ok || o.dryRun {
+	if !ok {
 		return
 	}
 	if err := place.Sweep(ctx); err != nil {
