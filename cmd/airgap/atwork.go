@@ -31,6 +31,15 @@ func atWork(ctx context.Context, p transfer.Place, entries []fs.DirEntry, name s
 	return false, nil
 }
 
+// listed is a folder that has been listed already.
+type listed struct {
+	transfer.Dir
+	entries []fs.DirEntry
+}
+
+// ReadDir implements transfer.Dir.
+func (d listed) ReadDir() ([]fs.DirEntry, error) { return d.entries, nil }
+
 // missing is the first of the names that is not among the entries, or "".
 func missing(entries []fs.DirEntry, names []string) string {
 	for _, name := range names {

@@ -113,14 +113,19 @@ func (w *way) dropOld(ctx context.Context, receipt transfer.Receipt, sent []stri
 			}
 		}
 		return p.Visit(ctx, func(dir transfer.Dir) error {
-			if busy, err := w.beside(ctx, p, dir, name, sent); busy || err != nil {
+			entries, err := dir.ReadDir()
+			if err != nil {
 				return err
 			}
+			if busy, err := w.beside(ctx, p, entries, name, sent); busy || err != nil {
+				return err
+			}
+			dir = listed{dir, entries}
 			stays := cut && isThere(dir, name)
 			if whole := strings.TrimSuffix(receipt.Path, sent[len(sent)-1]) + name; stays && !w.isHere(whole, w.bundle.name) {
 				warnOfOlder(w.env, whole)
 			}
-			err := dropOutdated(ctx, w.env, dir, name, file.SHA256, stays, keep)
+			err = dropOutdated(ctx, w.env, dir, name, file.SHA256, stays, keep)
 			if errors.Is(err, fs.ErrPermission) {
 				w.env.Note("%s: what may be left there of an earlier %s stays: %v", w.dest, name, err)
 				return nil
@@ -132,11 +137,7 @@ func (w *way) dropOld(ctx context.Context, receipt transfer.Receipt, sent []stri
 
 // beside looks for another send that is going on in the folder, which may have
 // taken what this one has sent for something that an earlier one has left.
-func (w *way) beside(ctx context.Context, p transfer.Place, dir transfer.Dir, name string, sent []string) (busy bool, err error) {
-	entries, err := dir.ReadDir()
-	if err != nil {
-		return false, err
-	}
+func (w *way) beside(ctx context.Context, p transfer.Place, entries []fs.DirEntry, name string, sent []string) (busy bool, err error) {
 	if gone := missing(entries, sent); gone != "" && len(sent) > 1 { // one may have been given another name
 		return false, &transfer.GoneError{Path: w.dest + ": " + gone}
 	}

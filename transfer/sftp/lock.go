@@ -28,6 +28,7 @@ func (p *Place) Lock(ctx context.Context, f transfer.File, o transfer.LockOption
 			return err
 		}
 		l := &lockFile{Place: p, name: path.Join(p.dir, transfer.LockName(p.name)), of: p.name, text: transfer.LockText{Partial: path.Base(p.partial())}}
+		p.listing = p.list(ctx)
 		held, unlock, err = transfer.Lock(ctx, l, o, &transfer.BusyError{Place: p.dest.Host, Path: p.final()})
 		if err != nil {
 			l.unwatch()

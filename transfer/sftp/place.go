@@ -52,8 +52,9 @@ type Place struct {
 	file    transfer.File
 	dir     string // absolute
 	name    string
-	located string   // the file that this is for
-	arrived *arrival // the sum of the partial that was written last; may be nil
+	located string               // the file that this is for
+	arrived *arrival             // the sum of the partial that was written last; may be nil
+	listing <-chan []fs.FileInfo // of the folder, for the next Find; nil if it has not been begun
 	held    locks
 	mine    atomic.Pointer[fs.FileInfo] // of a file that was made here; nil before
 }
@@ -187,9 +188,13 @@ func (p *Place) Find(ctx context.Context, f transfer.File) (found transfer.Found
 			return err
 		}
 		found = transfer.Found{Place: p.dest.Host, Path: p.final(), Name: p.name, Partial: p.partial()}
+		listing := p.listing
+		if p.listing = nil; listing == nil {
+			listing = p.list(ctx)
+		}
 		return together(
 			func() error { found.Free = p.free(); return nil },
-			func() error { found.Older = p.findOlder(ctx); return nil },
+			func() error { found.Older = p.older(ctx, <-listing); return nil },
 			func() (err error) { found.Final, err = p.sizeOf(p.final()); return err },
 			func() (err error) { found.Begun, err = p.begun(ctx); return err },
 		)
@@ -352,15 +357,25 @@ func (p *Place) begun(ctx context.Context) (int64, error) {
 	return p.contiguous(size)
 }
 
-// listing is how long a server may take to list a folder.
-const listing = 10 * time.Second
+// listPatience is how long a server may take to list a folder.
+const listPatience = 10 * time.Second
 
-// findOlder lists the partials that earlier sends have left of what had the
-// file's name. In a folder that is not to be listed there are none.
-func (p *Place) findOlder(ctx context.Context) (older []transfer.Older) {
-	ctx, cancel := context.WithTimeout(ctx, listing)
-	defer cancel()
-	entries, _ := p.client.ReadDirContext(ctx, p.dir)
+// list begins to list the folder, while other things are done. In one that is not
+// to be listed there is nothing.
+func (p *Place) list(ctx context.Context) <-chan []fs.FileInfo {
+	listed := make(chan []fs.FileInfo, 1)
+	dir := p.dir
+	go func() {
+		ctx, cancel := context.WithTimeout(ctx, listPatience)
+		defer cancel()
+		entries, _ := p.client.ReadDirContext(ctx, dir)
+		listed <- entries
+	}()
+	return listed
+}
+
+// older are the partials that earlier sends have left of what had the file's name.
+func (p *Place) older(ctx context.Context, entries []fs.FileInfo) (older []transfer.Older) {
 	for _, info := range entries {
 		if transfer.IsPartial(info.Name(), p.name) && info.Name() != path.Base(p.partial()) && info.Mode().IsRegular() {
 			older = append(older, transfer.Older{Name: info.Name(), Size: info.Size(), Ours: p.ours(ctx, info)})
