@@ -130,7 +130,7 @@ var hostile = map[string]func(f *forged){
 	},
 	"brackets": func(f *forged) { f.manifest(filled(`{"format":1,"images":`, `[`, `]`)) },
 	"as many blobs as can be": func(f *forged) {
-		for i := range 65_000 {
+		for i := range 40_000 {
 			f.blob(image.Digest{Algorithm: "sha256", Hex: fmt.Sprintf("%064x", i)}, nil)
 		}
 		f.image("a", image.Descriptor{Digest: image.Digest{Algorithm: "sha256", Hex: fmt.Sprintf("%064x", 0)}})
@@ -141,7 +141,7 @@ var hostile = map[string]func(f *forged){
 		id := image.SHA256(nil)
 		img := bundle.Image{Name: "docker.io/library/a:1", Root: bundle.Ref{MediaType: types.OCIManifestSchema1, Digest: root.Digest, Size: root.Size}}
 		img.Manifests = []bundle.ImageManifest{{Platform: "linux/amd64", Manifest: root.Digest, Config: id}}
-		for range 400_000 {
+		for range 200_000 {
 			img.Manifests[0].DiffIDs = append(img.Manifests[0].DiffIDs, id)
 		}
 		f.images = append(f.images, img)
@@ -206,10 +206,10 @@ var hostile = map[string]func(f *forged){
 	"everybody refers to everybody": func(f *forged) {
 		config := f.doc(`{}`)
 		child := f.doc(fmt.Sprintf(`{"schemaVersion":2,"config":%s,"layers":[]}`, encoded(f.t, config)))
-		for i := range 8000 {
+		for i := range 3000 {
 			f.image(fmt.Sprintf("a%05d", i), f.doc(fmt.Sprintf(`{"schemaVersion":2,"annotations":{"n":"%d"},"manifests":[%s]}`, i, encoded(f.t, child))))
 		}
-		for i := range 8000 {
+		for i := range 3000 {
 			f.image(fmt.Sprintf("b%05d", i), f.doc(fmt.Sprintf(`{"schemaVersion":2,"annotations":{"n":"%d"},"config":%s,"subject":%s}`, i, encoded(f.t, config), encoded(f.t, child))))
 		}
 		f.finish()
