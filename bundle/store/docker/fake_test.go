@@ -435,7 +435,7 @@ func TestNoEngine(t *testing.T) {
 	for host, want := range map[string]docker.ErrorKind{
 		"unix://" + filepath.Join(dir, "none.sock"): docker.Unreachable,
 		"tcp://127.0.0.1:1":                         docker.Unreachable,
-		"rubbish":                                   docker.Unreachable,
+		"rubbish":                                   docker.Settings,
 	} {
 		_, err := docker.Open(t.Context(), docker.Options{Host: host})
 		var failed *docker.Error
