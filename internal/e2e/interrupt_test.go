@@ -103,6 +103,32 @@ func TestInterruptUnpack(t *testing.T) {
 	s.airgap("unpack").ok()
 }
 
+// TestKilledUnpack kills unpack at some bytes. What the engine imports all the
+// same is taken up or removed by the next one.
+func TestKilledUnpack(t *testing.T) {
+	src := needSources(t)
+	target := there(t)
+	p := engineProxy(t, target)
+	s := scene{machine: newMachine(t, "DOCKER_HOST=unix://"+p.addr), engines: []engine{target}}
+	s.airgap(append([]string{"pack"}, src.registry.refs("e2e/app:v1", "e2e/db:15")...)...).ok()
+	before := p.passed(up)
+	s.airgap("unpack").ok()
+	whole, total := s.state(), p.passed(up)-before
+	for _, n := range append(points(total), total-100) { // the last is in the names
+		target.empty(t)
+		started := make(chan *process, 1)
+		sprung := p.set(up, n, func() { (<-started).cmd.Process.Kill() })
+		run := s.start("unpack")
+		started <- run
+		run.wait().after(sprung)
+		s.airgap("unpack").ok()
+		unchanged(t, whole, s.state())
+		if left := target.docker(t, "ps", "-aq"); left != "" {
+			t.Errorf("killed at %d, then unpacked: containers %s are left", n, left)
+		}
+	}
+}
+
 // TestInterruptStandardInput interrupts unpack while it waits for the second
 // half of a bundle.
 func TestInterruptStandardInput(t *testing.T) {
