@@ -169,6 +169,10 @@ type Import struct {
 	// NoReplace keeps names where they are that point to another image by the
 	// time they would be moved.
 	NoReplace bool
+	// Reload brings the image again although it is there, where what a place has
+	// may be damaged without its knowing. Places that read what they have take
+	// no notice.
+	Reload bool
 }
 
 // Txn brings one image into a Sink: Begin decided, Write does, Commit shows.

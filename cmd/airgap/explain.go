@@ -162,6 +162,8 @@ func ofImport(_ string, err error) (ui.Status, []string, bool) {
 			code = ui.Failed
 		}
 		return code, []string{"run the same command again: it brings and names what is missing"}, true
+	case errors.Is(err, image.ErrInUse):
+		return ui.Refused, []string{"remove the container or the other image first, or carry that image in the same bundle"}, true
 	case errors.As(err, &changed) && changed.Err == nil, errors.Is(err, image.ErrGone):
 		return ui.Failed, []string{"find out who else changes images there, such as a prune in a loop, and run the same command again"}, true
 	}

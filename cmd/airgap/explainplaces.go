@@ -114,7 +114,10 @@ func ofEngine(path string, e *docker.Error) (ui.Status, []string, bool) {
 		}
 		return ui.Engine, []string{"run it with sudo, or as a member of the group docker"}, true
 	case docker.Mismatch:
-		return ui.Engine, []string{"look at the engine's disk and log before trying again: journalctl -u " + e.Engine()}, true
+		return ui.Engine, []string{
+			"look at the engine's disk and log before trying again: journalctl -u " + e.Engine(),
+			"if its disk has damaged what it has already: airgap unpack --reload removes these images and brings them again",
+		}, true
 	}
 	return ui.Engine, []string{"look into the engine's log: journalctl -u " + e.Engine()}, true
 }

@@ -24,6 +24,7 @@ type unpackOptions struct {
 	only, rename      []string
 	noReplace, dryRun bool
 	pruneReplaced     bool
+	reload            bool
 	attended          bool
 	expect            string // the id that the bundle must have; empty: any
 	files             string
@@ -43,7 +44,9 @@ namespace k8s.io unless given), into a registry, or into an OCI image layout.
 Nothing gets a name before everything is proven and the place holds
 exactly what the bundle says; names are set last. Names move as with docker
 load, each with what it pointed to before. An image that is there already is
-neither read nor written. Another airgap of yours that is at work in the same
+neither read nor written; --reload removes it and brings it again, which repairs
+what a disk has damaged, unless a container or another image needs some of it.
+Another airgap of yours that is at work in the same
 place is waited for.
 
 --to docker://registry.internal:5000/mirror pushes indexes with all platforms in
@@ -100,6 +103,7 @@ func (o *unpackOptions) which(flags *pflag.FlagSet) {
 	flags.StringVar(&o.platform, "platform", "", "import only the platforms of this `LIST` (default: what the engine runs; for a layout all)")
 	flags.BoolVar(&o.noReplace, "no-replace", false, "refuse to move a name that points to another image")
 	flags.BoolVar(&o.pruneReplaced, "prune-replaced", false, "remove images afterwards whose names were moved and that nothing uses (Docker, podman)")
+	flags.BoolVar(&o.reload, "reload", false, "remove images that are there and bring them again, for layers that a disk has damaged (Docker, podman)")
 	flags.StringVar(&o.files, "files", "", "write the files that travel along into `DIR`; what is replaced there is kept as NAME.bak, NAME.bak.1 and so on")
 }
 
@@ -129,10 +133,13 @@ func (o *unpackOptions) parse(cmd *cobra.Command) (err error) {
 	if o.pruneReplaced && o.to != "docker" && o.to != "podman" {
 		return usage(cmd, "--prune-replaced is for docker and podman")
 	}
+	if o.reload && o.to != "docker" && o.to != "podman" {
+		return usage(cmd, "--reload is for docker and podman")
+	}
 	if o.wanted, err = image.ParsePlatforms(o.platform); err != nil {
 		return usage(cmd, "--platform: %w", err)
 	}
-	o.load = load.Options{Only: o.only, Under: under, NoReplace: o.noReplace}
+	o.load = load.Options{Only: o.only, Under: under, NoReplace: o.noReplace, Reload: o.reload}
 	for _, text := range o.rename {
 		r, err := load.ParseRename(text)
 		if err != nil {
@@ -307,6 +314,10 @@ func (o unpackOptions) after(err error) string {
 // leftBehind is the state of things where something could not be taken back.
 func leftBehind(why error) string {
 	var engine *docker.Error
+	var removed *docker.RemovedError
+	if errors.As(why, &removed) {
+		return fmt.Sprintf("images had been removed to be brought again, and are gone with their names until the same command brings them: %v", why)
+	}
 	switch isEngine := errors.As(why, &engine); {
 	case isEngine && engine.Kind == docker.Unreachable:
 		return "the engine has ended, or does not answer any more; no name has changed, and what it has of this import the next unpack there removes"

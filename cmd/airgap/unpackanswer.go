@@ -148,6 +148,9 @@ func (a unpackAnswer) Text(p *ui.Printer) {
 		p.Line("%s: nothing has been changed", sinkName(a.To))
 	case !changed:
 		p.Line("%s: unchanged, all images of %s were there already; the bundle itself was not verified", sinkName(a.To), a.Path)
+		if a.To == "docker" || a.To == "podman" {
+			p.Line("if one of them does not run as it should: --reload brings it again")
+		}
 	default:
 		p.Line("%s: verified and imported %s, %s", a.Path, cargo(images, len(referrers), len(a.Files)), a.unchangedText(unchanged))
 	}

@@ -35,6 +35,7 @@ type Options struct {
 	Rename    []Rename
 	Under     string // a registry, or a folder of one, below which all names are put; may be empty
 	NoReplace bool   // refuse to move a name that points to another image
+	Reload    bool   // bring images again that are there
 }
 
 // ReplaceError says that names would be moved which must not be.
@@ -146,7 +147,7 @@ func NewPlan(ctx context.Context, sink image.Sink, docs *verify.Documents, o Opt
 	var none *image.PlatformError
 	for _, img := range chosen {
 		txn, err := sink.Begin(ctx, image.Import{
-			Graph: img.Graph, Names: img.Names, Repositories: img.repositories, NoReplace: o.NoReplace,
+			Graph: img.Graph, Names: img.Names, Repositories: img.repositories, NoReplace: o.NoReplace, Reload: o.Reload,
 		})
 		if errors.As(err, &none) && img.Graph.IsArtifact() {
 			p.Left = append(p.Left, img.Label())

@@ -53,6 +53,9 @@ type Engine struct {
 	zstd     bool // it reads zstd layers
 	rootDir  string
 
+	reloading sync.Mutex
+	reload    reload
+
 	mu       sync.Mutex
 	chains   map[image.Digest]bool     // of layers that it has; nil: not asked yet
 	promised map[image.Digest]*promise // by chain ID, or blob; of images that are planned or being brought

@@ -31,9 +31,9 @@ func (p layerPlan) drop() {
 
 // planLayers decides for an image, and promises what it will bring to those
 // that are planned after it.
-func (e *Engine) planLayers(ctx context.Context, m image.Manifest) (layerPlan, error) {
+func (e *Engine) planLayers(ctx context.Context, m image.Manifest, all bool) (layerPlan, error) {
 	p := layerPlan{bringing: newBringing(m.DiffIDs)}
-	if e.store == podman { // which wants all layers with each image
+	if e.store == podman || all { // podman wants all layers with each image
 		p.give(m.Layers, func(image.Digest) bool { return true })
 		return p, nil
 	}

@@ -658,3 +658,84 @@ func sweep(t *testing.T, e engine) {
 		t.Error(err)
 	}
 }
+
+// TestReload brings images again that are there, with their other names, unless
+// that would leave a layer as it is.
+func TestReload(t *testing.T) { engines(t, reloads) }
+
+func reloads(t *testing.T, e engine) {
+	f := storetest.NewFixture(t, "shared layers", salt(t))
+	more := f.Names[0] + "-more"
+	bring(t, e.Engine, f, f.Names[0])
+	forget(t, e.behind, append(f.Names, more)...)
+	g := f.Graph(t, f.Names[0])
+	if _, err := e.behind.ImageTag(t.Context(), client.ImageTagOptions{Source: f.Names[0], Target: more}); err != nil {
+		t.Fatal(err)
+	}
+	again := func() (image.Txn, error) {
+		t.Helper()
+		txn, err := e.again(t).Begin(t.Context(), image.Import{Graph: g, Names: f.Names[:1], Reload: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if state := txn.State(); state.Present || len(state.Need) != len(g.Layers()) {
+			t.Errorf("present: %t, %d of %d layers needed", state.Present, len(state.Need), len(g.Layers()))
+		}
+		return txn, txn.Write(t.Context(), f.Images, func(int64) {})
+	}
+	id := find(t, e.behind, f.Names[0])
+	there := func(when string) {
+		t.Helper()
+		for _, name := range []string{f.Names[0], more} {
+			if got := find(t, e.behind, name); got != id {
+				t.Errorf("%s: %s is %s", when, name, got)
+			}
+		}
+	}
+	refused := func(when string) {
+		t.Helper()
+		txn, err := again()
+		if !errors.Is(err, image.ErrInUse) {
+			t.Errorf("%s: %v", when, err)
+		}
+		if err := txn.Abort(t.Context()); err != nil {
+			t.Errorf("%s: Abort: %v", when, err)
+		}
+		there(when)
+	}
+	created, err := e.behind.ContainerCreate(t.Context(), client.ContainerCreateOptions{
+		Config: &container.Config{Image: id.String(), Cmd: []string{"/none"}}, HostConfig: &container.HostConfig{NetworkMode: "none"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused("a container uses it")
+	if _, err := e.behind.ContainerRemove(t.Context(), created.ID, client.ContainerRemoveOptions{Force: true}); err != nil {
+		t.Fatal(err)
+	}
+	bring(t, e.Engine, f, f.Names[1])
+	refused("another image has a layer of it")
+	if _, err := e.behind.ImageRemove(t.Context(), f.Names[1], client.ImageRemoveOptions{PruneChildren: true}); err != nil {
+		t.Fatal(err)
+	}
+	txn, err := again()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tags, err := txn.Commit(t.Context()); err != nil || !slices.Equal(tags, []image.Tag{{Name: f.Names[0], Old: id, New: id}}) {
+		t.Errorf("tags %v, %v", tags, err)
+	}
+	there("afterwards")
+	if err := txn.Look(t.Context()); err != nil || !txn.State().Present {
+		t.Errorf("afterwards it is not there: %v", err)
+	}
+
+	txn, err = again()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var removed *docker.RemovedError
+	if err := txn.Abort(t.Context()); !errors.As(err, &removed) || len(removed.Names) != 2 {
+		t.Errorf("Abort: %v", err)
+	}
+}

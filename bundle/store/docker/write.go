@@ -23,6 +23,9 @@ func (e *Engine) Begin(ctx context.Context, img image.Import) (image.Txn, error)
 	if e.store == containerd {
 		t.state.ID = img.Graph.Root.Desc.Digest
 	}
+	if img.Reload {
+		e.reload.txns = append(e.reload.txns, t)
+	}
 	return t, t.look(ctx)
 }
 
@@ -38,10 +41,11 @@ func (t *txn) look(ctx context.Context) error {
 		return err
 	}
 	t.existed = t.existed || known && !t.written
+	whole = whole && (t.written || t.committed || !t.img.Reload)
 	t.state.Present, t.state.Need, t.state.Size = whole, nil, 0
 	if !whole {
 		t.layers.drop()
-		if t.layers, err = t.engine.planLayers(ctx, t.manifest); err != nil {
+		if t.layers, err = t.engine.planLayers(ctx, t.manifest, t.img.Reload); err != nil {
 			return err
 		}
 		t.state.Need = t.layers.need
@@ -60,9 +64,10 @@ type txn struct {
 	state    image.State
 	layers   layerPlan
 
-	kept      string // a name that keeps the image until it has its own
-	container string // keeps it too
-	existed   bool   // the engine knew the ID before
+	kept      string   // a name that keeps the image until it has its own
+	container string   // keeps it too
+	existed   bool     // the engine knew the ID before
+	cleared   []string // names that it had before it was removed to be brought again
 	written   bool
 	busy      bool // the engine was still importing when it was waited for no longer
 	committed bool
@@ -81,6 +86,9 @@ func (t *txn) findTags(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if old == (image.Digest{}) && !t.committed && t.had(name) {
+			old = t.state.ID // it gets it back
+		}
 		t.state.Tags = append(t.state.Tags, image.Tag{Name: name, Old: old, New: t.state.ID})
 	}
 	return nil
@@ -95,6 +103,12 @@ func (t *txn) Write(ctx context.Context, from image.Fetcher, done func(n int64))
 		if err := t.letGo(ctx); err != nil {
 			return err
 		}
+	}
+	if t.img.Reload {
+		if err := t.engine.clear(ctx); err != nil {
+			return err
+		}
+		t.existed = false
 	}
 	t.written = true
 	if len(t.state.Tags) > 0 {
@@ -202,11 +216,16 @@ func (t *txn) Commit(ctx context.Context) ([]image.Tag, error) {
 		if t.img.NoReplace && tag.Moved() {
 			return t.state.Tags[:i], &image.TakenError{Tag: tag}
 		}
-		if tag.Old == tag.New {
+		if tag.Old == tag.New && !t.had(tag.Name) {
 			continue
 		}
 		if err := t.name(ctx, tag.Name); err != nil {
 			return t.state.Tags[:i], t.engine.explain(fmt.Sprintf("tagging %q", image.Familiar(tag.Name)), err)
+		}
+	}
+	for _, name := range t.cleared {
+		if err := t.engine.tag(ctx, t.state.ID, name); err != nil {
+			return t.state.Tags, t.engine.explain(fmt.Sprintf("tagging %q", name), err)
 		}
 	}
 	t.committed = true
@@ -215,11 +234,14 @@ func (t *txn) Commit(ctx context.Context) ([]image.Tag, error) {
 
 // Abort implements image.Txn.
 func (t *txn) Abort(ctx context.Context) error {
-	if !t.written {
+	if !t.written && len(t.cleared) == 0 {
 		return nil
 	}
 	t.engine.forgetChains()
 	err := t.letGo(ctx)
+	if err == nil && len(t.cleared) > 0 && !t.committed {
+		err = &RemovedError{t.cleared}
+	}
 	if t.busy && err == nil {
 		err = &Error{Host: t.engine.host, Op: "taking the image back", Err: fmt.Errorf("it has not ended importing it after %v", t.engine.patience)}
 	}

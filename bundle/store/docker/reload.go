@@ -1,0 +1,121 @@
+package docker
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/moby/moby/client"
+
+	"airgap/bundle/image"
+)
+
+// An engine does not read again what it has: a layer that its disk has damaged
+// stays as it is, whatever is loaded. So images that are to be brought again are
+// removed first, all of them, for they share layers. Nothing is removed if some
+// layer would stay.
+
+// reload is what becomes of images that are brought again.
+type reload struct {
+	txns    []*txn
+	cleared bool
+}
+
+// RemovedError says that an image was removed so that it could be brought
+// again, which has failed.
+type RemovedError struct{ Names []string }
+
+func (e *RemovedError) Error() string {
+	return fmt.Sprintf("it was removed to be brought again, and is gone, with its names %v", e.Names)
+}
+
+// clear removes what is to be brought again, once.
+func (e *Engine) clear(ctx context.Context) error {
+	e.reloading.Lock()
+	defer e.reloading.Unlock()
+	if e.reload.cleared {
+		return nil
+	}
+	ids := map[string]*txn{}
+	for _, t := range e.reload.txns {
+		ids[t.state.ID.String()] = t
+	}
+	if err := e.mayClear(ctx, ids); err != nil {
+		return err
+	}
+	for _, id := range slices.Sorted(maps.Keys(ids)) {
+		if err := ids[id].removeAll(ctx); err != nil {
+			return err
+		}
+	}
+	e.reload.cleared = true
+	e.forgetChains()
+	return nil
+}
+
+// mayClear refuses if a container uses one of the images, or another image one
+// of their layers.
+func (e *Engine) mayClear(ctx context.Context, ids map[string]*txn) error {
+	containers, err := e.client.ContainerList(ctx, client.ContainerListOptions{All: true})
+	if err != nil {
+		return e.explain("listing containers", err)
+	}
+	for _, c := range containers.Items {
+		if ids[c.ImageID] != nil {
+			return fmt.Errorf("image %q cannot be brought again: container %.12s uses it: %w", ids[c.ImageID].img.Graph.Root.Label(), c.ID, image.ErrInUse)
+		}
+	}
+	images, err := e.client.ImageList(ctx, client.ImageListOptions{})
+	if err != nil {
+		return e.explain("listing images", err)
+	}
+	for _, other := range images.Items {
+		if ids[other.ID] != nil {
+			continue
+		}
+		held, err := e.client.ImageInspect(ctx, other.ID)
+		if err != nil {
+			return e.explain("inspecting image "+other.ID, err)
+		}
+		chains := map[image.Digest]bool{}
+		addChains(chains, held.RootFS.Layers)
+		for _, t := range ids {
+			if slices.ContainsFunc(chainIDs(t.manifest.DiffIDs), func(d image.Digest) bool { return chains[d] }) {
+				return fmt.Errorf("image %q cannot be brought again: image %s has layers of it: %w", t.img.Graph.Root.Label(), nameOr(held.RepoTags, other.ID), image.ErrInUse)
+			}
+		}
+	}
+	return nil
+}
+
+func nameOr(names []string, id string) string {
+	if len(names) > 0 {
+		return names[0]
+	}
+	return id
+}
+
+// removeAll removes the image with all its names, which it gets back when it is
+// there again.
+func (t *txn) removeAll(ctx context.Context) error {
+	held, err := t.engine.inspect(ctx, t.state.ID)
+	if err != nil {
+		return ignoreAbsent(err)
+	}
+	t.cleared = slices.DeleteFunc(slices.Clone(held.RepoTags), func(name string) bool { _, ok := ownerOf(name); return ok })
+	for _, name := range held.RepoTags {
+		if err := t.engine.unkeep(ctx, name); err != nil {
+			return err
+		}
+	}
+	return t.engine.RemoveUnused(ctx, t.state.ID)
+}
+
+// had says whether a name was the image's before it was removed.
+func (t *txn) had(name string) bool {
+	return slices.ContainsFunc(t.cleared, func(held string) bool {
+		full, err := image.Normalize(held)
+		return err == nil && full == name
+	})
+}
