@@ -530,9 +530,11 @@ func TestSilentClient(t *testing.T) {
 	}))
 	defer server.Close()
 	resp, err := http.Get(server.URL + "/v2/airgap-test/silent/blobs/" + l.Desc.Digest.String())
-	check(t, err)
-	defer resp.Body.Close()
 	<-ended
+	if err != nil {
+		return // it was given up before its first byte: this machine is slow
+	}
+	defer resp.Body.Close()
 	if n, err := io.Copy(io.Discard, resp.Body); err == nil {
 		t.Errorf("it was sent %d of %d bytes", n, l.Desc.Size)
 	}
