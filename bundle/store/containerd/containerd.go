@@ -18,6 +18,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -220,10 +221,14 @@ func descriptor(d image.Descriptor) ocispec.Descriptor {
 	return ocispec.Descriptor{MediaType: string(d.MediaType), Digest: digest.Digest(d.Digest.String()), Size: d.Size}
 }
 
-// has says whether a blob is in the namespace.
+// has says whether a blob is in the namespace, and its file on the disk: the
+// namespace alone does not know when that is gone.
 func (c *Containerd) has(ctx context.Context, d image.Descriptor) (bool, error) {
 	info, err := c.content.Info(ctx, digest.Digest(d.Digest.String()))
-	if errdefs.IsNotFound(err) {
+	if err == nil && info.Size == d.Size && d.Size > 0 {
+		err = c.readLast(ctx, d)
+	}
+	if errdefs.IsNotFound(err) || errdefs.IsOutOfRange(err) {
 		return false, nil
 	}
 	if err != nil {
@@ -232,12 +237,35 @@ func (c *Containerd) has(ctx context.Context, d image.Descriptor) (bool, error) 
 	return info.Size == d.Size, nil
 }
 
+// readLast reads the last byte of a blob.
+func (c *Containerd) readLast(ctx context.Context, d image.Descriptor) error {
+	r, err := c.content.ReaderAt(ctx, descriptor(d))
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	_, err = r.ReadAt(make([]byte, 1), d.Size-1)
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
 // put writes a blob under the lease of the context.
 func (c *Containerd) put(ctx context.Context, from image.Fetcher, d image.Descriptor) error {
 	op := "writing " + d.Digest.String()
-	w, err := content.OpenWriter(ctx, c.content, content.WithRef("airgap-"+d.Digest.String()), content.WithDescriptor(descriptor(d)))
+	open := func() (content.Writer, error) {
+		return content.OpenWriter(ctx, c.content, content.WithRef("airgap-"+d.Digest.String()), content.WithDescriptor(descriptor(d)))
+	}
+	w, err := open()
 	if errdefs.IsAlreadyExists(err) {
-		return nil // and now it is of the lease too
+		if there, err := c.has(ctx, d); there || err != nil {
+			return err // now it is of the lease too
+		}
+		if err := c.content.Delete(ctx, digest.Digest(d.Digest.String())); err != nil { // what is known of a file that is gone
+			return c.explain(op, err)
+		}
+		w, err = open()
 	}
 	if err != nil {
 		return c.explain(op, err)

@@ -124,3 +124,45 @@ func TestSinks(t *testing.T) {
 		},
 	}.Run(t)
 }
+
+// TestGoneFile finds out that the file of a blob is gone, which containerd does
+// not know, and brings it again.
+func TestGoneFile(t *testing.T) {
+	address := start(t)
+	f := storetest.NewFixture(t, "single manifest", "gone")
+	g := f.Graph(t, f.Names[0])
+	sink, err := containerd.Open(t.Context(), containerd.Options{Address: address, Namespace: "airgap-test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sink.Close()
+	bring := func() image.State {
+		t.Helper()
+		txn, err := sink.Begin(t.Context(), image.Import{Graph: g, Names: f.Names})
+		if err != nil {
+			t.Fatal(err)
+		}
+		state := txn.State()
+		if err = txn.Write(t.Context(), f.Images, func(int64) {}); err == nil {
+			_, err = txn.Commit(t.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return state
+	}
+	bring()
+	file := filepath.Join(filepath.Dir(address), "root", "io.containerd.content.v1.content", "blobs", "sha256", g.Layers()[0].Digest.Hex)
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if state := bring(); state.Present || len(state.Need) != 1 {
+		t.Errorf("present: %t, %d blobs needed", state.Present, len(state.Need))
+	}
+	if _, err := os.Stat(file); err != nil {
+		t.Error(err)
+	}
+	if state := bring(); !state.Present {
+		t.Error("it is not there")
+	}
+}
