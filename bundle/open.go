@@ -175,11 +175,11 @@ func (r *blobReader) Read(p []byte) (int, error) {
 func (b *Bundle) section(s span) io.ReadCloser {
 	switch {
 	case b.Plain() && b.proven != nil:
-		return &pieceReader{b: b, at: s.off, end: s.end()}
+		return &stretch{at: s.off, end: s.end(), load: (&pieceLoader{b: b}).load}
 	case b.Plain():
 		return io.NopCloser(io.NewSectionReader(b.r, s.off, s.size))
 	}
-	return &frameReader{b: b, at: s.off, end: s.end()}
+	return &stretch{at: s.off, end: s.end(), load: (&frameLoader{b: b}).load}
 }
 
 // readTable reads the end of the file: the seek table, which must list exactly
@@ -216,57 +216,53 @@ func (b *Bundle) readTable() error {
 	return nil
 }
 
-// frameReader reads a stretch of the tar from its frames.
-type frameReader struct {
-	b       *Bundle
-	at, end int64 // in the tar
-	frame   int   // whose content is in buf
-	packed  []byte
-	buf     []byte
+// stretch reads a stretch of the tar, as much at a time as load gives.
+type stretch struct {
+	at, end int64
+	load    func(at, end int64) ([]byte, error) // what begins at at and does not go beyond end
 	rest    []byte
-	started bool
 }
 
-func (r *frameReader) Close() error { return nil }
+func (r *stretch) Close() error { return nil }
 
-func (r *frameReader) Read(p []byte) (int, error) {
+func (r *stretch) Read(p []byte) (n int, err error) {
 	if r.at == r.end {
 		return 0, io.EOF
 	}
 	if len(r.rest) == 0 {
-		if err := r.next(); err != nil {
+		if r.rest, err = r.load(r.at, r.end); err != nil {
 			return 0, err
 		}
 	}
-	n := copy(p, r.rest)
+	n = copy(p, r.rest)
 	r.rest = r.rest[n:]
 	r.at += int64(n)
 	return n, nil
 }
 
-// next makes rest the content from at on, of one frame.
-func (r *frameReader) next() (err error) {
-	starts := r.b.geometry.frames
-	if !r.started {
-		r.started = true
-		r.frame = frameAt(starts, r.at)
-	} else {
-		r.frame++
+// frameLoader gives the content of frames, one after the other.
+type frameLoader struct {
+	b           *Bundle
+	next        int // frame; 0 before the first is sought
+	packed, buf []byte
+}
+
+func (f *frameLoader) load(at, end int64) (_ []byte, err error) {
+	starts := f.b.geometry.frames
+	if f.next == 0 {
+		f.next = frameAt(starts, at)
 	}
-	from, to := starts[r.frame], starts[r.frame+1]
-	if from == r.at && to <= r.end {
-		if r.buf, err = r.b.decode(r.frame, &r.packed, r.buf); err != nil {
-			return err
-		}
-		r.rest = r.buf
-		return nil
+	from, to := starts[f.next], starts[f.next+1]
+	f.next++
+	if from == at && to <= end {
+		f.buf, err = f.b.decode(f.next-1, &f.packed, f.buf)
+		return f.buf, err
 	}
-	content, err := r.b.decodeShared(r.frame)
+	content, err := f.b.decodeShared(f.next - 1)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	r.rest = content[r.at-from : min(r.end, to)-from]
-	return nil
+	return content[at-from : min(end, to)-from], nil
 }
 
 // decode decompresses one frame into buf, with packed as scratch.

@@ -3,7 +3,6 @@ package bundle
 import (
 	"errors"
 	"hash/maphash"
-	"io"
 )
 
 // plainPiece is how many bytes of a plain tar are remembered together.
@@ -67,42 +66,21 @@ func (w *pieceWriter) Write(b []byte) (int, error) {
 	return written, nil
 }
 
-// pieceReader reads a stretch of a plain tar that has been proven.
-type pieceReader struct {
-	b       *Bundle
-	at, end int64
-	buf     []byte
-	rest    []byte
+// pieceLoader gives the content of a plain tar that has been proven.
+type pieceLoader struct {
+	b   *Bundle
+	buf []byte
 }
 
-func (r *pieceReader) Close() error { return nil }
-
-func (r *pieceReader) Read(p []byte) (int, error) {
-	if r.at == r.end {
-		return 0, io.EOF
+func (p *pieceLoader) load(at, end int64) ([]byte, error) {
+	i := int(at / plainPiece)
+	from, to := int64(i)*plainPiece, p.b.pieceEnd(i)
+	p.buf = room(p.buf, to-from)
+	if _, err := p.b.r.ReadAt(p.buf, from); err != nil {
+		return nil, err
 	}
-	if len(r.rest) == 0 {
-		if err := r.next(); err != nil {
-			return 0, err
-		}
+	if !p.b.proven.same(i, p.buf) {
+		return nil, damaged("file", "%w", errChanged)
 	}
-	n := copy(p, r.rest)
-	r.rest = r.rest[n:]
-	r.at += int64(n)
-	return n, nil
-}
-
-// next makes rest the content from at on, of one piece.
-func (r *pieceReader) next() error {
-	i := int(r.at / plainPiece)
-	from, to := int64(i)*plainPiece, r.b.pieceEnd(i)
-	r.buf = room(r.buf, to-from)
-	if _, err := r.b.r.ReadAt(r.buf, from); err != nil {
-		return err
-	}
-	if !r.b.proven.same(i, r.buf) {
-		return damaged("file", "%w", errChanged)
-	}
-	r.rest = r.buf[r.at-from : min(r.end, to)-from]
-	return nil
+	return p.buf[at-from : min(end, to)-from], nil
 }
