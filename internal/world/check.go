@@ -16,10 +16,14 @@ import (
 
 // setup is what all worlds of a test share.
 type setup struct {
+	ids     map[string]map[string]known // the same as an engine has them
+	engine  *engine
 	run     Run
+	host    *host
 	images  map[string]map[string]string // digests by day and name
 	sums    map[string]stamped           // of files that have been hashed, by path
 	steps   int                          // that have been made
+	ends    map[string]int               // how often each command ended with each status
 	excuses map[string]int               // how often a sequence ended with each
 	proven  map[string]string            // ids of bundles that have been read, by the sum of the file
 }
@@ -27,8 +31,33 @@ type setup struct {
 // Check runs sequences of steps: some hundreds, or as many as AIRGAP_TORTURE says.
 func Check(t *testing.T, run Run) {
 	dir := t.TempDir()
-	s := &setup{run: run, images: makeDays(t, filepath.Join(dir, "src")), sums: map[string]stamped{}, proven: map[string]string{}, excuses: map[string]int{}}
-	t.Chdir(dir)
+	for _, name := range []string{"top", "user"} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	top, home := filepath.Join(dir, "top"), filepath.Join(dir, "user")
+	for name, value := range map[string]string{
+		"HOME": home, "XDG_STATE_HOME": filepath.Join(top, "state"), "XDG_RUNTIME_DIR": home, "SSH_AUTH_SOCK": "",
+		"DOCKER_HOST": "unix://" + filepath.Join(home, "engine.sock"), "DOCKER_CONFIG": filepath.Join(home, ".docker"),
+		"PATH": filepath.SplitList(os.Getenv("PATH"))[0] + ":" + tools(t, filepath.Join(dir, "bin")), // with airgap, that of package testscript
+	} {
+		t.Setenv(name, value)
+	}
+	s := &setup{run: run, images: makeDays(t, filepath.Join(top, "src")), sums: map[string]stamped{}, proven: map[string]string{}, excuses: map[string]int{}, ends: map[string]int{}}
+	s.ids = map[string]map[string]known{}
+	for day, names := range s.images {
+		s.ids[day] = map[string]known{}
+		for name, digest := range names {
+			img, err := readImage(filepath.Join(top, "src", day), digest)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.ids[day][name] = img
+		}
+	}
+	t.Chdir(top)
+	s.host, s.engine = startHost(t, top, home), startEngine(t, filepath.Join(home, "engine.sock"))
 	sequences, steps := 100, 12
 	set(t, "rapid.seed", strconv.FormatUint(fixedSeed, 10))
 	if text := os.Getenv("AIRGAP_TORTURE"); text != "" {
@@ -43,9 +72,11 @@ func Check(t *testing.T, run Run) {
 	set(t, "rapid.steps", strconv.Itoa(steps))
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t, s)
+		w.do(w.Pack)(t)
 		t.Repeat(w.actions())
 	})
 	t.Logf("%d sequences, %d steps; ended early: %v", sequences, s.steps, s.excuses)
+	t.Logf("commands and how they ended: %v", s.ends)
 }
 
 // fixedSeed is that of the short form, which is the same test every time.
@@ -64,20 +95,28 @@ func (w *world) actions() map[string]func(*rapid.T) {
 		"pack": w.Pack, "pack 2": w.Pack,
 		"cp": w.Copy, "cp 2": w.Copy, "cp *": w.Collect, "mv": w.Move, "rm": w.Remove, "write": w.Write, "truncate": w.Truncate, "flip": w.Flip,
 		"verify": w.Verify, "inspect": w.Inspect, "unpack": w.Unpack, "unpack 2": w.Unpack,
+		"send": w.Send, "send 2": w.Send, "repair": w.Repair,
+		"unpack into docker": w.UnpackIntoEngine, "unpack into docker 2": w.UnpackIntoEngine, "docker 2": w.Others, "docker": w.Others,
+		"kill pack": w.KillPack, "kill send": w.KillSend, "kill unpack": w.KillUnpack,
 	}
 	for name, action := range list {
-		list[name] = func(t *rapid.T) {
-			if w.t = t; w.ended {
-				return
-			}
-			defer func() {
-				if p := recover(); p != nil && p != any(over{}) {
-					panic(p)
-				}
-			}()
-			action(t)
-			w.steps++
-		}
+		list[name] = w.do(action)
 	}
 	return list
+}
+
+// do is an action that ends the sequence at what is excused.
+func (w *world) do(action func(*rapid.T)) func(*rapid.T) {
+	return func(t *rapid.T) {
+		if w.t = t; w.ended {
+			return
+		}
+		defer func() {
+			if p := recover(); p != nil && p != any(over{}) {
+				panic(p)
+			}
+		}()
+		action(t)
+		w.steps++
+	}
 }

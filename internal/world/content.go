@@ -47,6 +47,7 @@ const (
 	Volume  Kind = "volume"
 	Parity  Kind = "parity"
 	Sums    Kind = "sums"
+	Debris  Kind = "what a killed airgap was writing"
 )
 
 // Content is what the bytes of a file are.
@@ -54,7 +55,7 @@ type Content struct {
 	Kind    Kind
 	Bundle  *Bundle
 	Cut     int    // of Volume and Parity: the step that made it; 0 of parity for a whole file, which is always the same
-	Name    string // of Volume and Parity: what the whole file was called then
+	Name    string // of Volume and Parity: what the whole file was called then; of Debris: see owner
 	Number  int    // of Volume
 	Of      int    // of Volume and Parity: how many volumes the cut has; 0: it is not cut
 	Damaged bool   // it was this, until somebody damaged it

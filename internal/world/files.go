@@ -19,7 +19,7 @@ func (w *world) drawFile(t *rapid.T, label string, fits func(path string, c *Con
 	return rapid.SampledFrom(list).Draw(t, label)
 }
 
-func anyFile(string, *Content) bool { return true }
+func anyFile(_ string, c *Content) bool { return !c.is(Debris) }
 
 // drawTarget is where somebody copies a file to: its own name in another folder,
 // or a name that a bundle, a volume or parity of one could have.
@@ -91,7 +91,7 @@ func (w *world) Write(t *rapid.T) {
 
 // damaged is what a content is once somebody has damaged it.
 func damaged(c *Content) *Content {
-	if c.is(Foreign, Sums) {
+	if c.is(Foreign) {
 		return &Content{Kind: Foreign}
 	}
 	d := *c
@@ -116,7 +116,7 @@ func (w *world) Truncate(t *rapid.T) {
 
 // Flip changes a bit of a file.
 func (w *world) Flip(t *rapid.T) {
-	path := w.drawFile(t, "file", func(path string, _ *Content) bool { return w.files[path] != sum(nil) })
+	path := w.drawFile(t, "file", func(path string, _ *Content) bool { return w.files[path] != sum(nil) && anyFile(path, w.content(path)) })
 	raw, err := os.ReadFile(path)
 	w.must(err)
 	at := rapid.SampledFrom([]int{0, 10, 50, 90, 100}).Draw(t, "percent") * (len(raw) - 1) / 100

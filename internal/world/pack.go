@@ -92,11 +92,12 @@ func (w *world) packed(r Result, path string, b *Bundle, cut cutting) {
 }
 
 // mayRefuse says that something in the way of a bundle is a reason not to write
-// it: what airgap did not write, where a volume or parity would be.
+// it: what is not of an earlier set of that name, where a volume or parity would
+// be.
 func (w *world) mayRefuse(path string, cut cutting) bool {
 	return slices.ContainsFunc(w.outputs(path, cut), func(other string) bool {
 		kind, _ := role(path, other)
-		return w.content(other) != nil && other != path && kind != Sums
+		return kind != Sums && kind != Whole && !(w.content(other).called(path, other) && !w.content(other).Damaged)
 	})
 }
 
@@ -146,13 +147,15 @@ func (w *world) written(path string, b *Bundle, cut cutting) func(c change) (*Co
 			step = w.step
 		}
 		switch {
+		case c.gone && c.old.is(Debris):
+			return nil, nil
 		case kind == Foreign:
 			return untouched(c)
 		case c.gone:
 			return nil, w.mayGo(path, c)
 		case kind == Sums:
 			return &Content{Kind: Sums}, w.checkSums(c)
-		case c.old.is(Foreign) && c.path != path:
+		case c.old.is(Foreign) && c.path != path && !w.empty(c):
 			return nil, fmt.Errorf("a file of the user was replaced")
 		case c.old.is(Volume, Parity) && c.old.Name != filepath.Base(path) && c.path != path:
 			return nil, fmt.Errorf("a renamed volume of the user was replaced")
@@ -160,6 +163,8 @@ func (w *world) written(path string, b *Bundle, cut cutting) func(c change) (*Co
 			return &Content{Kind: Whole, Bundle: b}, w.prove(c, b)
 		case kind == Volume && cut.volumes:
 			return &Content{Kind: Volume, Bundle: b, Cut: w.step, Name: filepath.Base(path), Number: n}, nil
+		case kind == Parity && c.now.sound(Parity) && c.now.Cut == 0 && c.now.Bundle == b && !cut.volumes:
+			return c.now, nil // it has been sent along
 		case kind == Parity && cut.parity > 0:
 			return &Content{Kind: Parity, Bundle: b, Cut: step, Name: filepath.Base(path), Number: n}, nil
 		}
@@ -170,17 +175,20 @@ func (w *world) written(path string, b *Bundle, cut cutting) func(c change) (*Co
 // mayGo says whether writing a bundle may remove a file: it is of an earlier set
 // of that very name.
 func (w *world) mayGo(path string, c change) error {
-	if kind, _ := role(path, c.path); kind == Sums || c.old.is(Volume, Parity) && c.old.Name == filepath.Base(path) {
+	if kind, _ := role(path, c.path); kind == Sums || w.empty(c) || c.old.is(Volume, Parity) && c.old.Name == filepath.Base(path) {
 		return nil
 	}
 	return fmt.Errorf("a file that no earlier run has left went")
 }
 
+// empty says that there was nothing in a file, so that nothing is lost with it.
+func (w *world) empty(c change) bool { return w.files[c.path] == sum(nil) }
+
 // refusedWriting is the rule of a command that failed to write a bundle: nothing
 // is there that was not, and nothing has gone but sums.
 func (w *world) refusedWriting(path string) func(c change) (*Content, error) {
 	return func(c change) (*Content, error) {
-		if kind, _ := role(path, c.path); c.gone && kind == Sums && c.old.is(Sums) {
+		if kind, _ := role(path, c.path); c.gone && (kind == Sums && c.old.is(Sums) || c.old.is(Debris)) {
 			return nil, nil
 		}
 		return untouched(c)
@@ -240,17 +248,24 @@ func (w *world) complete(path string, b *Bundle, cut cutting) {
 			w.fail("the volumes of %s: %v", path, err)
 		}
 	}
+	if left := w.paths(func(_ string, c *Content) bool {
+		return c.is(Debris) && c.Name == owner(w.script[len(w.script)-1], path, cut)
+	}); len(left) > 0 {
+		w.fail("what a killed run has left is still there: %q", left)
+	}
+	file := w.content(path)
 	for _, other := range w.outputs(path, cutting{true, 1}) {
 		c := w.content(other)
 		switch {
+		case c.is(Parity) && c.Cut == 0 && cut.volumes && file != nil:
+			// It protects the file, which stays beside volumes, or might.
+			parity = append(parity, c)
 		case c.is(Parity) && (c.Cut == w.step || c.Cut == 0 && c.Bundle == b && !cut.volumes && !c.Damaged):
 			parity = append(parity, c)
-		case c.is(Parity) && c.Cut == 0 && cut.volumes && w.content(path) != nil:
-			// That of the whole file, which stays.
 		case c.is(Volume, Parity) && !c.called(path, other):
 			// Somebody has given it the name of another.
-		case c.is(Volume, Parity) && !c.Damaged && c.Cut != w.step && c.Name == filepath.Base(path):
-			w.fail("%s of an earlier set is still there: %s", other, c)
+		case c.is(Volume, Parity) && !c.Damaged && c.Bundle != b:
+			w.fail("%s of an earlier bundle is still there: %s", other, c)
 		}
 	}
 	if cut.parity > 0 && len(parity) == 0 {

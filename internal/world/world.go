@@ -55,13 +55,14 @@ type world struct {
 
 	files   map[string]string // sums by path, after the last step
 	known   map[string]*Content
+	debris  map[string]string  // who has left a file, by its path
 	bundles map[string]*Bundle // by what they are made of
 	place   *layoutPlace
 }
 
 // newWorld makes an empty one.
 func newWorld(t *rapid.T, s *setup) *world {
-	w := &world{setup: s, t: t, files: map[string]string{}, known: map[string]*Content{}, bundles: map[string]*Bundle{}}
+	w := &world{setup: s, t: t, files: map[string]string{}, known: map[string]*Content{sum(nil): {Kind: Foreign}}, debris: map[string]string{}, bundles: map[string]*Bundle{}}
 	entries, err := os.ReadDir(".")
 	w.must(err)
 	for _, e := range entries {
@@ -73,6 +74,7 @@ func newWorld(t *rapid.T, s *setup) *world {
 		w.must(os.Mkdir(dir, 0o755))
 	}
 	w.place = newLayoutPlace()
+	w.engine.reset()
 	return w
 }
 
@@ -92,8 +94,8 @@ func (w *world) fail(format string, args ...any) {
 }
 
 func (w *world) listing() (lines []string) {
-	for path, s := range w.files {
-		lines = append(lines, fmt.Sprintf("%-28s %s", path, w.known[s]))
+	for path := range w.files {
+		lines = append(lines, fmt.Sprintf("%-28s %s", path, w.content(path)))
 	}
 	slices.Sort(lines)
 	return lines
@@ -108,9 +110,10 @@ func (w *world) note(format string, args ...any) {
 // airgap runs the command.
 func (w *world) airgap(args ...string) Result {
 	w.t.Helper()
-	w.note("airgap %s", strings.Join(args, " "))
+	w.note("airgap %s", w.host.short(strings.Join(args, " ")))
 	r := w.run(append(slices.Clone(args), "--json"))
 	w.script[len(w.script)-1] += fmt.Sprintf("   # %d", r.Status)
+	w.ends[fmt.Sprintf("%s %d", args[0], r.Status)]++
 	if strings.Contains(r.Err, "internal error") {
 		w.fail("%s", r.Err)
 	}
@@ -119,9 +122,13 @@ func (w *world) airgap(args ...string) Result {
 
 // content is what a file is; nil if it is not there.
 func (w *world) content(path string) *Content {
-	s, ok := w.files[filepath.Clean(path)]
-	if !ok {
+	path = filepath.Clean(path)
+	s, ok := w.files[path]
+	switch owner := w.debris[path]; {
+	case !ok:
 		return nil
+	case owner != "":
+		return &Content{Kind: Debris, Name: owner}
 	}
 	return w.known[s]
 }
@@ -129,9 +136,9 @@ func (w *world) content(path string) *Content {
 // in lists the files of a folder by their base names.
 func (w *world) in(dir string) map[string]*Content {
 	list := map[string]*Content{}
-	for path, s := range w.files {
+	for path := range w.files {
 		if filepath.Dir(path) == filepath.Clean(dir) {
-			list[filepath.Base(path)] = w.known[s]
+			list[filepath.Base(path)] = w.content(path)
 		}
 	}
 	return list
@@ -139,8 +146,8 @@ func (w *world) in(dir string) map[string]*Content {
 
 // paths are those of all files that fit.
 func (w *world) paths(fits func(path string, c *Content) bool) (list []string) {
-	for path, s := range w.files {
-		if fits(path, w.known[s]) {
+	for path := range w.files {
+		if fits(path, w.content(path)) {
 			list = append(list, path)
 		}
 	}
@@ -183,11 +190,14 @@ func (w *world) settle(rule func(c change) (*Content, error)) {
 			w.must(err)
 		}
 		is, err := rule(c)
+		delete(w.debris, path)
 		if err != nil {
 			problems = append(problems, fmt.Sprintf("%s: %v (it was %s)", path, err, c.old))
+		} else if is.is(Debris) {
+			w.debris[path] = is.Name
 		} else if there && c.now == nil {
 			w.known[s] = is
-		} else if there && is != nil && *is != *c.now && (is.Cut == 0 || is.Kind != c.now.Kind) {
+		} else if there && is != nil && *is != *c.now && (is.Cut == 0 || is.Kind != c.now.Kind) && s != sum(nil) {
 			problems = append(problems, fmt.Sprintf("%s is %s, expected %s", path, c.now, is))
 		}
 	}

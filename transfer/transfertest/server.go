@@ -35,8 +35,8 @@ type Server struct {
 // Forwarded is the number of connections that the server has passed on.
 func (s *Server) Forwarded() int { return int(s.forwarded.Load()) }
 
-// NewSigner makes a key.
-func NewSigner(t testing.TB) ssh.Signer {
+// NewKey makes a key.
+func NewKey(t testing.TB) (ed25519.PrivateKey, ssh.Signer) {
 	t.Helper()
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -46,6 +46,13 @@ func NewSigner(t testing.TB) ssh.Signer {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return key, signer
+}
+
+// NewSigner makes a key of which nobody needs the bytes.
+func NewSigner(t testing.TB) ssh.Signer {
+	t.Helper()
+	_, signer := NewKey(t)
 	return signer
 }
 

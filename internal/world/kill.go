@@ -1,0 +1,129 @@
+//go:build linux
+
+package world
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+
+	"pgregory.net/rapid"
+)
+
+// calls are the system calls at which a command is killed: those that change
+// files, and that say that it is about to.
+var calls = []string{"openat", "write", "pwrite64", "fsync", "renameat", "unlinkat", "linkat", "mkdirat", "ftruncate", "fchmod"}
+
+// killed runs airgap and kills it, as kill -9 does, when it makes a system call
+// for the nth time. It says whether it came so far.
+func (w *world) killed(t *rapid.T, args ...string) bool {
+	w.t.Helper()
+	call := rapid.SampledFrom(calls).Draw(t, "call")
+	n := rapid.IntRange(1, 12).Draw(t, "nth")
+	line := []string{"-f", "-qq", "-o", "/dev/null", "-e", "trace=" + call, "-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", call, n), "airgap"}
+	w.note("strace %s %s", strings.Join(line, " "), w.host.short(strings.Join(args, " ")))
+	cmd := exec.Command("strace", append(line, args...)...)
+	cmd.Env = append(os.Environ(), "GOMAXPROCS=1") // so that the same call is the nth again
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		w.must(err)
+	}
+	status := cmd.ProcessState.Sys().(syscall.WaitStatus)
+	hit := status.Signaled() || status.ExitStatus() == 128+int(syscall.SIGKILL)
+	w.script[len(w.script)-1] += fmt.Sprintf("   # killed: %t", hit)
+	w.ends[fmt.Sprintf("kill %s %t", args[0], hit)]++
+	return hit
+}
+
+// KillPack kills a pack.
+func (w *world) KillPack(t *rapid.T) {
+	day := rapid.SampledFrom(days).Draw(t, "day")
+	path := filepath.Join(drawFolder(t), rapid.SampledFrom(bundleNames).Draw(t, "name"))
+	cut := drawCutting(t)
+	w.killed(t, append([]string{"pack", "-o", path, "oci:src/" + day + ":" + app}, cut.args()...)...)
+	w.settle(w.halfWritten(path, w.bundle(day, []string{app}), cut))
+}
+
+// KillSend kills a send.
+func (w *world) KillSend(t *rapid.T) {
+	name := w.drawFile(t, "bundle", func(_ string, c *Content) bool { return c.sound(Whole) })
+	dir := drawFolder(t)
+	to := dir
+	if dir == "srv" {
+		to = w.host.dest(dir)
+	}
+	w.killed(t, "send", name, to)
+	path := filepath.Join(dir, filepath.Base(name))
+	w.settle(along(w.beside(name), path, w.halfWritten(path, w.content(name).Bundle, cutting{})))
+}
+
+// halfWritten is the rule of writing a bundle that somebody has killed: each file
+// is the old one or the new one, whole; and what was being written has a name by
+// which it is known.
+func (w *world) halfWritten(path string, b *Bundle, cut cutting) func(c change) (*Content, error) {
+	whole := w.written(path, b, cut)
+	return func(c change) (*Content, error) {
+		if c.gone && c.old.is(Debris) {
+			return nil, nil
+		}
+		if isDebris(c.path, filepath.Dir(path)) && (c.old == nil || c.old.is(Debris)) {
+			return &Content{Kind: Debris, Name: owner(w.script[len(w.script)-1], path, cut)}, nil
+		}
+		return whole(c)
+	}
+}
+
+// owner is who has to clear up what a killed command has left: the next one that
+// writes the same.
+func owner(line, path string, cut cutting) string {
+	if strings.Contains(line, "airgap send ") {
+		return fmt.Sprint("send ", path, cut.volumes)
+	}
+	return fmt.Sprint("pack ", path, cut.volumes)
+}
+
+// fresh is the name of a volume of a new set that is about to replace one of an old.
+var fresh = regexp.MustCompile(`^.+\.[A-Z0-9]{8}\.new$`)
+
+// isDebris says that a name in a folder is one under which something is being
+// written.
+func isDebris(path, dir string) bool {
+	rest, ok := strings.CutPrefix(path, dir+"/")
+	top, _, _ := strings.Cut(rest, "/")
+	return ok && fresh.MatchString(top) || ok && strings.HasPrefix(top, ".") && (strings.HasSuffix(top, ".partial") || strings.HasSuffix(top, ".lock"))
+}
+
+// KillUnpack kills an import into the layout: each name points to what it did or
+// to what it was to, and what it points to is whole.
+func (w *world) KillUnpack(t *rapid.T) {
+	name := w.drawFile(t, "bundle", func(_ string, c *Content) bool { return c.sound(Whole) })
+	b := w.content(name).Bundle
+	w.killed(t, "unpack", "--to", "oci:"+dest, name)
+	w.settle(untouched)
+	now, err := w.place.look()
+	if err != nil {
+		w.fail("the layout: %v", err)
+	}
+	for _, image := range slices.Concat(keys(now), keys(w.place.names)) {
+		if now[image] != w.place.names[image] && now[image] != b.Images[image] {
+			w.fail("the layout has %s as %q, which was %q and was to be %q", image, now[image], w.place.names[image], b.Images[image])
+		}
+	}
+	w.place.names = now
+	w.place.killed = true
+}
+
+func keys(m map[string]string) (list []string) {
+	for k := range m {
+		list = append(list, k)
+	}
+	slices.Sort(list)
+	return list
+}
