@@ -96,7 +96,8 @@ func (w *world) actions() map[string]func(*rapid.T) {
 		"cp": w.Copy, "cp 2": w.Copy, "cp *": w.Collect, "mv": w.Move, "rm": w.Remove, "write": w.Write, "truncate": w.Truncate, "flip": w.Flip,
 		"verify": w.Verify, "inspect": w.Inspect, "unpack": w.Unpack, "unpack 2": w.Unpack,
 		"send": w.Send, "send 2": w.Send, "repair": w.Repair,
-		"unpack into docker": w.UnpackIntoEngine, "unpack into docker 2": w.UnpackIntoEngine, "docker 2": w.Others, "docker": w.Others,
+		"unpack into docker": w.UnpackIntoEngine, "unpack into docker 2": w.UnpackIntoEngine, "docker 2": w.Others, "docker": w.Others, "rollback": w.Rollback,
+		"pack twice": w.PackTwice, "unpack twice": w.UnpackTwice,
 		"kill pack": w.KillPack, "kill send": w.KillSend, "kill unpack": w.KillUnpack,
 	}
 	for name, action := range list {

@@ -51,7 +51,8 @@ func (w *world) named(name string) reading {
 func beside(files map[string]*Content, name string) map[string]*Content {
 	found := map[string]*Content{}
 	for base, c := range files {
-		if kind, _ := role(filepath.Base(name), base); kind == Volume || kind == Parity {
+		kind, _ := role(filepath.Base(name), base)
+		if kind == Volume || kind == Parity || c.is(Volume, Parity) && c.Name == filepath.Base(name) {
 			found[base] = c
 		}
 	}
