@@ -14,6 +14,7 @@ func TestWorld(t *testing.T) {
 	}
 	world.Check(t, func(args []string) world.Result {
 		env, out, stderr := newEnv()
+		env.Getenv = os.Getenv
 		status := Main(args, env)
 		return world.Result{Status: status, Out: out.String(), Err: stderr.String()}
 	})
