@@ -9,9 +9,6 @@ import (
 
 // TestWorld runs the command in a world that is not clean.
 func TestWorld(t *testing.T) {
-	if os.Getenv("AIRGAP_TORTURE") == "" {
-		t.Skip("NOT TESTED without AIRGAP_TORTURE")
-	}
 	world.Check(t, func(args []string) world.Result {
 		env, out, stderr := newEnv()
 		env.Getenv = os.Getenv

@@ -232,7 +232,7 @@ func (w *world) complete(path string, b *Bundle, cut cutting) {
 	for n := 1; cut.volumes; n++ {
 		name := fmt.Sprintf("%s.%03d", path, n)
 		c := w.content(name)
-		if !c.sound(Volume) || c.Cut != w.step {
+		if !c.sound(Volume) || c.Bundle != b || n > 1 && c.Cut != volumes[0].Cut {
 			if n == 1 {
 				w.fail("%s is %s, expected volumes of %s", name, c, b)
 			}
@@ -248,8 +248,8 @@ func (w *world) complete(path string, b *Bundle, cut cutting) {
 			w.fail("the volumes of %s: %v", path, err)
 		}
 	}
-	if left := w.paths(func(_ string, c *Content) bool {
-		return c.is(Debris) && c.Name == owner(w.script[len(w.script)-1], path, cut)
+	if left := w.paths(func(other string, c *Content) bool {
+		return c.is(Debris) && !strings.Contains(other, "/.airgap-spool-") && c.Name == owner(w.script[len(w.script)-1], path, cut)
 	}); len(left) > 0 {
 		w.fail("what a killed run has left is still there: %q", left)
 	}
@@ -260,7 +260,7 @@ func (w *world) complete(path string, b *Bundle, cut cutting) {
 		case c.is(Parity) && c.Cut == 0 && cut.volumes && file != nil:
 			// It protects the file, which stays beside volumes, or might.
 			parity = append(parity, c)
-		case c.is(Parity) && (c.Cut == w.step || c.Cut == 0 && c.Bundle == b && !cut.volumes && !c.Damaged):
+		case c.is(Parity) && (len(volumes) > 0 && c.Cut == volumes[0].Cut || c.Cut == 0 && c.Bundle == b && !cut.volumes && !c.Damaged):
 			parity = append(parity, c)
 		case c.is(Volume, Parity) && !c.called(path, other):
 			// Somebody has given it the name of another.
@@ -272,6 +272,8 @@ func (w *world) complete(path string, b *Bundle, cut cutting) {
 		w.fail("%s has no parity", path)
 	}
 	for _, c := range append(volumes, parity...) {
-		c.Of = len(volumes)
+		if c.Cut == w.step {
+			c.Of = len(volumes)
+		}
 	}
 }
