@@ -111,7 +111,7 @@ func (e *engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err := json.NewDecoder(r.Body).Decode(&body)
 		e.hear("create " + body.Image)
 		if _, ok := e.images[e.find(body.Image)]; err != nil || !ok {
-			answer(w, 404, said(fmt.Errorf("No such image: %s", body.Image)))
+			answer(w, 404, said(fmt.Errorf("no such image: %s", body.Image)))
 			return
 		}
 		id := fmt.Sprintf("c%d", len(e.asked))
@@ -125,7 +125,7 @@ func (e *engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.hear("tag " + name)
 		id := e.find(named)
 		if id == "" {
-			answer(w, 404, said(fmt.Errorf("No such image: %s", named)))
+			answer(w, 404, said(fmt.Errorf("no such image: %s", named)))
 			return
 		}
 		e.names[full(name)] = id
@@ -142,7 +142,7 @@ func (e *engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.hear("inspect " + named)
 		id := e.find(named)
 		if id == "" {
-			answer(w, 404, said(fmt.Errorf("No such image: %s", named)))
+			answer(w, 404, said(fmt.Errorf("no such image: %s", named)))
 			return
 		}
 		answer(w, 200, e.inspect(id))
@@ -230,7 +230,7 @@ func (e *engine) list(filters string) []any {
 func (e *engine) remove(named string, force bool) (status int, err error) {
 	id := e.find(named)
 	if id == "" {
-		return 404, fmt.Errorf("No such image: %s", named)
+		return 404, fmt.Errorf("no such image: %s", named)
 	}
 	names := e.namesOf(id)
 	used := slices.Contains(slices.Collect(maps.Values(e.containers)), id)
