@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"airgap/bundle"
@@ -192,5 +193,35 @@ func TestFilesBeforeModes(t *testing.T) {
 				t.Errorf("modes %v and %v", f.Manifest.Files[0].Perm(), f.Manifest.Files[1].Perm())
 			}
 		})
+	}
+}
+
+// TestTwoAtOnce: whichever of two bundles has the name in the end, the sums beside
+// it are its own.
+func TestTwoAtOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "b")
+	for range 100 {
+		var both sync.WaitGroup
+		for _, content := range []string{"one", "another"} {
+			file := filepath.Join(t.TempDir(), "file")
+			if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			plan := withFiles(t, file)
+			both.Go(func() {
+				if _, err := plan.WriteFile(t.Context(), path, bundle.WriteOptions{}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		both.Wait()
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sums, err := os.ReadFile(path + ".sha256")
+		if want := image.SHA256(raw).Hex + "  b\n"; err != nil || string(sums) != want {
+			t.Fatalf("the sums are %q, expected %q: %v", sums, want, err)
+		}
 	}
 }

@@ -58,13 +58,19 @@ func (p *Plan) WriteFile(ctx context.Context, path string, o WriteOptions) (Summ
 		o.TempDir = filepath.Dir(path)
 	}
 	var summary Summary
+	release := func() {}
+	defer func() { release() }()
 	err = durable.CreateFile(path, o.NoClobber, func(f *os.File) error {
 		summary, err = p.write(ctx, o, func(a *assembly) (written, error) { return a.file(ctx, f, o) })
 		if err != nil {
 			return err
 		}
-		// The old sums go before the new file comes: sums never belong to
-		// another file than the one that they stand beside.
+		// The old sums go before the new file comes, and no other comes before its
+		// sums: they never belong to another file than the one that they stand
+		// beside.
+		if release, err = durable.Hold(ctx, filepath.Dir(path)); err != nil {
+			return err
+		}
 		if err := ignoreMissing(os.Remove(sumsPath(path))); err != nil || o.Before == nil {
 			return err
 		}

@@ -3,6 +3,7 @@
 package durable
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
@@ -98,6 +99,20 @@ func CreateFileMode(path string, perm fs.FileMode, noClobber bool, fill func(*os
 		return err
 	}
 	return SyncDir(dir)
+}
+
+// Hold keeps a folder from all others who hold it until release, for files that
+// belong together and get their names one after the other. Where folders cannot
+// be locked it does nothing.
+func Hold(ctx context.Context, dir string) (release func(), err error) {
+	f, err := lock.Take(ctx, func() (*os.File, error) { return os.Open(dir) }, func() {})
+	switch {
+	case err == nil:
+		return func() { f.Close() }, nil
+	case ctx.Err() != nil:
+		return func() {}, err
+	}
+	return func() {}, nil
 }
 
 // createTemp makes the temporary file of one named base, and locks it where that

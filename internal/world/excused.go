@@ -13,8 +13,6 @@ var excused = []struct {
 }{
 	{"parity is sent before it is known that the bundle may be",
 		regexp.MustCompile(`^airgap send .* # 4$`), regexp.MustCompile(`\.par(\d+)?: it was (left|changed)`)},
-	{"of two packs under one name at once, one may write its sums beside the bundle of the other",
-		regexp.MustCompile(`& airgap \["pack"`), regexp.MustCompile(`it says .*, and the sum of the file is`)},
 	{"parity that is named stands for the file that is called as it is, not for its own",
 		regexp.MustCompile(`^airgap `), regexp.MustCompile(`was named, which is (damaged )?parity of`)},
 }
