@@ -20,11 +20,6 @@ func (w *world) UnpackIntoEngine(t *rapid.T) {
 	what := w.drawMeanwhile(t)
 	r := w.airgap("unpack", name)
 	w.settle(untouched)
-	for _, name := range slices.Concat(keys(before), keys(w.engine.names)) {
-		if was, is := before[name], w.engine.names[name]; was != is {
-			w.undo[name] = append(w.undo[name], [2]string{is, was})
-		}
-	}
 	met := slices.Contains(w.engine.asked, "meanwhile")
 	if met {
 		w.ends[fmt.Sprintf("meanwhile %d", r.Status)]++

@@ -28,6 +28,7 @@ import (
 // go: an image is its config, a layer that it has needs not be brought, an image
 // without a name is dangling, and what a container uses stays.
 type engine struct {
+	undo       map[string][][2]string // what airgap has done to names, backwards
 	mu         sync.Mutex
 	images     map[string]*held  // by ID
 	names      map[string]string // IDs by name
@@ -62,7 +63,7 @@ func (e *engine) reset() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.images, e.names, e.containers = map[string]*held{}, map[string]string{}, map[string]string{}
-	e.asked, e.meanwhile = nil, nil
+	e.asked, e.meanwhile, e.undo = nil, nil, map[string][][2]string{}
 }
 
 var versioned = regexp.MustCompile(`^/v1\.[0-9]+`)
@@ -127,6 +128,9 @@ func (e *engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if id == "" {
 			answer(w, 404, said(fmt.Errorf("no such image: %s", named)))
 			return
+		}
+		if old := e.names[full(name)]; old != id {
+			e.undo[full(name)] = append(e.undo[full(name)], [2]string{id, old})
 		}
 		e.names[full(name)] = id
 		w.WriteHeader(201)

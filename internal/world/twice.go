@@ -101,7 +101,7 @@ func (w *world) Rollback(t *rapid.T) {
 	w.settle(untouched)
 	w.noOrphans()
 	for _, name := range slices.Concat(keys(before), keys(w.engine.names)) {
-		if was, is := before[name], w.engine.names[name]; was != is && !slices.Contains(w.undo[name], [2]string{was, is}) {
+		if was, is := before[name], w.engine.names[name]; was != is && !slices.Contains(w.engine.undo[name], [2]string{was, is}) {
 			w.fail("rollback has moved %s from %q to %q, which no import has done (%d)", name, was, is, r.Status)
 		}
 	}

@@ -58,7 +58,6 @@ type world struct {
 	debris  map[string]string  // who has left a file, by its path
 	bundles map[string]*Bundle // by what they are made of
 	place   *layoutPlace
-	undo    map[string][][2]string // what imports have done to names of the engine, backwards
 }
 
 // newWorld makes an empty one.
@@ -75,7 +74,6 @@ func newWorld(t *rapid.T, s *setup) *world {
 		w.must(os.Mkdir(dir, 0o755))
 	}
 	w.place = newLayoutPlace()
-	w.undo = map[string][][2]string{}
 	w.engine.reset()
 	return w
 }
