@@ -56,9 +56,8 @@ func (p *flaky) Close() error                  { return nil }
 func (p *flaky) Visit(context.Context, func(transfer.Dir) error) error {
 	return errors.ErrUnsupported
 }
-func (p *flaky) Commit(context.Context, transfer.Which, []byte) (bool, string, error) {
-	return true, "", nil
-}
+func (p *flaky) Commit(context.Context, transfer.Which, []byte) error { return nil }
+func (p *flaky) Sync(context.Context) (bool, string, error)           { return true, "", nil }
 
 // TestSendOn goes on where the way broke off, as long as there is some gain.
 func TestSendOn(t *testing.T) {

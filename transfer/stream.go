@@ -16,20 +16,21 @@ import (
 func SendStream(ctx context.Context, p Place, name string, data io.Reader, o SendOptions) (Receipt, error) {
 	o = o.withDefaults()
 	s := &sending{place: p, owner: newOwner(), file: fileToCome(name), SendOptions: o}
-	ctx, unlock, err := s.lock(ctx)
-	if err != nil {
-		return s.receipt, err
-	}
-	defer unlock()
-	if err := s.find(ctx); err != nil {
-		return s.receipt, err
-	}
-	err = s.stream(ctx, data)
-	if err != nil {
-		// Where the way there is broken nothing can be removed, and the first error is the one to tell.
-		if left := p.Discard(context.WithoutCancel(ctx)); left != nil {
-			o.Note("%s could not be removed: %v", s.found.Partial, left)
+	err := s.alone(ctx, func(ctx context.Context) error {
+		if err := s.find(ctx); err != nil {
+			return err
 		}
+		err := s.stream(ctx, data)
+		if err != nil {
+			// Where the way there is broken nothing can be removed, and the first error is the one to tell.
+			if left := p.Discard(context.WithoutCancel(ctx)); left != nil {
+				o.Note("%s could not be removed: %v", s.found.Partial, left)
+			}
+		}
+		return err
+	})
+	if err == nil {
+		err = s.sync(ctx)
 	}
 	return s.receipt, err
 }
@@ -57,18 +58,16 @@ func (s *sending) stream(ctx context.Context, data io.Reader) error {
 	}
 	before := s.file.Name
 	s.file.Name = s.Name()
-	if s.file.Name != before {
-		both, unlock, err := s.lock(ctx)
-		if err != nil {
+	finish := func(ctx context.Context) error {
+		if err := s.find(ctx); err != nil {
 			return err
 		}
-		defer unlock()
-		ctx = both
+		return s.finish(ctx)
 	}
-	if err := s.find(ctx); err != nil {
-		return err
+	if s.file.Name == before {
+		return finish(ctx)
 	}
-	return s.finish(ctx)
+	return s.alone(ctx, finish)
 }
 
 // atLeast says in a full place's error what is known of how much was needed.

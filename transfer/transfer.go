@@ -5,7 +5,7 @@
 // [SendStream] is Send for what is only being made.
 // [Send] is the whole course, the same for every [Place]: lock, look, resume from
 // a prefix that is proven by hash, write, sync, prove the whole by hash on the far
-// side, rename, sync. The final name never stands for anything but the whole
+// side, rename, unlock, sync. The final name never stands for anything but the whole
 // file; what is cut off leaves a partial that the next Send continues. One Send
 // at a time writes what has a name in a folder.
 //
@@ -70,10 +70,12 @@ type Place interface {
 	// Discard removes the partial.
 	Discard(ctx context.Context) error
 	// Commit gives the partial the final name, atomically where the place can
-	// (a Final has it already), then writes sidecar as NAME.sha256. durable is
-	// false, and why says so, where the place cannot confirm that all of it is
-	// on its disk.
-	Commit(ctx context.Context, which Which, sidecar []byte) (durable bool, why string, err error)
+	// (a Final has it already), then writes sidecar as NAME.sha256.
+	Commit(ctx context.Context, which Which, sidecar []byte) error
+	// Sync makes durable what Commit has named, and that the lock is gone.
+	// durable is false, and why says so, where the place cannot confirm that all
+	// of it is on its disk.
+	Sync(ctx context.Context) (durable bool, why string, err error)
 	// Visit lets do look at the folder in which Find has looked last.
 	Visit(ctx context.Context, do func(Dir) error) error
 	Close() error
@@ -195,16 +197,10 @@ func newOwner() string { return rand.Text()[:16] }
 
 func sendAs(ctx context.Context, owner string, p Place, f File, o SendOptions) (Receipt, error) {
 	s := &sending{place: p, owner: owner, file: f, SendOptions: o.withDefaults()}
-	ctx, unlock, err := s.lock(ctx)
-	if err != nil {
-		return s.receipt, err
+	err := s.alone(ctx, s.run)
+	if err == nil {
+		err = s.sync(ctx)
 	}
-	defer unlock()
-	if err := s.find(ctx); err != nil {
-		return s.receipt, err
-	}
-	s.receipt.Size, s.receipt.SHA256 = f.Size, f.SHA256
-	err = s.run(ctx)
 	return s.receipt, err
 }
 
@@ -218,8 +214,20 @@ type sending struct {
 	receipt Receipt
 }
 
-func (s *sending) lock(ctx context.Context) (context.Context, func(), error) {
-	return s.place.Lock(ctx, s.file, LockOptions{Owner: s.owner, Pace: s.Pace, Wait: s.Wait, Note: s.Note})
+// alone does something as the only send of what the file is called.
+func (s *sending) alone(ctx context.Context, do func(context.Context) error) error {
+	held, unlock, err := s.place.Lock(ctx, s.file, LockOptions{Owner: s.owner, Pace: s.Pace, Wait: s.Wait, Note: s.Note})
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return do(held)
+}
+
+// sync comes when the lock is gone: else a cut would bring that back.
+func (s *sending) sync(ctx context.Context) (err error) {
+	s.receipt.Durable, s.receipt.Why, err = s.place.Sync(ctx)
+	return err
 }
 
 func (s *sending) find(ctx context.Context) (err error) {
@@ -229,6 +237,10 @@ func (s *sending) find(ctx context.Context) (err error) {
 }
 
 func (s *sending) run(ctx context.Context) error {
+	if err := s.find(ctx); err != nil {
+		return err
+	}
+	s.receipt.Size, s.receipt.SHA256 = s.file.Size, s.file.SHA256
 	there, err := s.alreadyThere(ctx)
 	if err != nil {
 		return err
@@ -263,10 +275,8 @@ func (s *sending) finish(ctx context.Context) error {
 }
 
 // commit names the file, with the line beside it that sha256sum -c reads.
-func (s *sending) commit(ctx context.Context, which Which) (err error) {
-	line := fmt.Appendf(nil, "%s  %s\n", s.file.SHA256, s.found.Name)
-	s.receipt.Durable, s.receipt.Why, err = s.place.Commit(ctx, which, line)
-	return err
+func (s *sending) commit(ctx context.Context, which Which) error {
+	return s.place.Commit(ctx, which, fmt.Appendf(nil, "%s  %s\n", s.file.SHA256, s.found.Name))
 }
 
 // alreadyThere recognises an identical file, by its hash. A sum that is only

@@ -103,7 +103,7 @@ func (o packOptions) writeVolumes(ctx context.Context, env *ui.Env, plan *bundle
 	defer func() { err = errors.Join(err, apart.Close()) }()
 	var doubt string
 	made := volume.Made{From: apart.Dir(), Name: name, Sync: func() (err error) {
-		doubt, err = syncBoth(medium, apart)
+		doubt, err = syncBoth(ctx, medium, apart)
 		return err
 	}}
 	if p.Summary, made.Volumes, err = o.cutTo(ctx, env, apart, name, plan, options); err != nil {
@@ -159,11 +159,11 @@ func (o packOptions) cutTo(ctx context.Context, env *ui.Env, apart *media.Apart,
 
 // syncBoth makes it durable that names are in one folder, and not in another any
 // more. Where the file system has no way to do that, doubt says so.
-func syncBoth(medium *media.Folder, apart *media.Apart) (doubt string, err error) {
-	if _, _, err := apart.Sync(); err != nil {
+func syncBoth(ctx context.Context, medium *media.Folder, apart *media.Apart) (doubt string, err error) {
+	if _, _, err := apart.Sync(ctx); err != nil {
 		return "", err
 	}
-	_, doubt, err = medium.Sync()
+	_, doubt, err = medium.Sync(ctx)
 	return doubt, err
 }
 

@@ -82,10 +82,3 @@ func (p *Folder) sweep(ctx context.Context, name string) error {
 	}
 	return err
 }
-
-// Sync makes names in the folder durable. Where the file system has no way to do
-// that, why says so.
-func (p *Folder) Sync() (durable bool, why string, err error) {
-	durable, why, err = syncFolder(p.dir)
-	return durable, why, p.failed(err)
-}

@@ -64,7 +64,9 @@ func (l *lockFile) Create(sign string) error {
 	if flock(f) == nil {
 		l.text.Machine = thisMachine()
 	}
-	_ = l.Beat(sign) // that the file is there is enough
+	if l.Beat(sign) == nil { // that the file is there is enough
+		_ = f.Sync() // what a cut leaves of it is to tell whose it was
+	}
 	return nil
 }
 

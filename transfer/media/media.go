@@ -206,23 +206,25 @@ func (p *Folder) Discard(context.Context) error {
 }
 
 // Commit implements transfer.Place.
-func (p *Folder) Commit(_ context.Context, which transfer.Which, sidecar []byte) (durable bool, why string, err error) {
+func (p *Folder) Commit(_ context.Context, which transfer.Which, sidecar []byte) error {
 	sums := p.final() + ".sha256"
-	if err := os.Remove(sums); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return false, "", p.failed(err)
+	if err := ignoreGone(os.Remove(sums)); err != nil {
+		return p.failed(err)
 	}
 	if which == transfer.Partial {
 		if err := os.Rename(p.partial(), p.final()); err != nil {
-			return false, "", p.failed(err)
+			return p.failed(err)
 		}
 	}
 	// The sum is last, since on FAT a cut may leave a name without its bytes.
 	if _, _, err := syncFolder(p.dir); err != nil {
-		return false, "", p.failed(err)
+		return p.failed(err)
 	}
-	if err := writeSynced(sums, sidecar); err != nil {
-		return false, "", p.failed(err)
-	}
+	return p.failed(writeSynced(sums, sidecar))
+}
+
+// Sync implements transfer.Place.
+func (p *Folder) Sync(context.Context) (durable bool, why string, err error) {
 	durable, why, err = syncFolder(p.dir)
 	return durable, why, p.failed(err)
 }

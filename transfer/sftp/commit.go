@@ -22,8 +22,8 @@ func together(things ...func() error) error {
 }
 
 // Commit implements transfer.Place. The file has no sums while its name changes.
-func (p *Place) Commit(ctx context.Context, which transfer.Which, sidecar []byte) (durable bool, why string, err error) {
-	err = p.guard(ctx, func() error {
+func (p *Place) Commit(ctx context.Context, which transfer.Which, sidecar []byte) error {
+	return p.guard(ctx, func() error {
 		sums := p.final() + ".sha256"
 		begun := path.Join(p.dir, "."+path.Base(sums)+".partial")
 		err := together(
@@ -40,8 +40,14 @@ func (p *Place) Commit(ctx context.Context, which transfer.Which, sidecar []byte
 		}
 		if err != nil {
 			_ = p.remove(begun) // a later send does that first
-			return p.failed(err)
 		}
+		return p.failed(err)
+	})
+}
+
+// Sync implements transfer.Place.
+func (p *Place) Sync(ctx context.Context) (durable bool, why string, err error) {
+	err = p.guard(ctx, func() error {
 		durable, why = p.syncFolder()
 		return nil
 	})

@@ -243,9 +243,9 @@ func (u *unplugged) Hash(ctx context.Context, which transfer.Which, n int64) (st
 	return u.Place.Hash(ctx, which, n)
 }
 
-func (u *unplugged) Commit(ctx context.Context, which transfer.Which, line []byte) (bool, string, error) {
+func (u *unplugged) Commit(ctx context.Context, which transfer.Which, line []byte) error {
 	if u.down() {
-		return false, "", u.err
+		return u.err
 	}
 	return u.Place.Commit(ctx, which, line)
 }
