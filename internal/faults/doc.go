@@ -10,7 +10,7 @@
 // devices), fuse, btrfs, sshd, netns.
 //
 //	F2   killed at a system call                TestKilled, TestKilledOverSSH
-//	F3   a system call fails                    TestCallsFail
+//	F3   a system call fails                    TestCallsFail, TestCallsForLockFail
 //	F4   power cut                              TestPowerFailsAfterwards, TestPowerFailsMeanwhile
 //	F5   the medium cannot be read              TestReadErrors
 //	F6   bits flip on the medium                TestBitFlips
@@ -25,7 +25,7 @@
 //	F17  delay                                  transfer/sftp, by transfertest.Far
 //	F18  little bandwidth, F19 loss             TestBadNetwork
 //	F20  the server or the client is killed     TestCuts
-//	F21  weird, poor and chrooted servers       transfer/sftp: TestWeirdServers, TestPoorServers, TestReadOnlyServer, TestChroot, TestNoExclusion, TestOneSession, TestSmallPackets; TestQuota
+//	F21  weird, poor and chrooted servers       transfer/sftp: TestWeirdServers, TestPoorServers, TestReadOnlyServer, TestChroot, TestNoExclusion, TestNoModes, TestOneSession, TestSmallPackets; TestQuota
 //	F22  slow and closed pipes                  TestSlowReader, TestSlowWriter, TestClosedPipe
 //	F29  damage and parity                      TestParity; transfer/volume and its parity
 package faults

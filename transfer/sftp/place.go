@@ -192,12 +192,17 @@ func (p *Place) Find(ctx context.Context, f transfer.File) (found transfer.Found
 		if p.listing = nil; listing == nil {
 			listing = p.list(ctx)
 		}
-		return together(
+		var replaced int64
+		err := together(
 			func() error { found.Free = p.free(); return nil },
 			func() error { found.Older = p.older(ctx, <-listing); return nil },
 			func() (err error) { found.Final, err = p.sizeOf(p.final()); return err },
-			func() (err error) { found.Begun, err = p.begun(ctx); return err },
+			func() (err error) { found.Begun, replaced, err = p.begun(ctx); return err },
 		)
+		if found.Free >= 0 {
+			found.Free += replaced
+		}
+		return err
 	})
 	return found, err
 }
@@ -333,28 +338,28 @@ func (p *Place) sizeOf(name string) (int64, error) {
 	return info.Size(), nil
 }
 
-// begun is the size of a partial that may be continued: a regular file that
-// nobody else can write to. In a folder like /tmp anybody could have put one
-// there.
-func (p *Place) begun(ctx context.Context) (int64, error) {
+// begun is the size of a partial that may be continued: a regular file of ours
+// that nobody else can write to. In a folder like /tmp anybody could have put one
+// there. What others can write to, since it was cut off before it had its mode or
+// nothing has one there, is replaced.
+func (p *Place) begun(ctx context.Context) (begun, replaced int64, err error) {
 	size, err := p.sizeOf(p.partial())
 	if err != nil || size < 0 {
-		return size, err
+		return size, 0, err
 	}
 	info, err := p.client.Lstat(p.partial())
-	if err != nil {
-		return -1, p.failed(err)
+	switch {
+	case err != nil:
+		return -1, 0, p.failed(err)
+	case !p.ours(ctx, info):
+		return -1, 0, &transfer.MediumError{Path: p.at(p.partial()), Err: errors.New("a partial is there that is somebody else's: remove it, or send to another folder")}
+	case info.Mode().Perm()&0o022 != 0:
+		return -1, size, nil
+	case p.file.Data == nil: // a stream is not continued
+		return size, 0, nil
 	}
-	// Where nobody tells who the user there is, the server itself has to keep
-	// others' files from being written.
-	own, known := p.own(ctx, info)
-	if info.Mode().Perm()&0o022 != 0 || known && !own {
-		return -1, &transfer.MediumError{Path: p.at(p.partial()), Err: errors.New("a partial is there that is somebody else's: remove it, or send to another folder")}
-	}
-	if p.file.Data == nil { // a stream is not continued
-		return size, nil
-	}
-	return p.contiguous(size)
+	begun, err = p.contiguous(size)
+	return begun, 0, err
 }
 
 // listPatience is how long a server may take to list a folder.
@@ -385,7 +390,8 @@ func (p *Place) older(ctx context.Context, entries []fs.FileInfo) (older []trans
 }
 
 // ours says that a file has the owner that a file of ours has; where there is none
-// yet, that it is not known to be somebody else's.
+// yet, that it is not known to be somebody else's: the server itself has to keep
+// those from being written.
 func (p *Place) ours(ctx context.Context, info fs.FileInfo) bool {
 	mine := p.mine.Load()
 	if mine == nil {

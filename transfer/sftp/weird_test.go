@@ -113,8 +113,11 @@ func (s weird) Filewrite(r *sftp.Request) (io.WriterAt, error) {
 	if err != nil {
 		return nil, err
 	}
-	if strings.HasSuffix(r.Filepath, ".sha256.partial") {
-		return f, nil // it is the sums: what is there of the bundle is the question
+	if s.how == "lets everybody write" {
+		err = f.Chmod(0o777)
+	}
+	if err != nil || strings.HasSuffix(r.Filepath, ".sha256.partial") {
+		return f, err // it is the sums: what is there of the bundle is the question
 	}
 	return &writer{File: f, weird: s}, nil
 }
@@ -128,6 +131,9 @@ func (s weird) Filecmd(r *sftp.Request) error {
 	case "Setstat":
 		if r.AttrFlags().Size {
 			return os.Truncate(r.Filepath, int64(r.Attributes().Size))
+		}
+		if s.how == "refuses modes" || s.how == "lets everybody write" {
+			return sftp.ErrSSHFxPermissionDenied
 		}
 		return nil
 	}
@@ -216,6 +222,43 @@ func TestNoExclusion(t *testing.T) {
 		t.Fatal(err)
 	}
 	transfertest.Arrived(t, dir, f, raw)
+}
+
+// TestNoModes (F21) sends to servers that set no modes, as one does that has a
+// stick there: what others could have written to is not continued, and is in
+// nobody's way.
+func TestNoModes(t *testing.T) {
+	for how, others := range map[string]bool{"refuses modes": false, "lets everybody write": true} {
+		server := transfertest.NewServer(t, true, anybody)
+		server.SFTP = weird{how: how, after: 1 << 30}.serve
+		known := server.KnownHosts(t)
+		for _, left := range []os.FileMode{0o600, 0o664, 0o777} {
+			dir := t.TempDir()
+			f, raw := transfertest.Content("bundle", 9<<20)
+			partial := filepath.Join(dir, f.Partial(f.Name))
+			if err := errors.Join(os.WriteFile(partial, raw[:8<<20], 0o600), os.Chmod(partial, left)); err != nil {
+				t.Fatal(err)
+			}
+			p, err := open(t.Context(), settingsFor(t, server.Addr, known), dir, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := transfer.Send(t.Context(), p, f, transfer.SendOptions{})
+			p.Close()
+			if resumed := r.Resumed > 0; err != nil || resumed != (left == 0o600) {
+				t.Errorf("a server that %s, %v left: %v, resumed: %t", how, left, err, resumed)
+				continue
+			}
+			transfertest.Arrived(t, dir, f, raw)
+			info, err := os.Stat(filepath.Join(dir, f.Name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !others && info.Mode().Perm()&0o022 != 0 {
+				t.Errorf("a server that %s: %v", how, info.Mode())
+			}
+		}
+	}
 }
 
 // TestPoorServers (F21) runs the suite on servers that can do little, but that
