@@ -197,25 +197,49 @@ func texts(f transfer.File) []transfer.LockText {
 
 func lockOfTheDead(t *testing.T, target Target) {
 	f, raw := Content("bundle", 1<<20)
-	for _, text := range texts(f) {
-		leave(t, target, f, text, 2*time.Minute)
-		notes, err := sendWith(t, target, f, transfer.SendOptions{Pace: quick})
-		if err != nil || len(notes) > 0 {
-			t.Errorf("%v, %v", notes, err)
+	for i, notes := range takenOver(t, target, f, 2*time.Minute, quick) {
+		if len(notes) > 0 {
+			t.Errorf("text %d: noted %q", i, notes)
 		}
-		Arrived(t, target.Dir, f, raw)
 	}
+	leave(t, target, f, texts(f)[0], 2*time.Minute)
+	if notes, err := sendWith(t, target, f, transfer.SendOptions{Pace: quick}); err != nil || len(notes) > 0 {
+		t.Errorf("%v, %v", notes, err)
+	}
+	Arrived(t, target.Dir, f, raw)
+}
+
+// takenOver takes over locks with each of the texts, left some time ago, and
+// answers what was noted.
+func takenOver(t *testing.T, target Target, f transfer.File, ago time.Duration, pace transfer.Pace) (notes [][]string) {
+	t.Helper()
+	p, err := target.Open(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	for _, text := range texts(f) {
+		leave(t, target, f, text, ago)
+		var noted []string
+		_, unlock, err := p.Lock(t.Context(), f, transfer.LockOptions{
+			Owner: "me", Pace: pace, Note: func(format string, args ...any) { noted = append(noted, fmt.Sprintf(format, args...)) },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		unlock()
+		Only(t, target.Dir)
+		notes = append(notes, noted)
+	}
+	return notes
 }
 
 func lockOfTheSilent(t *testing.T, target Target) {
-	f, raw := Content("bundle", 1<<20)
-	for _, text := range texts(f) {
-		leave(t, target, f, text, 0)
-		notes, err := sendWith(t, target, f, transfer.SendOptions{Pace: transfer.Pace{Beat: 50 * time.Millisecond, Stale: 300 * time.Millisecond}})
-		if err != nil || len(notes) > 1 {
-			t.Errorf("%v, %v", notes, err)
+	f, _ := Content("bundle", 1<<20)
+	for i, notes := range takenOver(t, target, f, 0, transfer.Pace{Beat: 50 * time.Millisecond, Stale: 300 * time.Millisecond}) {
+		if len(notes) > 1 {
+			t.Errorf("text %d: noted %q", i, notes)
 		}
-		Arrived(t, target.Dir, f, raw)
 	}
 }
 
