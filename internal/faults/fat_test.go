@@ -161,17 +161,29 @@ func (s stick) pull(t *testing.T) {
 }
 
 // TestStick (F9) does with a FAT file system what its users do: a send, the
-// same again, a newer one over it, volumes, a lost one, and unpacks from it.
+// same again, one over an older bundle or what is left of it, volumes, a lost one,
+// and unpacks from it.
 func TestStick(t *testing.T) {
 	b, s := bundleOf(t), newStick(t)
+	older, err := pack("older", 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := os.Symlink("a", filepath.Join(s.dir, "b")); err == nil {
 		t.Fatal("this stick has links")
 	}
 	ends(t, 0, "sent, ", "send", s.dir)
 	b.arrived(t, s.dir)
 	ends(t, 0, "already there", "send", s.dir)
-	put(t, filepath.Join(s.dir, bundleName), []byte("older"))
-	ends(t, 0, "sent, replacing", "send", s.dir)
+	for _, old := range [][]byte{older.raw, older.raw[:len(older.raw)/2], b.raw[:len(b.raw)-1], nil} {
+		put(t, filepath.Join(s.dir, bundleName), old)
+		ends(t, 0, "sent, replacing", "send", s.dir)
+		b.arrived(t, s.dir)
+	}
+	put(t, filepath.Join(s.dir, bundleName), []byte("notes"))
+	ends(t, exitRefused, "is not replaced", "send", s.dir)
+	must(t, "rm", filepath.Join(s.dir, bundleName))
+	ends(t, 0, "sent, ", "send", s.dir)
 	b.arrived(t, s.dir)
 	ends(t, 0, "verified and imported", "unpack", "--to", "oci:"+filepath.Join(folder(t), "layout"), filepath.Join(s.dir, bundleName))
 	must(t, "rm", filepath.Join(s.dir, bundleName), filepath.Join(s.dir, bundleName+".sha256"))

@@ -40,6 +40,7 @@ var world struct {
 // The exit statuses that the command promises.
 const (
 	exitDamaged  = 3
+	exitRefused  = 4
 	exitTransfer = 6
 	exitNoSpace  = 7
 	exitMedium   = 8
