@@ -61,7 +61,7 @@ func (w *world) KillSend(t *rapid.T) {
 	}
 	w.killed(t, "send", name, to)
 	path := filepath.Join(dir, filepath.Base(name))
-	w.settle(along(w.beside(name), path, w.halfWritten(path, w.content(name).Bundle, cutting{})))
+	w.settle(along(w.beside(name), w.halfWritten(path, w.content(name).Bundle, cutting{})))
 }
 
 // halfWritten is the rule of writing a bundle that somebody has killed: each file

@@ -47,7 +47,7 @@ func (w *world) sent(r Result, name, dir string, want reading, cut cutting) {
 		base = w.arrivedAs(r, cut)
 	}
 	path := filepath.Join(dir, base)
-	w.settle(along(w.beside(name), path, w.written(path, b, cut)))
+	w.settle(along(w.beside(name), w.written(path, b, cut)))
 	w.complete(path, b, cut)
 }
 
@@ -127,16 +127,16 @@ func (w *world) beside(name string) (list []string) {
 
 // along is a rule with what comes along with a bundle: parity by the name that it
 // has, and its sums.
-func along(parity []string, path string, rule func(c change) (*Content, error)) func(c change) (*Content, error) {
+func along(parity []string, rule func(c change) (*Content, error)) func(c change) (*Content, error) {
 	return func(c change) (*Content, error) {
-		kind, _ := role(path, c.path)
 		base, isSums := strings.CutSuffix(filepath.Base(c.path), ".sha256")
-		if kind != Foreign || c.old != nil || !slices.Contains(parity, base) {
-			return rule(c)
-		}
-		if isSums {
+		switch {
+		case c.old != nil || !slices.Contains(parity, base):
+		case isSums:
 			return &Content{Kind: Sums}, nil
+		case c.now.sound(Parity):
+			return c.now, nil
 		}
-		return c.now, nil
+		return rule(c)
 	}
 }
