@@ -61,7 +61,7 @@ func (e *BusyError) Error() string {
 // a partial; the same Send resumes it.
 type InterruptedError struct {
 	Place   string
-	Partial string // path there; empty if nothing has been written yet
+	Partial string // where it is, as people write it; empty if nothing has been written yet
 	Err     error
 	// Away says that the host is there and has turned the connection away, as one
 	// does that is busy with others: it may take one a little later.

@@ -143,13 +143,13 @@ func TestExplainInterrupted(t *testing.T) {
 // TestTransferState names the partial that a resumed transfer continues, also
 // when it was interrupted.
 func TestTransferState(t *testing.T) {
-	cut := &transfer.InterruptedError{Place: "h", Partial: "/.b.partial", Err: errors.New("x")}
+	cut := &transfer.InterruptedError{Place: "h", Partial: "h:/.b.partial", Err: errors.New("x")}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	defer cancel(nil)
 	for _, want := range []ui.Status{ui.Transfer, ui.Interrupted} {
 		var got *ui.Error
 		errors.As(explain(ctx, "airgap send", cut), &got)
-		if got.Code != want || got.State != "what has arrived is kept as partial file /.b.partial at h" || len(got.Hints) != 1 {
+		if got.Code != want || got.State != "what has arrived is kept as partial file h:/.b.partial" || len(got.Hints) != 1 {
 			t.Errorf("status %d, state %q, hints %q", got.Code, got.State, got.Hints)
 		}
 		cancel(errInterrupted)

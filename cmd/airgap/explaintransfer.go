@@ -99,7 +99,7 @@ func transferState(err error) string {
 	case cut.Partial == "":
 		return "nothing has been sent"
 	}
-	return fmt.Sprintf("what has arrived is kept as partial file %s at %s", cut.Partial, cut.Place)
+	return "what has arrived is kept as partial file " + cut.Partial
 }
 
 // hostKeyHints say how to make sure of a host and then let airgap know.
