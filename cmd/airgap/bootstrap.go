@@ -91,7 +91,7 @@ func (h *hop) platform(ctx context.Context) (image.Platform, error) {
 	if err != nil && !errors.As(err, &exit) {
 		return image.Platform{}, err
 	}
-	said := strings.TrimSpace(out.String())
+	said := lastLine(out.String()) // a .bashrc may talk before it
 	p, ok := unameIs[said]
 	if !ok || err != nil {
 		return p, &noBinaryError{Host: h.remote().Host(), Platform: strings.TrimSpace("uname -sm: " + said)}

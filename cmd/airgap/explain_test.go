@@ -177,7 +177,9 @@ func TestStateAfterImport(t *testing.T) {
 		want string
 	}{
 		{x, "taken back, and no name has changed"},
-		{&load.CommitError{Err: x}, "not all names are set"},
+		{&load.CommitError{Err: x}, "not all names are set, and images without one were taken back"},
+		{&load.CommitError{Err: x, Left: &docker.Error{Kind: docker.Unreachable}}, "does not answer any more; not all names are set"},
+		{&load.CommitError{Err: x, Left: &docker.Error{Err: errors.New("busy")}}, "which the next unpack there does"},
 		{&load.FlushError{Err: x}, "there and named"},
 		{&load.ChangedError{Gone: []string{"x"}}, "were there and named"},
 		{&load.AbortError{Err: x, Left: errors.New("the engine is gone")}, "could be taken back: the engine is gone"},

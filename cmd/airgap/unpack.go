@@ -298,13 +298,16 @@ func (o unpackOptions) after(err error) string {
 	var kept *load.AbortError
 	switch {
 	case errors.As(err, &half):
+		if half.Left != nil {
+			return leftBehind("not all names are set", half.Left)
+		}
 		return "not all names are set, and images without one were taken back"
 	case errors.As(err, &changed):
 		return "all images were there and named"
 	case errors.As(err, &unflushed):
 		return "all images are there and named, but it is not certain that the disk has them"
 	case errors.As(err, &kept):
-		return leftBehind(kept.Left)
+		return leftBehind("no name has changed", kept.Left)
 	case o.load.Under != "":
 		return "no name has changed; what was pushed stays until the registry collects its garbage"
 	}
@@ -312,7 +315,7 @@ func (o unpackOptions) after(err error) string {
 }
 
 // leftBehind is the state of things where something could not be taken back.
-func leftBehind(why error) string {
+func leftBehind(names string, why error) string {
 	var engine *docker.Error
 	var removed *docker.RemovedError
 	if errors.As(why, &removed) {
@@ -320,11 +323,11 @@ func leftBehind(why error) string {
 	}
 	switch isEngine := errors.As(why, &engine); {
 	case isEngine && engine.Kind == docker.Unreachable:
-		return "the engine has ended, or does not answer any more; no name has changed, and what it has of this import the next unpack there removes"
+		return fmt.Sprintf("the engine has ended, or does not answer any more; %s, and what it has of this import the next unpack there removes", names)
 	case isEngine:
-		return fmt.Sprintf("no name has changed, but not all of what had been brought could be taken back, which the next unpack there does: %v", why)
+		return fmt.Sprintf("%s, and not all of what had been brought could be taken back, which the next unpack there does: %v", names, why)
 	}
-	return fmt.Sprintf("no name has changed, but not all of what had been brought could be taken back: %v", why)
+	return fmt.Sprintf("%s, and not all of what had been brought could be taken back: %v", names, why)
 }
 
 // untouched is the state of things before anything is imported.

@@ -50,11 +50,12 @@ func (e *ReplaceError) Error() string {
 }
 
 // CommitError says that not all names were set, and that images without a name
-// were taken back. Running the import again sets the rest.
+// were taken back, if nothing is Left. Running the import again sets the rest.
 type CommitError struct {
 	Done   []image.Tag // set before the failure
 	Failed string      // the image whose names were not
 	Err    error
+	Left   error // why some images without a name are there yet, or nil
 }
 
 func (e *CommitError) Error() string { return fmt.Sprintf("naming image %q: %v", e.Failed, e.Err) }
@@ -301,7 +302,7 @@ func (p *Plan) commit(ctx context.Context, v *verify.Verified, naming func([]ima
 		case err != nil && i == 0 && len(tags) == 0:
 			return s, p.takenBack(ctx, err)
 		case err != nil:
-			return s, &CommitError{Done: s.Tags, Failed: item.Label, Err: errors.Join(err, p.abort(ctx))}
+			return s, &CommitError{Done: s.Tags, Failed: item.Label, Err: err, Left: p.abort(ctx)}
 		}
 		item.State.Tags = tags
 	}

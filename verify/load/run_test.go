@@ -116,7 +116,7 @@ func TestFails(t *testing.T) {
 	for calls, want := range map[string]any{ // what the error is, if it is not that all has been taken back
 		"begin 1": nil, "begin 2": nil, "write 1": nil, "write 2": nil, "flush 1": nil,
 		"write 2, abort 1": &abort, "flush 1, abort 2": &abort,
-		"commit 1": nil, "commit 2": &commit, "flush 2": &flush,
+		"commit 1": nil, "commit 2": &commit, "commit 2, abort 2": &commit, "flush 2": &flush,
 	} {
 		t.Run(calls, func(t *testing.T) {
 			memory := storetest.NewMemory()
@@ -146,6 +146,9 @@ func TestFails(t *testing.T) {
 			case &commit:
 				if names != len(commit.Done) {
 					t.Errorf("%d names are set, the error says %d", names, len(commit.Done))
+				}
+				if said := commit.Left != nil; said != strings.Contains(calls, "abort") {
+					t.Errorf("something is left: %t", said)
 				}
 			case &flush:
 				if names != len(f.Names) {

@@ -37,6 +37,9 @@ func (e *Engine) clear(ctx context.Context) error {
 	if e.reload.cleared {
 		return nil
 	}
+	if err := e.Sweep(ctx); err != nil { // or what a killed run has left would count as use
+		return err
+	}
 	ids := map[string]*txn{}
 	for _, t := range e.reload.txns {
 		ids[t.state.ID.String()] = t

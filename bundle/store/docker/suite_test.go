@@ -718,9 +718,14 @@ func reloads(t *testing.T, e engine) {
 	if _, err := e.behind.ImageRemove(t.Context(), f.Names[1], client.ImageRemoveOptions{PruneChildren: true}); err != nil {
 		t.Fatal(err)
 	}
+	killed := e.again(t)
+	killed.Forsaken("none")
+	if _, _, err := killed.Probing(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
 	txn, err := again()
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("what a killed run has left: %v", err)
 	}
 	if tags, err := txn.Commit(t.Context()); err != nil || !slices.Equal(tags, []image.Tag{{Name: f.Names[0], Old: id, New: id}}) {
 		t.Errorf("tags %v, %v", tags, err)
