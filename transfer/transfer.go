@@ -316,6 +316,16 @@ func (s *sending) isItself(ctx context.Context) error {
 	return err
 }
 
+// MayReplace is the error that Send would have for what has the file's name, for
+// those who send several files and would else begin with the first.
+func MayReplace(ctx context.Context, p Place, f File, o SendOptions) error {
+	s := &sending{place: p, file: f, SendOptions: o}
+	if err := s.find(ctx); err != nil {
+		return err
+	}
+	return s.mayReplace(ctx)
+}
+
 // mayReplace refuses to replace what may be dear to somebody.
 func (s *sending) mayReplace(ctx context.Context) error {
 	if s.MayReplace == nil || s.found.Final <= 0 {

@@ -324,8 +324,11 @@ func without(names, some []string) []string {
 	return slices.DeleteFunc(names, func(name string) bool { return slices.Contains(some, name) })
 }
 
-// openWhole opens a regular file.
+// openWhole opens a regular file. It does not wait at a pipe.
 func openWhole(path string) (*os.File, int64, error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, 0, fmt.Errorf("%q is not a regular file", path)
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, 0, err

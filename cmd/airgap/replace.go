@@ -2,9 +2,12 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"io"
+	"io/fs"
 
 	"airgap/bundle"
+	"airgap/transfer"
 	"airgap/transfer/volume"
 )
 
@@ -19,6 +22,35 @@ func mayReplace(name string) func(old io.ReaderAt, size int64) (bool, error) {
 		return nil
 	}
 	return isCargo
+}
+
+// mayReplaceAll refuses several files before the first of them is sent, where one
+// of the others would be refused: else half a set is there, and nothing of an
+// earlier one is whole.
+func mayReplaceAll(ctx context.Context, p transfer.Place, files []transfer.File) error {
+	if len(files) < 2 {
+		return nil
+	}
+	if _, err := p.Find(ctx, files[0]); err != nil { // where Visit looks
+		return err
+	}
+	var entries []fs.DirEntry
+	err := p.Visit(ctx, func(dir transfer.Dir) (err error) {
+		entries, err = dir.ReadDir()
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		if missing(entries, []string{file.Name}) != "" {
+			continue
+		}
+		if err := transfer.MayReplace(ctx, p, file, transfer.SendOptions{MayReplace: mayReplace(file.Name)}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // isCargo knows bundles, volumes and parity.

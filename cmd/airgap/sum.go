@@ -73,6 +73,9 @@ func sumBeside(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if !sums.Mode().IsRegular() {
+		return "", errors.New("it is not a regular file")
+	}
 	if sums.ModTime().Before(info.ModTime()) {
 		return "", errors.New("it is older than the file")
 	}

@@ -53,8 +53,10 @@ func (w *way) try(ctx context.Context, do func(transfer.Place) error) error {
 func (w *way) carry(ctx context.Context, show shower) (receipt transfer.Receipt, err error) {
 	var files []transfer.File
 	err = w.try(ctx, func(p transfer.Place) (err error) {
-		files, err = w.load(ctx, p)
-		return err
+		if files, err = w.load(ctx, p); err != nil {
+			return err
+		}
+		return mayReplaceAll(ctx, p, files)
 	})
 	if err != nil {
 		return receipt, inState(unsent, err)

@@ -296,6 +296,9 @@ func (g *group) last() int {
 	return n
 }
 
+// beyond says that no volume of the set has such a number.
+func (g *group) beyond(n int) bool { return g.count() > 0 && n > g.count() }
+
 // usable are the volumes whose bytes can be read at their places.
 func (g *group) usable(n int) bool {
 	e, ok := g.data[n]

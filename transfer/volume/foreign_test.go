@@ -165,6 +165,22 @@ func TestStrangerAmong(t *testing.T) {
 	}
 }
 
+// TestBeyond: a file of somebody's with the name of a volume that the set does not
+// have is not one that is damaged.
+func TestBeyond(t *testing.T) {
+	dir := t.TempDir()
+	f, raw := fileOf("b.tar", 3*slice, 5)
+	split(t, dir, f, Layout{ID: "1", Size: MinSize})
+	path := filepath.Join(dir, "b.tar.007")
+	os.WriteFile(path, []byte("notes"), 0o644)
+	reads(t, dir, raw)
+	s := must(open(t, dir, "b.tar", OpenOptions{}))
+	r := must(s.Check(t.Context(), nil))
+	if !r.Whole() || !slices.Equal(r.Foreign, []string{"b.tar.007"}) {
+		t.Errorf("%+v", r)
+	}
+}
+
 // protectedInto puts the volumes of protected's set under other names.
 func protectedInto(t testing.TB, dir string) {
 	t.Helper()

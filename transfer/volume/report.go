@@ -16,7 +16,7 @@ func (s *Set) report() Report {
 		s.reportVolume(&r, n)
 	}
 	for n := range g.bare { // one that has lost its footer is of no use without parity, but it is not missing
-		if _, used := g.data[n]; !used && s.table == nil {
+		if _, used := g.data[n]; !used && s.table == nil && !g.beyond(n) {
 			r.Damaged = append(r.Damaged, n)
 			r.Missing = slices.DeleteFunc(r.Missing, func(m int) bool { return m == n })
 		}
@@ -123,6 +123,11 @@ func (s *Set) reportOthers(r *Report) {
 		if e.footer.File == s.file {
 			r.Stale = append(r.Stale, e.name)
 		} else {
+			r.Foreign = append(r.Foreign, e.name)
+		}
+	}
+	for n, e := range s.group.bare {
+		if s.group.beyond(n) {
 			r.Foreign = append(r.Foreign, e.name)
 		}
 	}
