@@ -79,11 +79,17 @@ func sumBeside(path string) (string, error) {
 	if sums.ModTime().Before(info.ModTime()) {
 		return "", errors.New("it is older than the file")
 	}
-	raw, err := os.ReadFile(path + ".sha256")
+	f, err := os.Open(path + ".sha256")
 	if err != nil {
 		return "", err
 	}
-	m := sumForm.FindSubmatch(raw)
+	defer f.Close()
+	start := make([]byte, hex.EncodedLen(sha256.Size)+1) // the rest may be as long as somebody likes
+	n, err := io.ReadFull(f, start)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		return "", err
+	}
+	m := sumForm.FindSubmatch(start[:n])
 	if m == nil {
 		return "", errors.New("it does not start with a sum")
 	}
