@@ -173,6 +173,17 @@ type Import struct {
 	// may be damaged without its knowing. Places that read what they have take
 	// no notice.
 	Reload bool
+	// Removed remembers the names of images that Reload removes; nil for none.
+	Removed Removed
+}
+
+// Removed remembers which names images had that were removed to be brought
+// again, also when that is broken off. Who brings such an image gives it the
+// names that are free, whether he removed it or not.
+type Removed interface {
+	Names(id Digest) ([]string, error)
+	Keep(id Digest, names []string) error
+	Forget(id Digest) error
 }
 
 // Txn brings one image into a Sink: Begin decided, Write does, Commit shows.

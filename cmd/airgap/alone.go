@@ -13,6 +13,7 @@ import (
 	"airgap/bundle/store"
 	"airgap/cmd/airgap/internal/ui"
 	"airgap/internal/lock"
+	"airgap/verify/load"
 )
 
 // alone keeps other airgaps out of a place until release, and waits for one
@@ -49,8 +50,19 @@ func openLock(env *ui.Env, address string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
+	return os.OpenFile(filepath.Join(dir, fileFor(address)), os.O_RDONLY|os.O_CREATE, 0o600)
+}
+
+func fileFor(address string) string {
 	name := sha256.Sum256([]byte(address))
-	return os.OpenFile(filepath.Join(dir, hex.EncodeToString(name[:])), os.O_RDONLY|os.O_CREATE, 0o600)
+	return hex.EncodeToString(name[:])
+}
+
+// removedFrom remembers the names of what is removed from a place to be brought
+// again.
+func removedFrom(env *ui.Env, address string) (image.Removed, error) {
+	dir, err := stateDir(env)
+	return load.NewRemoved(filepath.Join(dir, "removed", fileFor(address))), err
 }
 
 // stateDir is where airgap keeps what it has to know the next time.

@@ -231,6 +231,12 @@ func (o unpackOptions) decide(ctx context.Context, env *ui.Env, docs *verify.Doc
 			return nil, errors.Join(err, sink.Close())
 		}
 	}
+	if _, ok := sink.(image.Tidier); ok && err == nil {
+		o.load.Removed, err = removedFrom(env, addressOf(o.to, sink))
+	}
+	if err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
 	if d.Plan, err = load.NewPlan(ctx, onlyPlatforms(sink, docs.Bundle(), o.wanted), docs, o.load); err == nil {
 		d.files, err = o.planFiles(env, docs)
 	}

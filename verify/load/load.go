@@ -33,9 +33,10 @@ import (
 type Options struct {
 	Only      []string // globs of names, familiar or full; empty for all images
 	Rename    []Rename
-	Under     string // a registry, or a folder of one, below which all names are put; may be empty
-	NoReplace bool   // refuse to move a name that points to another image
-	Reload    bool   // bring images again that are there
+	Under     string        // a registry, or a folder of one, below which all names are put; may be empty
+	NoReplace bool          // refuse to move a name that points to another image
+	Reload    bool          // bring images again that are there
+	Removed   image.Removed // their names, and what broken-off imports have removed; nil for none
 }
 
 // ReplaceError says that names would be moved which must not be.
@@ -148,7 +149,7 @@ func NewPlan(ctx context.Context, sink image.Sink, docs *verify.Documents, o Opt
 	var none *image.PlatformError
 	for _, img := range chosen {
 		txn, err := sink.Begin(ctx, image.Import{
-			Graph: img.Graph, Names: img.Names, Repositories: img.repositories, NoReplace: o.NoReplace, Reload: o.Reload,
+			Graph: img.Graph, Names: img.Names, Repositories: img.repositories, NoReplace: o.NoReplace, Reload: o.Reload, Removed: o.Removed,
 		})
 		if errors.As(err, &none) && img.Graph.IsArtifact() {
 			p.Left = append(p.Left, img.Label())

@@ -107,6 +107,11 @@ func (t *txn) removeAll(ctx context.Context) error {
 		return ignoreAbsent(err)
 	}
 	t.cleared = slices.DeleteFunc(slices.Clone(held.RepoTags), func(name string) bool { _, ok := ownerOf(name); return ok })
+	if t.img.Removed != nil {
+		if err := t.img.Removed.Keep(t.state.ID, t.cleared); err != nil {
+			return err
+		}
+	}
 	for _, name := range held.RepoTags {
 		if err := t.engine.unkeep(ctx, name); err != nil {
 			return err
@@ -121,4 +126,32 @@ func (t *txn) had(name string) bool {
 		full, err := image.Normalize(held)
 		return err == nil && full == name
 	})
+}
+
+// giveBack gives the image the names of before it was removed, in this run or in
+// one that was broken off, but for those that others have taken since. The
+// bundle's come after these: while they are missing, there is something to do.
+func (t *txn) giveBack(ctx context.Context) error {
+	names := t.cleared
+	if t.img.Removed != nil {
+		kept, err := t.img.Removed.Names(t.state.ID)
+		if err != nil {
+			return err
+		}
+		names = slices.Concat(names, kept)
+	}
+	for _, name := range names {
+		full, err := image.Normalize(name)
+		if err != nil || slices.Contains(t.img.Names, full) {
+			continue
+		}
+		now, err := t.engine.Tagged(ctx, name)
+		if err == nil && now == (image.Digest{}) {
+			err = t.engine.tag(ctx, t.state.ID, name)
+		}
+		if err != nil {
+			return t.engine.explain(fmt.Sprintf("tagging %q", name), err)
+		}
+	}
+	return nil
 }

@@ -672,9 +672,10 @@ func reloads(t *testing.T, e engine) {
 	if _, err := e.behind.ImageTag(t.Context(), client.ImageTagOptions{Source: f.Names[0], Target: more}); err != nil {
 		t.Fatal(err)
 	}
+	kept := removed{}
 	again := func() (image.Txn, error) {
 		t.Helper()
-		txn, err := e.again(t).Begin(t.Context(), image.Import{Graph: g, Names: f.Names[:1], Reload: true})
+		txn, err := e.again(t).Begin(t.Context(), image.Import{Graph: g, Names: f.Names[:1], Reload: true, Removed: kept})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -739,8 +740,44 @@ func reloads(t *testing.T, e engine) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var removed *docker.RemovedError
-	if err := txn.Abort(t.Context()); !errors.As(err, &removed) || len(removed.Names) != 2 {
+	var gone *docker.RemovedError
+	if err := txn.Abort(t.Context()); !errors.As(err, &gone) || len(gone.Names) != 2 {
 		t.Errorf("Abort: %v", err)
 	}
+	bring(t, e.Engine, f, f.Names[0]) // another run, which does not know of it
+	if txn, err = again(); err == nil {
+		_, err = txn.Commit(t.Context())
+	}
+	if err != nil || len(kept) > 0 {
+		t.Errorf("after one that was broken off: %v, %v is kept", err, kept)
+	}
+	there("after one that was broken off")
+
+	other := storetest.NewFixture(t, "single manifest", salt(t))
+	if txn, err = again(); err == nil {
+		bring(t, e.Engine, other, other.Names[0])
+		forget(t, e.behind, other.Names[0])
+		_, err = e.behind.ImageTag(t.Context(), client.ImageTagOptions{Source: other.Names[0], Target: more})
+	}
+	if err == nil {
+		_, err = txn.Commit(t.Context())
+	}
+	if got := find(t, e.behind, more); err != nil || got == id {
+		t.Errorf("a name that others have taken meanwhile is %s, %v", got, err)
+	}
+}
+
+// removed remembers names as long as the test runs.
+type removed map[image.Digest][]string
+
+func (r removed) Names(id image.Digest) ([]string, error) { return r[id], nil }
+
+func (r removed) Keep(id image.Digest, names []string) error {
+	r[id] = append(r[id], names...)
+	return nil
+}
+
+func (r removed) Forget(id image.Digest) error {
+	delete(r, id)
+	return nil
 }

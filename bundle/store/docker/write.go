@@ -212,6 +212,9 @@ func (t *txn) Commit(ctx context.Context) ([]image.Tag, error) {
 	if !t.state.Present {
 		return nil, fmt.Errorf("image %q: %w", t.img.Graph.Root.Label(), image.ErrGone)
 	}
+	if err := t.giveBack(ctx); err != nil {
+		return nil, err
+	}
 	for i, tag := range t.state.Tags {
 		if t.img.NoReplace && tag.Moved() {
 			return t.state.Tags[:i], &image.TakenError{Tag: tag}
@@ -223,12 +226,12 @@ func (t *txn) Commit(ctx context.Context) ([]image.Tag, error) {
 			return t.state.Tags[:i], t.engine.explain(fmt.Sprintf("tagging %q", image.Familiar(tag.Name)), err)
 		}
 	}
-	for _, name := range t.cleared {
-		if err := t.engine.tag(ctx, t.state.ID, name); err != nil {
-			return t.state.Tags, t.engine.explain(fmt.Sprintf("tagging %q", name), err)
+	t.committed = true
+	if t.img.Removed != nil {
+		if err := t.img.Removed.Forget(t.state.ID); err != nil {
+			return t.state.Tags, err
 		}
 	}
-	t.committed = true
 	return t.state.Tags, t.letGo(ctx)
 }
 
