@@ -179,7 +179,7 @@ func TestWeirdServers(t *testing.T) {
 				known, dir := server.KnownHosts(t), t.TempDir()
 				f, raw := transfertest.Content("bundle", 9<<20)
 				for range 2 { // the second finds what the first has left
-					err := sendTo(t, settingsFor(t, server.Addr, known), dir, f)
+					err := sendTo(t, settingsFor(t, server.Addr, known), dir, f, transfer.SendOptions{})
 					tried++
 					got, _ := os.ReadFile(filepath.Join(dir, f.Name))
 					if whole := string(got) == string(raw); len(got) > 0 && !whole || (err == nil) != whole {
@@ -195,7 +195,7 @@ func TestWeirdServers(t *testing.T) {
 	t.Logf("F21: %d sends to weird servers, wrong results 0", tried)
 }
 
-func sendTo(t *testing.T, s settings, dir string, f transfer.File) error {
+func sendTo(t *testing.T, s settings, dir string, f transfer.File, o transfer.SendOptions) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -204,7 +204,7 @@ func sendTo(t *testing.T, s settings, dir string, f transfer.File) error {
 		return err
 	}
 	defer p.Close()
-	_, err = transfer.Send(ctx, p, f, transfer.SendOptions{})
+	_, err = transfer.Send(ctx, p, f, o)
 	return err
 }
 
@@ -218,7 +218,7 @@ func TestNoExclusion(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, f.Partial(f.Name)), make([]byte, 2<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := sendTo(t, settingsFor(t, server.Addr, server.KnownHosts(t)), dir, f); err != nil {
+	if err := sendTo(t, settingsFor(t, server.Addr, server.KnownHosts(t)), dir, f, transfer.SendOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	transfertest.Arrived(t, dir, f, raw)
@@ -290,7 +290,7 @@ func TestReadOnlyServer(t *testing.T) {
 	dir := t.TempDir()
 	f, _ := transfertest.Content("bundle", 1<<20)
 	var medium *transfer.MediumError
-	if err := sendTo(t, settingsFor(t, server.Addr, server.KnownHosts(t)), dir, f); !errors.As(err, &medium) {
+	if err := sendTo(t, settingsFor(t, server.Addr, server.KnownHosts(t)), dir, f, transfer.SendOptions{}); !errors.As(err, &medium) {
 		t.Errorf("error %v", err)
 	}
 	transfertest.Only(t, dir)
