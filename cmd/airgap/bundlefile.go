@@ -43,12 +43,20 @@ type bundleFile struct {
 	closers []func() error
 }
 
+// fileName is what all of it in one file is called.
+func (b *bundleFile) fileName() string {
+	if b.set != nil {
+		return b.set.Name()
+	}
+	return filepath.Base(b.name)
+}
+
 // parity are the paths of the parity files beside it that are called after it.
 func (b *bundleFile) parity() []string {
 	if b.set == nil {
 		return nil
 	}
-	return slices.DeleteFunc(b.set.Parity(), func(path string) bool { return !volume.IsName(filepath.Base(path), b.set.Name()) })
+	return slices.DeleteFunc(b.set.Parity(), func(path string) bool { return !volume.IsName(filepath.Base(path), b.fileName()) })
 }
 
 // isParity says whether a file is one of those.

@@ -11,15 +11,19 @@ import (
 	"airgap/transfer/volume"
 )
 
-// mayReplace says what a file of that name may take the place of: bundles,
-// volumes and parity, in whatever state they are, and of what goes along an
-// earlier one. Anything else is dear to somebody.
-func mayReplace(name string) func(old io.ReaderAt, size int64) (bool, error) {
+// mayReplace says what may be lost for a file of the bundle that is called name.
+// Where that has its name: bundles, volumes and parity, in whatever state they are.
+// Where a volume or parity has its own: what an earlier set of that name has left,
+// as pack has it. And of what goes along an earlier one. Anything else is dear to
+// somebody.
+func mayReplace(file transfer.File, name string) func(old io.ReaderAt, size int64) (bool, error) {
 	switch {
-	case name == readmeName:
+	case file.Name == readmeName:
 		return isReadme
-	case programName.MatchString(name):
+	case programName.MatchString(file.Name):
 		return nil
+	case volume.IsName(file.Name, name):
+		return func(old io.ReaderAt, size int64) (bool, error) { return volume.MayReplace(old, size, file, name) }
 	}
 	return isCargo
 }
@@ -27,7 +31,7 @@ func mayReplace(name string) func(old io.ReaderAt, size int64) (bool, error) {
 // mayReplaceAll refuses several files before the first of them is sent, where one
 // of the others would be refused: else half a set is there, and nothing of an
 // earlier one is whole.
-func mayReplaceAll(ctx context.Context, p transfer.Place, files []transfer.File) error {
+func mayReplaceAll(ctx context.Context, p transfer.Place, files []transfer.File, name string) error {
 	if len(files) < 2 {
 		return nil
 	}
@@ -46,7 +50,7 @@ func mayReplaceAll(ctx context.Context, p transfer.Place, files []transfer.File)
 		if missing(entries, []string{file.Name}) != "" {
 			continue
 		}
-		if err := transfer.MayReplace(ctx, p, file, transfer.SendOptions{MayReplace: mayReplace(file.Name)}); err != nil {
+		if err := transfer.MayReplace(ctx, p, file, transfer.SendOptions{MayReplace: mayReplace(file, name)}); err != nil {
 			return err
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"regexp"
 
 	"airgap/cmd/airgap/internal/ui"
@@ -20,9 +19,9 @@ import (
 // file beside it, which pack has written; without one it is made, and the bundle
 // is proven on the way.
 func fileToSend(ctx context.Context, env *ui.Env, b *bundleFile) (transfer.File, error) {
-	file := transfer.File{Name: filepath.Base(b.name), Size: b.size, Data: b.data}
+	file := transfer.File{Name: b.fileName(), Size: b.size, Data: b.data}
 	if b.set != nil {
-		file.Name, file.SHA256 = b.set.Name(), b.set.SHA256()
+		file.SHA256 = b.set.SHA256()
 		return file, nil
 	}
 	return withSum(env, b.name, file, func(progress func(int64)) (string, error) { return sumOf(ctx, env, b, progress) })

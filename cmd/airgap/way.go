@@ -56,7 +56,7 @@ func (w *way) carry(ctx context.Context, show shower) (receipt transfer.Receipt,
 		if files, err = w.load(ctx, p); err != nil {
 			return err
 		}
-		return mayReplaceAll(ctx, p, files)
+		return mayReplaceAll(ctx, p, files, w.bundle.fileName())
 	})
 	if err != nil {
 		return receipt, inState(unsent, err)
@@ -91,7 +91,7 @@ func (w *way) carry(ctx context.Context, show shower) (receipt transfer.Receipt,
 
 func (w *way) carryOne(ctx context.Context, file transfer.File, progress *ui.Progress) (transfer.Receipt, error) {
 	return transfer.SendOn(ctx, w.place, file, transfer.SendOptions{
-		Progress: progress.Add, Note: w.env.Note, Limit: w.o.bytesASecond, MayReplace: mayReplace(file.Name),
+		Progress: progress.Add, Note: w.env.Note, Limit: w.o.bytesASecond, MayReplace: mayReplace(file, w.bundle.fileName()),
 	}, w.persistence())
 }
 

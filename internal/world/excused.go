@@ -11,8 +11,6 @@ var excused = []struct {
 	why      string
 	line, is *regexp.Regexp // the last line of the script, and what is wrong
 }{
-	{"parity is sent before it is known that the bundle may be",
-		regexp.MustCompile(`^airgap send .* # 4$`), regexp.MustCompile(`\.par(\d+)?: it was (left|changed)`)},
 	{"parity that is named stands for the file that is called as it is, not for its own",
 		regexp.MustCompile(`^airgap `), regexp.MustCompile(`was named, which is (damaged )?parity of`)},
 }

@@ -60,6 +60,9 @@ func (w *world) mayNotArrive(name, dir string, cut cutting) bool {
 	}
 	path := filepath.Join(dir, base)
 	c := w.content(path)
+	if slices.ContainsFunc(w.beside(name), func(base string) bool { return w.content(filepath.Join(dir, base)) != nil }) {
+		return true
+	}
 	return w.content(name+".sha256") != nil || c != nil && !c.sound(Whole) || w.mayRefuse(path, cut)
 }
 
@@ -131,7 +134,7 @@ func along(parity []string, rule func(c change) (*Content, error)) func(c change
 	return func(c change) (*Content, error) {
 		base, isSums := strings.CutSuffix(filepath.Base(c.path), ".sha256")
 		switch {
-		case c.old != nil || !slices.Contains(parity, base):
+		case c.old != nil && !c.mended() || !slices.Contains(parity, base):
 		case isSums:
 			return &Content{Kind: Sums}, nil
 		case c.now.sound(Parity):
@@ -139,4 +142,9 @@ func along(parity []string, rule func(c change) (*Content, error)) func(c change
 		}
 		return rule(c)
 	}
+}
+
+// mended says that a file is what it was before somebody damaged it.
+func (c change) mended() bool {
+	return c.old != nil && c.now != nil && c.old.Damaged && *c.old == *damaged(c.now)
 }

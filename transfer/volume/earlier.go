@@ -1,7 +1,10 @@
 package volume
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"io"
 	"io/fs"
 	"regexp"
 	"slices"
@@ -71,6 +74,23 @@ func FindEarlier(ctx context.Context, dir transfer.Dir, name, sum string) (found
 		}
 	}
 	return found, nil
+}
+
+// MayReplace says whether what has the name of a volume or parity file f of a file
+// of that name may be lost for it: as FindEarlier knows it, or because it is the
+// same one, by whatever name. The rest of it may be damaged.
+func MayReplace(old io.ReaderAt, size int64, f transfer.File, name string) (bool, error) {
+	was, err := footerOf(old, size)
+	switch {
+	case errors.Is(err, errNoFooter), errors.Is(err, ErrNewer), errors.Is(err, io.ErrUnexpectedEOF):
+		return false, nil
+	case err != nil:
+		return false, err
+	case was.Name == name && was.calls(f.Name):
+		return true, nil
+	}
+	is, err := footerOf(f.Data, f.Size)
+	return bytes.Equal(was.text(), is.text()), err
 }
 
 // suffix is what volumes and parity files are called behind the name of the file.

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -273,6 +274,43 @@ func TestEarlier(t *testing.T) {
 	}
 	if got := got.Outdated(true, []string{"b.tar.004"}); !slices.Equal(got, []string{"b.tar.003", "b.tar.005", "b.tar.par002"}) {
 		t.Errorf("outdated: %v", got)
+	}
+}
+
+// TestMayReplace: what is renamed is somebody's, but for the very same; what is
+// damaged is known by its footer.
+func TestMayReplace(t *testing.T) {
+	f, _ := fileOf("b.tar", 3*slice, 5)
+	other, _ := fileOf("b.tar", 3*slice, 6)
+	files := func(f transfer.File, name string) []transfer.File {
+		f.Name = name
+		parts := must(Split(t.Context(), f, Layout{ID: "1", Size: MinSize, Parity: 20}))
+		t.Cleanup(func() { parts.Close() })
+		return parts.Files
+	}
+	mine, earlier, renamed := files(f, "b.tar"), files(other, "b.tar"), files(other, "c.tar")
+	for i, f := range mine {
+		damaged := must(io.ReadAll(io.NewSectionReader(earlier[i].Data, 0, earlier[i].Size)))
+		damaged[5000] ^= 1
+		for _, c := range []struct {
+			what string
+			old  io.ReaderAt
+			size int64
+			as   transfer.File
+			may  bool
+		}{
+			{"of an earlier set", earlier[i].Data, earlier[i].Size, f, true},
+			{"damaged", bytes.NewReader(damaged), int64(len(damaged)), f, true},
+			{"renamed", renamed[i].Data, renamed[i].Size, f, false},
+			{"renamed, and the same", renamed[i].Data, renamed[i].Size, renamed[i], true},
+			{"of another number", earlier[(i+1)%len(mine)].Data, earlier[(i+1)%len(mine)].Size, f, false},
+			{"no volume", strings.NewReader("notes"), 5, f, false},
+		} {
+			c.as.Name = f.Name
+			if may, err := MayReplace(c.old, c.size, c.as, "b.tar"); err != nil || may != c.may {
+				t.Errorf("%s, %s: %t, %v", f.Name, c.what, may, err)
+			}
+		}
 	}
 }
 
