@@ -128,7 +128,7 @@ func (o packOptions) writeVolumes(ctx context.Context, env *ui.Env, plan *bundle
 	if p.first != p.Path {
 		env.Note("%s is cut into %s", p.Path, ui.Plural(len(made.Volumes), "volume"))
 		if found.Final >= 0 {
-			warnOfOlder(env, p.Path)
+			warnOfOther(env, p.Path)
 		}
 	}
 	noteRemoved(env, name, without(removed, made.Parity))

@@ -80,9 +80,10 @@ func noteRemoved(env *ui.Env, name string, removed []string) {
 	}
 }
 
-// warnOfOlder says that a whole bundle stays beside volumes of another.
-func warnOfOlder(env *ui.Env, path string) {
-	env.Warn("the file %s beside the volumes is an older bundle: remove it", path)
+// warnOfOther says that a file of that name stays beside the volumes of a bundle:
+// an older one, or something else altogether.
+func warnOfOther(env *ui.Env, path string) {
+	env.Warn("the file %s beside the volumes is another one, which is read by that name; the volumes are read by the name of their folder or of one of them", path)
 }
 
 // removeAll removes files of a folder with their sums.

@@ -125,7 +125,7 @@ func (w *way) dropOld(ctx context.Context, receipt transfer.Receipt, sent []stri
 			dir = listed{dir, entries}
 			stays := cut && isThere(dir, name)
 			if whole := strings.TrimSuffix(receipt.Path, sent[len(sent)-1]) + name; stays && !w.isHere(whole, w.bundle.name) {
-				warnOfOlder(w.env, whole)
+				warnOfOther(w.env, whole)
 			}
 			err = dropOutdated(ctx, w.env, dir, name, file.SHA256, stays, keep)
 			if errors.Is(err, fs.ErrPermission) {
