@@ -128,23 +128,38 @@ func (c *shipment) beside() (list []transfer.File, err error) {
 		return nil, nil
 	}
 	for _, path := range c.bundle.parity() {
-		f, err := os.Open(path)
-		if err != nil {
-			return nil, err
+		file, err := c.besideAt(path)
+		if damaged := (*volume.DamagedError)(nil); errors.As(err, &damaged) {
+			c.env.Detail("%s: %v", path, err)
+			c.env.Warn("%s is damaged and stays here: airgap repair makes it good", filepath.Base(path))
+			continue
 		}
-		c.open = append(c.open, f)
-		info, err := f.Stat()
-		if err != nil {
-			return nil, err
-		}
-		file, err := withSum(c.env, path, transfer.File{Name: filepath.Base(path), Size: info.Size(), Data: f},
-			func(progress func(int64)) (string, error) { return makeSum(c.ctx, f, info.Size(), progress) })
 		if err != nil {
 			return nil, err
 		}
 		list = append(list, file)
 	}
 	return list, nil
+}
+
+// besideAt is a parity file. No sum beside it would say as much as it does itself.
+func (c *shipment) besideAt(path string) (file transfer.File, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return file, err
+	}
+	c.open = append(c.open, f)
+	info, err := f.Stat()
+	if err != nil {
+		return file, err
+	}
+	progress := c.env.Progress("checking parity", info.Size())
+	defer progress.Stop()
+	file = transfer.File{Name: filepath.Base(path), Size: info.Size(), Data: f, Hashed: true}
+	if file.SHA256, err = volume.SumParity(c.ctx, f, info.Size(), progress.Add); err == nil {
+		progress.Done()
+	}
+	return file, err
 }
 
 // needed are those of the files that have to travel: all but the parity beside.

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"regexp"
@@ -18,24 +17,19 @@ import (
 // fileToSend is the bundle as the bytes that travel. Their sum is that of the
 // file beside it, which pack has written; without one it is made, and the bundle
 // is proven on the way.
-func fileToSend(ctx context.Context, env *ui.Env, b *bundleFile) (transfer.File, error) {
+func fileToSend(ctx context.Context, env *ui.Env, b *bundleFile) (_ transfer.File, err error) {
 	file := transfer.File{Name: b.fileName(), Size: b.size, Data: b.data}
 	if b.set != nil {
 		file.SHA256 = b.set.SHA256()
 		return file, nil
 	}
-	return withSum(env, b.name, file, func(progress func(int64)) (string, error) { return sumOf(ctx, env, b, progress) })
-}
-
-// withSum gives a file its sum: that beside it, or one that is made.
-func withSum(env *ui.Env, path string, file transfer.File, hash func(progress func(int64)) (string, error)) (_ transfer.File, err error) {
-	if file.SHA256, err = sumBeside(path); err == nil {
+	if file.SHA256, err = sumBeside(b.name); err == nil {
 		return file, nil
 	}
-	env.Detail("%s.sha256 cannot be used (%v): making the sum", path, err)
+	env.Detail("%s.sha256 cannot be used (%v): making the sum", b.name, err)
 	progress := env.Progress("hashing", file.Size)
 	defer progress.Stop()
-	if file.SHA256, err = hash(progress.Add); err == nil {
+	if file.SHA256, err = sumOf(ctx, env, b, progress.Add); err == nil {
 		progress.Done()
 	}
 	file.Hashed = true
@@ -93,14 +87,4 @@ func sumBeside(path string) (string, error) {
 		return "", errors.New("it does not start with a sum")
 	}
 	return string(m[1]), nil
-}
-
-// makeSum makes the sum of any file.
-func makeSum(ctx context.Context, data io.ReaderAt, size int64, progress func(int64)) (string, error) {
-	h := sha256.New()
-	in := transfer.ContextReader(ctx, io.NewSectionReader(data, 0, size))
-	if _, err := io.CopyBuffer(h, counted{in, progress}, make([]byte, 1<<20)); err != nil {
-		return "", fmt.Errorf("making its sum: %w", err)
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }

@@ -65,10 +65,6 @@ func (w *way) carry(ctx context.Context, show shower) (receipt transfer.Receipt,
 	var sent []string
 	for _, file := range files {
 		receipt, err = w.carryOne(ctx, file, progress)
-		if changed := (*transfer.ChangedError)(nil); errors.As(err, &changed) && w.bundle.isParity(file.Name) {
-			w.env.Warn("%s is damaged and stays here: airgap repair makes it good", file.Name)
-			continue
-		}
 		if err == nil {
 			err = w.tell(w.dest, receipt, len(files) > 1)
 		}

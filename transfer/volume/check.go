@@ -33,6 +33,36 @@ func (s *Set) Check(ctx context.Context, progress func(n int64)) (_ Report, err 
 	return s.found(ctx, damage)
 }
 
+// SumParity makes the sum of a parity file and proves on the way, by what the file
+// says of itself, that it is as it was made. It is a *DamagedError if it is not, or
+// cannot be read. progress hears of bytes.
+func SumParity(ctx context.Context, f io.ReaderAt, size int64, progress func(n int64)) (string, error) {
+	first, err1 := block(f, 0)
+	last, err2 := block(f, size-FooterSize)
+	err := errors.Join(err1, err2)
+	if err == nil && (first.Parity == nil || !bytes.Equal(first.text(), last.text()) || size != first.fileSize()) {
+		err = errors.New("its two blocks are not of one file of parity")
+	}
+	if err != nil {
+		return "", &DamagedError{err}
+	}
+	whole, body := sha256.New(), sha256.New()
+	data := io.TeeReader(transfer.ContextReader(ctx, stretch(f, 0, size)), io.MultiWriter(whole, progressWriter(progress)))
+	_, err1 = io.CopyN(io.Discard, data, FooterSize)
+	_, err2 = io.CopyN(body, data, size-2*FooterSize)
+	_, err = io.Copy(io.Discard, data)
+	if ctx.Err() != nil {
+		return "", context.Cause(ctx)
+	}
+	if err := errors.Join(err1, err2, err); err != nil {
+		return "", &DamagedError{err}
+	}
+	if hexSum(body) != first.SHA256 {
+		return "", &DamagedError{errors.New("it has another sum than its blocks say")}
+	}
+	return hexSum(whole), nil
+}
+
 // checkPlain compares each slice with its footer's hash, and all of them with
 // that of the whole.
 func (s *Set) checkPlain(ctx context.Context, progress func(int64)) (Report, error) {

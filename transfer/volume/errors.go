@@ -97,6 +97,14 @@ func list(numbers []int) string {
 	return strings.Join(parts, ", ")
 }
 
+// DamagedError says that a file of a set is not as it was made.
+type DamagedError struct{ Err error }
+
+func (e *DamagedError) Error() string { return "it is damaged: " + e.Err.Error() }
+
+// Unwrap gives what is wrong with it.
+func (e *DamagedError) Unwrap() error { return e.Err }
+
 // Report is the state of a set.
 type Report struct {
 	Name     string        `json:"name"`

@@ -314,6 +314,39 @@ func TestMayReplace(t *testing.T) {
 	}
 }
 
+// TestSumParity: a parity file of which any part is damaged is told by itself.
+func TestSumParity(t *testing.T) {
+	dir, _, _ := protected(t, false)
+	raw := must(os.ReadFile(filepath.Join(dir, "b.tar.par")))
+	sumOf := func(raw []byte) (string, error) {
+		return SumParity(t.Context(), bytes.NewReader(raw), int64(len(raw)), func(int64) {})
+	}
+	if sum, err := sumOf(raw); err != nil || sum != hexOf(raw) {
+		t.Fatalf("%s, %v", sum, err)
+	}
+	var damaged *DamagedError
+	for _, at := range []int{0, 20, FooterSize - 1, FooterSize, 5000, len(raw) / 2, len(raw) - FooterSize - 1, len(raw) - FooterSize, len(raw) - 1} {
+		bad := slices.Clone(raw)
+		bad[at] ^= 1
+		if _, err := sumOf(bad); !errors.As(err, &damaged) {
+			t.Errorf("damaged at %d: %v", at, err)
+		}
+	}
+	for _, n := range []int{0, 1, FooterSize, 2 * FooterSize, len(raw) - FooterSize, len(raw) - 1} {
+		if _, err := sumOf(raw[:n]); !errors.As(err, &damaged) {
+			t.Errorf("cut to %d: %v", n, err)
+		}
+	}
+	if _, err := sumOf(slices.Concat(raw[:FooterSize], raw[len(raw)-FooterSize:])); !errors.As(err, &damaged) {
+		t.Errorf("nothing between its blocks: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := SumParity(ctx, bytes.NewReader(raw), int64(len(raw)), func(int64) {}); !errors.Is(err, context.Canceled) || errors.As(err, &damaged) {
+		t.Errorf("after the end: %v", err)
+	}
+}
+
 // TestParityOfTheFile is no earlier one's.
 func TestParityOfTheFile(t *testing.T) {
 	dir, raw, _ := protected(t, false)

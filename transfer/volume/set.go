@@ -256,7 +256,8 @@ func (s *Set) Name() string {
 	return s.name
 }
 
-// Parity are the paths of the parity files for a whole file that is not cut.
+// Parity are the paths of the parity files for a whole file that is not cut, in
+// whatever state they are.
 func (s *Set) Parity() (paths []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -264,9 +265,7 @@ func (s *Set) Parity() (paths []string) {
 		return nil
 	}
 	for _, n := range slices.Sorted(maps.Keys(s.group.parity)) {
-		if e := s.group.parity[n]; e.fits() {
-			paths = append(paths, filepath.Join(s.dir, e.name))
-		}
+		paths = append(paths, filepath.Join(s.dir, s.group.parity[n].name))
 	}
 	return paths
 }

@@ -10,7 +10,7 @@
 // [Set.Repair] does.
 //
 // The errors that callers branch on are [*IncompleteError], [*ChoiceError],
-// [ErrNewer] and [transfer.ChangedError].
+// [*DamagedError], [ErrNewer] and [transfer.ChangedError].
 package volume
 
 import (
