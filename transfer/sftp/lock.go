@@ -55,14 +55,11 @@ type lockFile struct {
 	gone func() // the shell that waits for our end need not wait; nil if none does
 }
 
-// Create implements transfer.LockFile. A server does not say why it makes no file.
+// Create implements transfer.LockFile.
 func (l *lockFile) Create(sign string) error {
 	l.watch(sign)
-	f, err := l.client.OpenFile(l.name, os.O_RDWR|os.O_CREATE|os.O_EXCL)
+	f, err := l.open()
 	if err != nil {
-		if _, there := l.client.Lstat(l.name); there == nil {
-			return fs.ErrExist
-		}
 		return err
 	}
 	if l.f != nil {
@@ -79,6 +76,20 @@ func (l *lockFile) Create(sign string) error {
 		},
 	)
 	return nil
+}
+
+// open makes the file. A server does not say why it makes none, and what was in
+// the way may be gone when that is looked for: it is tried again then.
+func (l *lockFile) open() (f *sftp.File, err error) {
+	for range 3 {
+		if f, err = l.client.OpenFile(l.name, os.O_RDWR|os.O_CREATE|os.O_EXCL); err == nil {
+			return f, nil
+		}
+		if _, there := l.client.Lstat(l.name); there == nil {
+			return nil, fs.ErrExist
+		}
+	}
+	return nil, err
 }
 
 // Beat implements transfer.LockFile.

@@ -194,8 +194,9 @@ func TestCutAnywhere(t *testing.T) {
 	s.User, s.Keys = currentUser(t), []string{key}
 	f, raw := transfertest.Content("bundle", 1<<10)
 	older, old := transfertest.Content("bundle", 2<<10)
-	// A lock that was cut off before it had its text is nobody's to remove, until it is stale.
-	o := transfer.SendOptions{Pace: transfer.Pace{Beat: 50 * time.Millisecond, Stale: 500 * time.Millisecond}}
+	// A lock that was cut off before it had its text is nobody's to remove until it
+	// is stale, and what was on the way may still come.
+	o := transfer.SendOptions{Wait: true, Pace: transfer.Pace{Beat: 200 * time.Millisecond, Stale: 2 * time.Second}}
 	step := int64(211)
 	if os.Getenv("AIRGAP_CUTS") != "" {
 		step = 13

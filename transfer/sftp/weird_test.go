@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -222,6 +223,40 @@ func TestNoExclusion(t *testing.T) {
 		t.Fatal(err)
 	}
 	transfertest.Arrived(t, dir, f, raw)
+}
+
+// contested is a server where somebody's lock is in the way, and gone as soon as
+// that has been found.
+type contested struct {
+	weird
+	times *atomic.Int32
+}
+
+func (s contested) Filewrite(r *sftp.Request) (io.WriterAt, error) {
+	if strings.HasSuffix(r.Filepath, ".lock") && s.times.Add(-1) >= 0 {
+		return nil, sftp.ErrSSHFxFailure
+	}
+	return s.weird.Filewrite(r)
+}
+
+// TestLockJustGone sends when another send is just done, and to where nothing can
+// be made at all.
+func TestLockJustGone(t *testing.T) {
+	for times, ok := range map[int32]bool{1: true, 2: true, 1000: false} {
+		s := contested{weird{"", 0}, &atomic.Int32{}}
+		s.times.Store(times)
+		server := transfertest.NewServer(t, true, anybody)
+		server.SFTP = func(channel io.ReadWriteCloser) {
+			sftp.NewRequestServer(channel, sftp.Handlers{FileGet: s, FilePut: s, FileCmd: s, FileList: s}).Serve()
+		}
+		dir := t.TempDir()
+		f, _ := transfertest.Content("bundle", 1000)
+		err := sendTo(t, settingsFor(t, server.Addr, server.KnownHosts(t)), dir, f, transfer.SendOptions{})
+		var medium *transfer.MediumError
+		if ok && err != nil || !ok && !errors.As(err, &medium) {
+			t.Errorf("in the way %d times: %v", times, err)
+		}
+	}
 }
 
 // TestNoModes (F21) sends to servers that set no modes, as one does that has a
