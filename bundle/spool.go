@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"sync"
 
 	"airgap/bundle/image"
 	"airgap/bundle/image/layer"
+	"airgap/internal/scratch"
 )
 
 // spool keeps the finished frames of blobs whose digests are known only after
@@ -18,8 +18,7 @@ import (
 // file; content that compresses is never on disk uncompressed.
 type spool struct {
 	framer *framer
-	file   *os.File
-	remove func()
+	file   *scratch.File
 
 	mu    sync.Mutex
 	end   int64
@@ -43,26 +42,14 @@ type spooling struct {
 }
 
 func newSpool(dir string, f *framer) (*spool, error) {
-	file, err := os.CreateTemp(dir, ".airgap-spool-*")
+	file, err := scratch.New(dir, ".airgap-spool-*")
 	if err != nil {
 		return nil, err
 	}
-	s := &spool{framer: f, file: file, keys: map[string]*spooling{}, blobs: map[image.Digest]*spooled{}}
-	// Unlinked at once where the system allows it, so that nothing stays
-	// behind however the process ends.
-	if os.Remove(file.Name()) != nil {
-		s.remove = func() { os.Remove(file.Name()) }
-	}
-	return s, nil
+	return &spool{framer: f, file: file, keys: map[string]*spooling{}, blobs: map[image.Digest]*spooled{}}, nil
 }
 
-func (s *spool) close() error {
-	err := s.file.Close()
-	if s.remove != nil {
-		s.remove()
-	}
-	return err
-}
+func (s *spool) close() error { return s.file.Close() }
 
 // put is an image.Put.
 func (s *spool) put(ctx context.Context, key string, size int64, r io.Reader) (image.Digest, error) {
@@ -159,7 +146,7 @@ func (s *spool) copyFrames(ctx context.Context, b *spooled, emit func([]byte) er
 		if _, err := s.file.ReadAt(mem.packed, at.off); err != nil {
 			return errors.Join(fmt.Errorf("reading the spool"), err)
 		}
-		release(s.file, at.off, at.size)
+		release(s.file.File, at.off, at.size)
 		if err := emit(mem.packed); err != nil {
 			return err
 		}

@@ -13,6 +13,7 @@ import (
 
 	"airgap/bundle"
 	"airgap/cmd/airgap/internal/ui"
+	"airgap/internal/scratch"
 	"airgap/transfer/volume"
 	"airgap/transfer/volume/parity"
 )
@@ -172,28 +173,8 @@ func (b *bundleFile) fill(ctx context.Context, in io.Reader, dir string) error {
 	return err
 }
 
-// tempFile is a file that is only kept for this run.
-type tempFile struct {
-	*os.File
-	named bool // the system does not let an open file lose its name
-}
-
-func newTemp(dir string) (tempFile, error) {
-	f, err := os.CreateTemp(dir, "airgap-*.partial")
-	if err != nil {
-		return tempFile{}, err
-	}
-	return tempFile{f, os.Remove(f.Name()) != nil}, nil
-}
-
-// Close removes the file.
-func (t tempFile) Close() error {
-	err := t.File.Close()
-	if t.named {
-		err = errors.Join(err, os.Remove(t.Name()))
-	}
-	return err
-}
+// newTemp makes a file that is only kept for this run.
+func newTemp(dir string) (*scratch.File, error) { return scratch.New(dir, "airgap-*.partial") }
 
 // fillWithPackets keeps a bundle that comes in packets, and says what was lost.
 func (b *bundleFile) fillWithPackets(ctx context.Context, env *ui.Env, in io.Reader, dir string, progress func(int64)) error {

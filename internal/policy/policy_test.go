@@ -39,6 +39,7 @@ transfer/volume/parity < transfer/volume
 verify/sshsig < verify
 internal/durable < bundle, bundle/store/layout, verify/load
 internal/lock < bundle/store/layout
+internal/scratch < bundle, transfer/volume, transfer/volume/parity
 `
 
 // doors lists the packages that may import a third-party library. Everything

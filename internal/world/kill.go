@@ -97,7 +97,7 @@ var fresh = regexp.MustCompile(`^.+\.[A-Z0-9]{8}\.new$`)
 func isDebris(path, dir string) bool {
 	rest, ok := strings.CutPrefix(path, dir+"/")
 	top, _, _ := strings.Cut(rest, "/")
-	return ok && fresh.MatchString(top) || ok && strings.HasPrefix(top, ".") && (strings.HasSuffix(top, ".partial") || strings.HasSuffix(top, ".lock") || strings.HasPrefix(top, ".airgap-spool-"))
+	return ok && fresh.MatchString(top) || ok && strings.HasPrefix(top, ".") && (strings.HasSuffix(top, ".partial") || strings.HasSuffix(top, ".lock"))
 }
 
 // KillUnpack kills an import into the layout: each name points to what it did or

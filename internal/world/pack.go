@@ -249,7 +249,7 @@ func (w *world) complete(path string, b *Bundle, cut cutting) {
 		}
 	}
 	if left := w.paths(func(other string, c *Content) bool {
-		return c.is(Debris) && !strings.Contains(other, "/.airgap-spool-") && c.Name == owner(w.script[len(w.script)-1], path, cut)
+		return c.is(Debris) && c.Name == owner(w.script[len(w.script)-1], path, cut)
 	}); len(left) > 0 {
 		w.fail("what a killed run has left is still there: %q", left)
 	}

@@ -3,7 +3,8 @@ package volume
 import (
 	"bytes"
 	"io"
-	"os"
+
+	"airgap/internal/scratch"
 )
 
 // joined is some stretches one after the other, without a copy.
@@ -50,21 +51,5 @@ func short(err error) error {
 	return err
 }
 
-// scratch is a temporary file without a name, where the system can have one.
-type scratch struct{ *os.File }
-
-func newScratch(dir string) (scratch, error) {
-	f, err := os.CreateTemp(dir, "airgap-parity-*")
-	if err != nil {
-		return scratch{}, err
-	}
-	os.Remove(f.Name()) // Windows has it removed by Close
-	return scratch{f}, nil
-}
-
-// Close removes it.
-func (s scratch) Close() error {
-	err := s.File.Close()
-	os.Remove(s.Name())
-	return err
-}
+// newScratch makes a file for shards that are made here.
+func newScratch(dir string) (*scratch.File, error) { return scratch.New(dir, "airgap-parity-*") }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"airgap/internal/scratch"
 	"airgap/transfer"
 	"airgap/transfer/volume/parity"
 )
@@ -97,14 +98,14 @@ type mender struct {
 	*Set
 	place transfer.Place
 	files map[int]*os.File // for writing: those of the set, or temporary ones for what is missing
-	made  map[int]scratch
+	made  map[int]*scratch.File
 	done  []string
 }
 
 // prepare looks at the folder again, which an earlier repair may have changed,
 // and sees that what is missing has a free name.
 func (m *mender) prepare() error {
-	m.files, m.made = map[int]*os.File{}, map[int]scratch{}
+	m.files, m.made = map[int]*os.File{}, map[int]*scratch.File{}
 	if err := m.lookAgain(); err != nil {
 		return err
 	}
@@ -134,18 +135,19 @@ func (m *mender) writable(key int) (*os.File, error) {
 	if f := m.files[key]; f != nil {
 		return f, nil
 	}
-	var f *os.File
-	var err error
 	if e, ok := m.member(key); ok {
-		f, err = os.OpenFile(filepath.Join(m.dir, e.name), os.O_RDWR, 0)
-	} else {
-		m.made[key], err = newScratch(m.o.TempDir)
-		f = m.made[key].File
+		f, err := os.OpenFile(filepath.Join(m.dir, e.name), os.O_RDWR, 0)
+		if err == nil {
+			m.files[key] = f
+		}
+		return f, err
 	}
-	if err == nil {
-		m.files[key] = f
+	made, err := newScratch(m.o.TempDir)
+	if err != nil {
+		return nil, err
 	}
-	return f, err
+	m.made[key], m.files[key] = made, made.File
+	return made.File, nil
 }
 
 func (m *mender) close() error {

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"testing"
 
+	"airgap/internal/scratch"
 	"airgap/transfer"
 	"airgap/transfer/transfertest"
 	"airgap/transfer/volume/parity"
@@ -260,7 +261,7 @@ func TestMendingFails(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m := &mender{Set: s, files: map[int]*os.File{}, made: map[int]scratch{}}
+		m := &mender{Set: s, files: map[int]*os.File{}, made: map[int]*scratch.File{}}
 		boom := fmt.Errorf("write %d", k)
 		damage := must(parity.Scan(t.Context(), s.par.geometry(), s.table, s.source(), nil))
 		err = parity.Mend(t.Context(), s.par.geometry(), s.table, s.source(), damage, &failingWriter{m.writer(s.plan(), 1), k, boom}, nil)

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"airgap/internal/scratch"
 )
 
 // Losses is what did not come of a stream, and what else came.
@@ -25,7 +27,7 @@ type Staged struct {
 	*Reader
 	id     [16]byte
 	losses Losses
-	files  []*os.File
+	files  []*scratch.File
 }
 
 // ID is that of the stream.
@@ -39,23 +41,18 @@ func (s *Staged) Close() error {
 	var errs []error
 	for _, f := range s.files {
 		errs = append(errs, f.Close())
-		// Where an open file can lose its name, it has none any more.
-		if err := os.Remove(f.Name()); err != nil && !errors.Is(err, os.ErrNotExist) {
-			errs = append(errs, err)
-		}
 	}
 	return errors.Join(errs...)
 }
 
 // stage makes a file without a name below dir, where the system allows it.
 func (s *Staged) stage(dir string) (*os.File, error) {
-	f, err := os.CreateTemp(dir, "airgap-*.partial")
+	f, err := scratch.New(dir, "airgap-*.partial")
 	if err != nil {
 		return nil, err
 	}
 	s.files = append(s.files, f)
-	os.Remove(f.Name())
-	return f, nil
+	return f.File, nil
 }
 
 // ReadPackets takes in a stream of packets, of which some may be lost, damaged,
