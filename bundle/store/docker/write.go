@@ -154,7 +154,9 @@ func (t *txn) load(ctx context.Context, from image.Fetcher, layers layerPlan, do
 		content.Open = unzstd(from)
 	}
 	if t.engine.store != classic {
-		from = image.Counting(from, settled.add)
+		// Such a store says of a wrong byte what it says of a blob that somebody has
+		// removed. Whose fault it is must be known: the one is not tried again.
+		from = image.Counting(image.Verifying(from), settled.add)
 	}
 	r, w := io.Pipe()
 	wrote := make(chan error, 1)
