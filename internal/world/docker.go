@@ -19,6 +19,7 @@ func (w *world) UnpackIntoEngine(t *rapid.T) {
 	before := maps.Clone(w.engine.names)
 	what := w.drawMeanwhile(t)
 	r := w.airgap("unpack", name)
+	w.engine.disarm()
 	w.settle(untouched)
 	met := slices.Contains(w.engine.asked, "meanwhile")
 	if met {
@@ -37,7 +38,7 @@ func (w *world) UnpackIntoEngine(t *rapid.T) {
 func (w *world) drawMeanwhile(t *rapid.T) (what string) {
 	w.engine.mu.Lock()
 	defer w.engine.mu.Unlock()
-	w.engine.asked, w.engine.meanwhile = nil, nil
+	w.engine.asked = nil
 	if rapid.IntRange(0, 2).Draw(t, "meanwhile") > 0 {
 		return ""
 	}

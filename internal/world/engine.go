@@ -157,6 +157,13 @@ func (e *engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// disarm forgets what somebody else would have done, if it has not come to that.
+func (e *engine) disarm() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.meanwhile = nil
+}
+
 // hear counts a request. Before one of them somebody else may do something.
 func (e *engine) hear(what string) {
 	if e.meanwhile != nil && len(e.asked) == e.at {
