@@ -110,7 +110,7 @@ func (t *txn) check(ctx context.Context) error {
 	case err != nil:
 		return err
 	case !whole:
-		return t.mismatch(fmt.Errorf("content of manifest %s is missing", t.manifest.Desc.Digest))
+		return t.mismatch(fmt.Errorf("content of manifest %s is missing: %w", t.manifest.Desc.Digest, image.ErrGone))
 	case unusable != nil:
 		return t.mismatch(unusable)
 	}
