@@ -191,10 +191,15 @@ func (l *lockFile) Break(s transfer.Signs) error {
 		}
 		return err
 	}
-	if l.read(aside) != s.LockText {
-		return l.client.Rename(aside, l.name) // somebody has been faster: it is theirs
+	if l.read(aside) == s.LockText {
+		return l.remove(aside)
 	}
-	return l.remove(aside)
+	// Its owner gives signs of life, or somebody has been faster: it is theirs.
+	err := l.client.Rename(aside, l.name)
+	if _, there := l.client.Lstat(l.name); err != nil && there == nil {
+		return l.remove(aside) // who missed it has made another meanwhile
+	}
+	return err
 }
 
 // Remove implements transfer.LockFile. Some servers remove nothing that is open.
