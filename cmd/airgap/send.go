@@ -171,7 +171,9 @@ func runSend(ctx context.Context, env *ui.Env, o sendOptions, name string, dests
 		}
 		total = sizeOf(files)
 	}
-	if err := s.allFailed(ctx, s.all(ctx, total)); err != nil {
+	failed := s.all(ctx, total)
+	b.noteRebuilt(env)
+	if err := s.allFailed(ctx, failed); err != nil {
 		return err
 	}
 	return env.Report("summary", sentAllAnswer{"send", b.name, b.ID().String(), len(dests)})

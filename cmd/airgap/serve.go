@@ -132,6 +132,7 @@ func openServed(ctx context.Context, env *ui.Env, names []string) (images []serv
 			return nil, closeAll, named(name, err)
 		}
 		verified, _, err := check(ctx, env, b, docs, verify.Full)
+		b.noteRebuilt(env)
 		if err != nil {
 			return nil, closeAll, named(name, err)
 		}

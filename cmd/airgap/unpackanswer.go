@@ -96,19 +96,32 @@ func newUnpackAnswer(o unpackOptions, path string, d *decided, s load.Summary) u
 	return a
 }
 
-// Text prints a table of the images, then the names that moved.
+// Text prints a table of the images, then the names that moved, then what came of
+// it all.
 func (a unpackAnswer) Text(p *ui.Printer) {
+	a.printImages(p)
+	moved := a.printNames(p)
+	switch tidy := a.To == "docker" || a.To == "podman"; {
+	case a.Pruned != nil:
+		p.Line("replaced images: %s removed, %s kept because they are used, %s freed",
+			ui.Count(a.Pruned.Removed), ui.Count(a.Pruned.Kept), ui.Size(a.Pruned.Freed))
+	case moved > 0 && !a.dryRun && tidy:
+		p.Line("what was replaced is still there: airgap rollback names it again, %s image prune removes it", a.To)
+	}
+	for _, f := range a.Files {
+		p.Line("%s: %s", f.Path, f.did(a.dryRun))
+	}
+	printSignature(p, a.Signature)
+	a.printOutcome(p)
+}
+
+// printImages prints the images, and apart from them what belongs to them.
+func (a unpackAnswer) printImages(p *ui.Printer) {
 	var rows, referrers [][]string
-	images, unchanged, changed := 0, 0, false
 	for _, img := range a.Images {
-		changed = changed || !img.Unchanged
 		if len(img.Of) > 0 {
 			referrers = append(referrers, []string{strings.Join(img.Of, " "), img.ID.String(), img.did(a.dryRun)})
 			continue
-		}
-		images++
-		if img.Unchanged {
-			unchanged++
 		}
 		for _, name := range img.names() {
 			rows = append(rows, []string{name, img.Platform, img.ID.String(), img.did(a.dryRun)})
@@ -119,7 +132,11 @@ func (a unpackAnswer) Text(p *ui.Printer) {
 		p.Line("")
 		p.Table([]string{"BELONGS TO", "DIGEST", "RESULT"}, referrers)
 	}
-	moved := 0
+}
+
+// printNames tells of names that are not kept and of those that moved, and how
+// many those are.
+func (a unpackAnswer) printNames(p *ui.Printer) (moved int) {
 	for _, img := range a.Images {
 		for _, name := range img.Lost {
 			p.Line("%s: not kept, for this engine's image store has no names by digest (containerd's image store has)", name)
@@ -131,18 +148,26 @@ func (a unpackAnswer) Text(p *ui.Printer) {
 			}
 		}
 	}
-	switch tidy := a.To == "docker" || a.To == "podman"; {
-	case a.Pruned != nil:
-		p.Line("replaced images: %s removed, %s kept because they are used, %s freed",
-			ui.Count(a.Pruned.Removed), ui.Count(a.Pruned.Kept), ui.Size(a.Pruned.Freed))
-	case moved > 0 && !a.dryRun && tidy:
-		p.Line("what was replaced is still there: airgap rollback names it again, %s image prune removes it", a.To)
+	return moved
+}
+
+// printOutcome says what came of it, and what to do next.
+func (a unpackAnswer) printOutcome(p *ui.Printer) {
+	images, referrers, unchanged, changed := 0, 0, 0, false
+	for _, img := range a.Images {
+		changed = changed || !img.Unchanged
+		switch {
+		case len(img.Of) > 0:
+			referrers++
+		case img.Unchanged:
+			images, unchanged = images+1, unchanged+1
+		default:
+			images++
+		}
 	}
 	for _, f := range a.Files {
 		changed = changed || !f.Unchanged
-		p.Line("%s: %s", f.Path, f.did(a.dryRun))
 	}
-	printSignature(p, a.Signature)
 	switch {
 	case a.dryRun:
 		p.Line("%s: nothing has been changed", sinkName(a.To))
@@ -152,7 +177,7 @@ func (a unpackAnswer) Text(p *ui.Printer) {
 			p.Line("if one of them does not run as it should: --reload brings it again")
 		}
 	default:
-		p.Line("%s: verified and imported %s, %s", a.Path, cargo(images, len(referrers), len(a.Files)), a.unchangedText(unchanged))
+		p.Line("%s: verified and imported %s, %s", a.Path, cargo(images, referrers, len(a.Files)), a.unchangedText(unchanged))
 	}
 	if compose := a.compose(); compose != "" && !a.dryRun {
 		p.Line("next: docker compose -f %s up --pull never", compose)
