@@ -38,11 +38,15 @@ func (w *world) named(name string) reading {
 		return reading{must: c.whole(files), may: []*Bundle{c.Bundle}}
 	case c != nil:
 		// It may once have been a volume, of which nothing can be read any more.
+		var r reading
 		whole := strings.TrimSuffix(name, filepath.Ext(name))
 		if kind, _ := role(whole, name); kind == Volume || kind == Parity {
-			return reading{may: w.folder(beside(files, whole)).may}
+			r.may = w.folder(beside(files, whole)).may
 		}
-		return reading{}
+		if w.files[filepath.Clean(name)] == sum(nil) { // it has lost everything, which parity may make again
+			r.may = append(r.may, w.folder(beside(files, name)).may...)
+		}
+		return r
 	}
 	return w.folder(beside(files, name))
 }
