@@ -71,8 +71,8 @@ If the output is a folder, it is a medium: the bundle is written straight to it,
 cut into volumes where its file system needs that (FAT: 4 GiB) or as --volume-size
 says, and read back from it. --parity 10% adds what damage of up to a tenth, lost
 volumes included, is repaired with. On standard output it makes packets for a
-one-way link, any tenth of which may be lost, at random too: that takes about a
-quarter more to send.`,
+one-way link: any tenth of them may be lost, also at random. The stream is then
+about a quarter larger than the bundle.`,
 		Example: `  airgap pack postgres:15-alpine my-app:v1
   airgap pack --platform linux/amd64,linux/arm64 docker://registry.example/app:v1
   airgap pack -f images.txt -o /media/usb/bundle.tar.zst --verify

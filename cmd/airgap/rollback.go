@@ -34,8 +34,8 @@ that was new is removed, with its image if that has no other. Names that have
 been moved since, and names whose former image is gone or that a container
 uses, are left as they are and listed; the same command tries them again.
 
-What was broken off between two names is undone with the unpack of the same
-bundle that went on with it. --list shows the last ten unpacks into each engine;
+An unpack that was broken off between two names is undone together with the one
+that completed it. --list shows the last ten unpacks into each engine;
 NUMBER undoes one of them instead of the last.`,
 		Example: `  airgap rollback --dry-run
   airgap rollback

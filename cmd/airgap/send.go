@@ -44,13 +44,13 @@ command. A DEST is
   DIR                       an existing folder, such as a mounted stick: written,
                             synced, and read back from the medium itself
 
-The first argument is the bundle if it is a file, else it is bundle.tar.zst. Then
-every argument has to be a destination, or nothing is sent: what looks like a
-bundle and is not there is not taken for one, and among several destinations
-name:word, which may be an image, only behind the bundle's name. What is not
-there at a host becomes the name of the bundle if it ends as one does, such as
-in .tar.zst; else it is a folder that is missing. An older bundle of that name is
-replaced, and volumes and parity of it go; any other file is not replaced.
+The first argument is the bundle if it is a file; otherwise bundle.tar.zst is
+sent. All other arguments have to be destinations, or nothing is sent. A bundle
+that is not there is refused, and so is an image. Among several destinations
+name:word could be an image: name the bundle first, and it is taken for a host.
+A path that is not there at a host becomes the bundle's name if it ends like one,
+such as in .tar.zst; otherwise it is a folder that is missing. An older bundle of
+that name is replaced, with its volumes and parity. No other file is replaced.
 
 Where a medium does not take files that large (FAT: 4 GiB), the bundle is cut into
 volumes, bundle.tar.zst.001 and so on, which airgap unpack reads where they are;
@@ -65,10 +65,12 @@ the configuration asks for what only the ssh command can do, such as a
 ProxyCommand, it is used, which is said; --ssh ssh always uses it, as hardware
 keys and Kerberos need.
 
-A way that breaks off is waited for some minutes, and the transfer goes on; so is
-a host that has too many connections. One send at a time writes what has a name
-in a folder: a second one fails, and one that may have been killed is watched for
-a minute at most. What an older bundle of that name has left half is removed.
+When the connection breaks, send tries again for some minutes and the transfer
+goes on; so it does with a host that has too many connections. Only one send at a
+time writes a bundle of one name into a folder: a second one fails. Where an
+earlier one may have been killed, send watches for a minute at most whether it is
+still alive. What is left of an older bundle that was never sent to its end is
+removed.
 
 --unpack does the rest of the way: airgap unpack runs at each host, with the
 flags of it that are given, and its exit status is send's. Before the first byte

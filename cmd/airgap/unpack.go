@@ -46,8 +46,7 @@ exactly what the bundle says; names are set last. Names move as with docker
 load, each with what it pointed to before. An image that is there already is
 neither read nor written; --reload removes it and brings it again, which repairs
 what a disk has damaged, unless a container or another image needs some of it.
-Another airgap of yours that is at work in the same
-place is waited for.
+If another airgap of yours is at work in the same place, unpack waits for it.
 
 --to docker://registry.internal:5000/mirror pushes indexes with all platforms in
 the bundle, byte for byte, and puts all names below that registry and folder:

@@ -29,9 +29,10 @@ are missing, damaged or of another run is told first, and whether the parity is
 enough for them. What parity can repair is damage all the same (exit status 3),
 though airgap unpack reads it; airgap repair makes it good.
 
-A bundle that is whole can hold an image that is wrong: whose layers have not the
-content that its config names. That is no damage, and no sending again mends it
-(exit status 4); airgap pack --verify finds it where it can still be mended.`,
+A whole bundle can hold a wrong image: one whose layers do not have the content
+that its config names. Nothing is damaged then, and sending the bundle again does
+not help (exit status 4). airgap pack --verify finds such an image before it
+travels.`,
 		Example: `  airgap verify
   airgap verify /media/usb
   airgap verify /media/usb/bundle.tar.zst
