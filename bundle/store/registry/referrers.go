@@ -125,7 +125,7 @@ func (r *repository) noteForbidden(status int) {
 // referrers lists what has a digest as its subject, sorted by digest; api says
 // whether the registry keeps that list by itself.
 func (r *repository) referrers(ctx context.Context, subject image.Digest) (list []image.Descriptor, api bool, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, r.from.patience, errSlow) // for all pages together
+	ctx, cancel := context.WithTimeoutCause(ctx, 4*r.from.patience, errSlow) // for all pages together, and pauses between them
 	defer cancel()
 	at := "referrers/" + subject.String()
 	for pages := 1; at != ""; pages++ {

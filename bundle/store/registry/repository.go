@@ -54,13 +54,11 @@ func (r *repository) connect(ctx context.Context) (*http.Client, error) {
 	if err != nil {
 		return nil, explain(ctx, r.host(), "reading the credentials", err)
 	}
-	hurried, cancel := context.WithTimeoutCause(ctx, r.from.patience, errSlow)
-	defer cancel()
-	t, err := transport.NewWithContext(hurried, r.Registry, auth, r.from.via, []string{r.Scope(r.from.scope)})
+	t, err := transport.NewWithContext(ctx, r.Registry, auth, r.from.via, []string{r.Scope(r.from.scope)})
 	if err != nil {
 		return nil, explain(ctx, r.host(), "connecting", err)
 	}
-	r.client = &http.Client{Transport: punctual{t, r.from.patience}, CheckRedirect: r.from.checkRedirect}
+	r.client = &http.Client{Transport: t, CheckRedirect: r.from.checkRedirect}
 	return r.client, nil
 }
 

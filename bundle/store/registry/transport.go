@@ -66,7 +66,7 @@ func certificates(file string) (*x509.CertPool, error) {
 
 // wrap puts what is true for every request around the transport.
 func (r *Registry) wrap(base http.RoundTripper, o Options) http.RoundTripper {
-	again := &retrier{next: guard{base, r.plain}, pause: func(ctx context.Context, d time.Duration) error { return r.pause(ctx, d) }, note: r.note}
+	again := &retrier{next: punctual{guard{base, r.plain}, r}, pause: func(ctx context.Context, d time.Duration) error { return r.pause(ctx, d) }, note: r.note}
 	return transport.NewUserAgent(again, o.UserAgent)
 }
 
@@ -155,8 +155,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// maxAnswer is how long a registry may take for a document, pauses that it asks
-// for included: a few MiB at most.
+// maxAnswer is how long a registry may take for a document or a token: a few MiB
+// at most. Pauses that it asks for are not counted.
 const maxAnswer = 5 * time.Minute
 
 // errSlow is the cause of an answer that is given up for being slow.
@@ -166,7 +166,7 @@ var errSlow = errors.New("its answer took too long")
 // alive. Blobs have a clock of their own: see transferring.
 type punctual struct {
 	next http.RoundTripper
-	most time.Duration
+	of   *Registry
 }
 
 // transfer marks requests whose bytes are counted on their way.
@@ -182,7 +182,7 @@ func (p punctual) RoundTrip(req *http.Request) (*http.Response, error) {
 		return p.next.RoundTrip(req)
 	}
 	ctx, cancel := context.WithCancelCause(req.Context())
-	late := time.AfterFunc(p.most, func() { cancel(errSlow) })
+	late := time.AfterFunc(p.of.patience, func() { cancel(errSlow) })
 	end := func() { late.Stop(); cancel(nil) }
 	resp, err := p.next.RoundTrip(req.WithContext(ctx))
 	if err != nil {
