@@ -52,21 +52,6 @@ type PlannedImage struct {
 	Of         []string // the images that it is a referrer of, in their familiar names
 }
 
-// LostName is a name, familiar, or a part of one, that was asked for and that
-// the bundle does not have.
-type LostName struct {
-	Name   string
-	Reason string
-}
-
-// lost says what Root.Asked has that the image does not.
-func lost(asked string) []LostName {
-	if asked == "" {
-		return nil
-	}
-	return []LostName{{image.Familiar(asked), "the engine does not keep this digest"}}
-}
-
 // content is what an image says of a layer.
 type content struct {
 	id    image.Digest // its diffID
@@ -360,62 +345,6 @@ func (p *Plan) settle() error {
 		}
 	}
 	return p.settleNames()
-}
-
-// settleNames refuses one name for two images. A tag that stands beside a
-// digest says less than the digest: where others are asked for by that tag, it
-// is theirs, or nobody's.
-func (p *Plan) settleNames() error {
-	holders := map[string]image.Digest{} // of tags; zero for nobody
-	for _, g := range p.graphs {
-		tagged, _, _, pinned := image.Pin(g.Root.Name)
-		if pinned || tagged == "" {
-			continue
-		}
-		if old, twice := holders[tagged]; twice && old != g.Root.Desc.Digest {
-			return fmt.Errorf("image %q is asked for from two places that disagree: %s and %s", g.Root.Label(), old, g.Root.Desc.Digest)
-		}
-		holders[tagged] = g.Root.Desc.Digest
-	}
-	disputed := map[string]bool{}
-	for _, g := range p.graphs {
-		tagged, _, digest, pinned := image.Pin(g.Root.Name)
-		if !pinned || tagged == "" {
-			continue
-		}
-		if old, twice := holders[tagged]; !twice {
-			holders[tagged], disputed[tagged] = digest, true
-		} else if disputed[tagged] && old != digest {
-			holders[tagged] = image.Digest{}
-		}
-	}
-	for i, g := range p.graphs {
-		tagged, pinned, digest, _ := image.Pin(g.Root.Name)
-		if pinned == "" || tagged == "" || holders[tagged] == digest {
-			continue
-		}
-		g.Root.Name, p.Images[i].Name = pinned, image.Familiar(pinned)
-		p.Images[i].Lost = append(p.Images[i].Lost, LostName{image.Familiar(tagged), "other images are asked for by this tag too"})
-	}
-	return nil
-}
-
-// named gives each graph one of the names that its root stands for.
-func named(graphs []*image.Graph) []*image.Graph {
-	var list []*image.Graph
-	for _, g := range graphs {
-		names := image.Names(g.Root.Name)
-		if len(names) < 2 {
-			list = append(list, g)
-			continue
-		}
-		for _, name := range names {
-			one := *g
-			one.Root.Name = name
-			list = append(list, &one)
-		}
-	}
-	return list
 }
 
 // contents streams what only streams into the spool, which turns the estimates

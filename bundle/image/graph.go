@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -168,33 +167,6 @@ func Read(ctx context.Context, from Fetcher, root Root, sel Select) (*Graph, err
 	return NewLibrary().Read(ctx, from, root, sel)
 }
 
-// Bounds of what the graphs of a Library may hold, against indexes that name
-// ever more.
-const (
-	MaxDocuments = 64 << 20 // bytes of all documents together
-	MaxUses      = 1 << 17  // blobs that images consist of, anew for each image
-	MaxChildren  = 1 << 12  // of an index
-	maxNesting   = 8        // indexes within indexes
-)
-
-// Library reads the documents of several images within one budget, each
-// document once. It is not for several goroutines.
-type Library struct {
-	docs map[Digest]*held
-	size int64 // of docs, in bytes
-	uses int
-}
-
-// held is a document and, where it is worth keeping, what it says.
-type held struct {
-	raw    []byte
-	doc    *document
-	config *config
-}
-
-// NewLibrary makes a Library that holds nothing yet.
-func NewLibrary() *Library { return &Library{docs: map[Digest]*held{}} }
-
 // Read reads the documents below root and refuses what is not sound: media
 // types that disagree, documents that are two things at once, configs whose
 // layers are not the manifest's. Errors that wrap ErrNotFound name the image;
@@ -328,34 +300,6 @@ func (g *reading) document(ctx context.Context, d Descriptor) (*held, error) {
 	return h, g.use(d)
 }
 
-// document is a document of the library, fetched if it is not there yet.
-func (l *Library) document(ctx context.Context, from Fetcher, d Descriptor) (*held, error) {
-	if h, ok := l.docs[d.Digest]; ok {
-		if d.Size != int64(len(h.raw)) {
-			return nil, fmt.Errorf("blob %s: is said to have %d bytes, and has %d", d.Digest, d.Size, len(h.raw))
-		}
-		return h, nil
-	}
-	if l.size+d.Size > MaxDocuments {
-		return nil, fmt.Errorf("indexes, manifests and configs have more than %d bytes: %w", MaxDocuments, errTooLarge)
-	}
-	raw, err := ReadDocument(ctx, from, d)
-	if err != nil {
-		return nil, err
-	}
-	l.size += d.Size
-	l.docs[d.Digest] = &held{raw: raw}
-	return l.docs[d.Digest], nil
-}
-
-// count takes in blobs that an image consists of.
-func (l *Library) count(n int) error {
-	if l.uses += n; l.uses > MaxUses {
-		return fmt.Errorf("images consist of more than %d blobs: %w", MaxUses, errTooLarge)
-	}
-	return nil
-}
-
 // parsed is what an index or a manifest says. Of a manifest that is kept, since
 // a graph needs it as long; an index only tells what to read next.
 func (g *reading) parsed(ctx context.Context, d Descriptor) (*document, error) {
@@ -379,114 +323,6 @@ func (g *reading) parsed(ctx context.Context, d Descriptor) (*document, error) {
 		h.doc = doc
 	}
 	return doc, nil
-}
-
-// ReadDocument reads a whole blob of at most MaxDocument bytes. It verifies what
-// it gets once more: everything else follows from documents.
-func ReadDocument(ctx context.Context, from Fetcher, d Descriptor) ([]byte, error) {
-	if err := checkDescriptor(d); err != nil {
-		return nil, err
-	}
-	if d.Size > MaxDocument {
-		return nil, fmt.Errorf("document %s has %d bytes: %w (at most %d)", d.Digest, d.Size, errTooLarge, MaxDocument)
-	}
-	r, err := from.Fetch(ctx, d)
-	if err != nil {
-		return nil, err
-	}
-	r = NewReader(r, d)
-	defer r.Close()
-	return io.ReadAll(r)
-}
-
-func checkDescriptor(d Descriptor) error {
-	if err := CheckDigest(d.Digest); err != nil {
-		return err
-	}
-	if d.Size < 0 {
-		return fmt.Errorf("blob %s: negative size", d.Digest)
-	}
-	return nil
-}
-
-// document is an index or a manifest, whichever its keys make it.
-type document struct {
-	SchemaVersion int             `json:"schemaVersion"`
-	MediaType     types.MediaType `json:"mediaType"`
-	Manifests     *[]Descriptor   `json:"manifests"`
-	Config        *Descriptor     `json:"config"`
-	Layers        []Descriptor    `json:"layers"`
-	FSLayers      json.RawMessage `json:"fsLayers"`
-	Subject       *Descriptor     `json:"subject"`
-}
-
-// parseDocument reads an index or a manifest. Of what a manifest consists of it
-// keeps only what a graph is about.
-func parseDocument(raw []byte, d Descriptor) (*document, error) {
-	if err := CheckJSON(raw); err != nil {
-		return nil, fmt.Errorf("document %s: %w", d.Digest, err)
-	}
-	var doc document
-	if err := json.Unmarshal(raw, &doc); err != nil {
-		return nil, fmt.Errorf("document %s: %w", d.Digest, err)
-	}
-	if doc.FSLayers != nil || doc.SchemaVersion == 1 {
-		return nil, errSchema1
-	}
-	doc.FSLayers = nil
-	for i, l := range doc.Layers {
-		doc.Layers[i] = bare(l)
-	}
-	if doc.Config != nil {
-		*doc.Config = bare(*doc.Config)
-	}
-	return &doc, nil
-}
-
-// check compares a document with its descriptor.
-func (doc *document) check(d Descriptor) error {
-	isIndex, isManifest := doc.Manifests != nil, doc.Config != nil || doc.Layers != nil
-	switch {
-	case doc.MediaType != "" && d.MediaType != "" && doc.MediaType != d.MediaType:
-		return fmt.Errorf("document %s: says it is %q, its descriptor says %q", d.Digest, doc.MediaType, d.MediaType)
-	case isIndex == isManifest:
-		return fmt.Errorf("document %s is not either an index or a manifest", d.Digest)
-	case isIndex && len(*doc.Manifests) > MaxChildren:
-		return fmt.Errorf("index %s has %d manifests, at most %d are allowed", d.Digest, len(*doc.Manifests), MaxChildren)
-	case isManifest && doc.Config == nil:
-		return fmt.Errorf("manifest %s has no config", d.Digest)
-	case isIndex && d.MediaType.IsImage(), isManifest && d.MediaType.IsIndex():
-		return fmt.Errorf("document %s: is not the %q that its descriptor says", d.Digest, d.MediaType)
-	}
-	return nil
-}
-
-var errSchema1 = errors.New("it is of the old schema 1, which has no digests for its layers: pull and push it with a current Docker")
-
-func isImageConfig(t types.MediaType) bool {
-	return t == types.DockerConfigJSON || t == types.OCIConfigJSON
-}
-
-// config is the part of an image's config that airgap relies on.
-type config struct {
-	OS           string `json:"os"`
-	Architecture string `json:"architecture"`
-	Variant      string `json:"variant"`
-	OSVersion    string `json:"os.version"`
-	RootFS       struct {
-		DiffIDs []Digest `json:"diff_ids"`
-	} `json:"rootfs"`
-}
-
-func parseConfig(raw []byte) (*config, error) {
-	if err := CheckJSON(raw); err != nil {
-		return nil, err
-	}
-	var c config
-	if err := json.Unmarshal(raw, &c); err != nil {
-		return nil, err
-	}
-	return &c, nil
 }
 
 func (m *Manifest) readConfig(h *held) error {
