@@ -84,13 +84,13 @@ func (e *engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	query := r.URL.Query()
 	named, verb := strings.TrimPrefix(path, "/images/"), ""
 	for _, known := range []string{"/json", "/tag", "/history"} {
 		if rest, ok := strings.CutSuffix(named, known); ok && rest != "" {
 			named, verb = rest, known
 		}
 	}
+	query := r.URL.Query()
 	switch {
 	case path == "/_ping":
 		w.Header().Set("Api-Version", "1.41")
@@ -105,9 +105,19 @@ func (e *engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case path == "/images/get":
 		e.hear("save")
 		e.save(w, query["names"])
-	case path == "/containers/json":
+	case strings.HasPrefix(path, "/containers/"):
+		e.serveContainers(w, r, strings.TrimPrefix(path, "/containers/"))
+	default:
+		e.serveImage(w, r, named, verb)
+	}
+}
+
+// serveContainers answers what is asked of containers.
+func (e *engine) serveContainers(w http.ResponseWriter, r *http.Request, what string) {
+	switch what {
+	case "json":
 		answer(w, 200, []any{})
-	case path == "/containers/create":
+	case "create":
 		var body struct{ Image string }
 		err := json.NewDecoder(r.Body).Decode(&body)
 		e.hear("create " + body.Image)
@@ -118,9 +128,16 @@ func (e *engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		id := fmt.Sprintf("c%d", len(e.asked))
 		e.containers[id] = e.find(body.Image)
 		answer(w, 201, map[string]string{"Id": id})
-	case strings.HasPrefix(path, "/containers/"):
-		delete(e.containers, strings.TrimPrefix(path, "/containers/"))
+	default:
+		delete(e.containers, what)
 		w.WriteHeader(204)
+	}
+}
+
+// serveImage answers what is asked of one image.
+func (e *engine) serveImage(w http.ResponseWriter, r *http.Request, named, verb string) {
+	query := r.URL.Query()
+	switch {
 	case verb == "/tag":
 		name := query.Get("repo") + ":" + query.Get("tag")
 		e.hear("tag " + name)
@@ -153,7 +170,7 @@ func (e *engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case verb == "/history":
 		answer(w, 200, []any{})
 	default:
-		answer(w, 501, said(fmt.Errorf("the engine of the model has no %s %s", r.Method, path)))
+		answer(w, 501, said(fmt.Errorf("the engine of the model has no %s %s", r.Method, r.URL.Path)))
 	}
 }
 
