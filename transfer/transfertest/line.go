@@ -149,6 +149,9 @@ func (l *Line) carry(server io.Writer, data []byte, take func(int) (int, func() 
 		n, err := server.Write(data[:passing])
 		l.passed.Add(int64(n))
 		if err != nil {
+			if fate != nil { // it is that of a connection that carries something
+				l.At(1, fate)
+			}
 			return Pass
 		}
 		data = data[passing:]
