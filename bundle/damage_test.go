@@ -179,6 +179,21 @@ func TestEveryTruncation(t *testing.T) {
 	}
 }
 
+// TestDamagedStart: what begins as a bundle and is not whole is damaged, in both
+// forms, rather than another kind of file.
+func TestDamagedStart(t *testing.T) {
+	file := small(t)
+	plain := unpacked(t, file)
+	mode := bytes.Clone(plain)
+	mode[106] ^= 1
+	for what, raw := range map[string][]byte{"tar cut in the manifest": plain[:600], "mode of the manifest": mode, "bundle cut in its first frame": file[:30]} {
+		var damage *bundle.DamagedError
+		if err := checked(t.Context(), raw); !errors.As(err, &damage) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
 // TestForeign tells what a file is that is not a bundle.
 func TestForeign(t *testing.T) {
 	plain := unpacked(t, small(t))

@@ -2,7 +2,6 @@ package bundle
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -40,7 +39,9 @@ func newContents(graphs []*image.Graph, files []File, size func(image.Digest) in
 	if err := c.addDerived(); err != nil {
 		return nil, err
 	}
-	c.addBlobs(size)
+	if err := c.addBlobs(size); err != nil {
+		return nil, err
+	}
 	for _, e := range c.manifest.Entries {
 		c.manifest.Size += e.Size
 	}
@@ -69,15 +70,18 @@ func newImage(g *image.Graph) Image {
 func newRef(d image.Descriptor) Ref { return Ref{d.MediaType, d.Digest, d.Size} }
 
 // addBlobs lists manifests and configs of all images, then their layers, then
-// the files, each once, in order of first use.
-func (c *contents) addBlobs(size func(image.Digest) int64) {
-	seen := map[image.Digest]bool{}
+// the files, each once, in order of first use. All have to agree on its size.
+func (c *contents) addBlobs(size func(image.Digest) int64) (err error) {
+	seen := map[image.Digest]int64{}
 	add := func(list []image.Descriptor) {
 		for _, d := range list {
-			if seen[d.Digest] {
+			if size, known := seen[d.Digest]; known {
+				if size != d.Size {
+					err = fmt.Errorf("blob %s: is said to have %d bytes, and elsewhere %d", d.Digest, size, d.Size)
+				}
 				continue
 			}
-			seen[d.Digest] = true
+			seen[d.Digest] = d.Size
 			name := blobPrefix + d.Digest.Hex
 			c.blobs = append(c.blobs, d)
 			c.manifest.Blobs = append(c.manifest.Blobs, Blob{d.Digest, d.Size, StoredAsIs, name})
@@ -93,6 +97,7 @@ func (c *contents) addBlobs(size func(image.Digest) int64) {
 	for _, f := range c.manifest.Files {
 		add([]image.Descriptor{{Digest: f.Digest, Size: size(f.Digest)}})
 	}
+	return err
 }
 
 func (c *contents) addDerived() error {
@@ -151,7 +156,7 @@ func ociIndex(graphs []*image.Graph) ([]byte, error) {
 		}
 		index.Manifests = append(index.Manifests, d)
 	}
-	return json.Marshal(index)
+	return encodeJSON(index, nil)
 }
 
 // dockerPlatform is the platform that manifest.json speaks of: one that every
@@ -220,7 +225,7 @@ func dockerManifest(graphs []*image.Graph, platform string) ([]byte, error) {
 			it.RepoTags = append(it.RepoTags, image.Familiar(tagged))
 		}
 	}
-	return json.Marshal(list)
+	return encodeJSON(list, nil)
 }
 
 // pathLength is that of a blob's name in manifest.json.

@@ -142,14 +142,14 @@ func TestForgedFiles(t *testing.T) {
 		"sound":           {{Name: "a", Mode: "0644", Digest: digest}}, // the forgery itself is good
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := forge(t, kinds["one layer"])
+			f := forged(t, kinds["one layer"])
 			f.Manifest.Files, f.Manifest.Requires = files, []string{"file-modes"}
 			if name != "unlisted blob" {
 				f.Manifest.Blobs = append(f.Manifest.Blobs, bundle.Blob{Digest: digest, Stored: bundle.StoredAsIs, Entry: "blobs/sha256/" + digest.Hex})
 				f.Manifest.Entries = append(f.Manifest.Entries, bundle.Entry{Name: "blobs/sha256/" + digest.Hex, SHA256: digest.Hex})
 				f.Contents = append(f.Contents, nil)
 			}
-			resize(f)
+			f.Resize()
 			if err := checked(t.Context(), f.File()); (err == nil) != (name == "sound") {
 				t.Errorf("error %v", err)
 			}
@@ -178,14 +178,14 @@ func TestFilesBeforeModes(t *testing.T) {
 		"no digits":         {[]bundle.File{{Name: "a", Mode: "rwx", Digest: digest}}, []string{"file-modes"}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := forge(t, kinds["one layer"])
+			f := forged(t, kinds["one layer"])
 			f.Manifest.Files, f.Manifest.Requires = c.files, c.requires
 			if len(c.files) > 0 {
 				f.Manifest.Blobs = append(f.Manifest.Blobs, bundle.Blob{Digest: digest, Stored: bundle.StoredAsIs, Entry: "blobs/sha256/" + digest.Hex})
 				f.Manifest.Entries = append(f.Manifest.Entries, bundle.Entry{Name: "blobs/sha256/" + digest.Hex, SHA256: digest.Hex})
 				f.Contents = append(f.Contents, nil)
 			}
-			resize(f)
+			f.Resize()
 			if err := checked(t.Context(), f.File()); (err == nil) != c.sound {
 				t.Errorf("error %v", err)
 			}

@@ -12,57 +12,38 @@ import (
 
 	"airgap/bundle"
 	"airgap/bundle/image"
+	"airgap/internal/forge"
 )
 
-// forge opens a sound bundle up for changes.
-func forge(t *testing.T, fill func(p *place)) *bundle.Forgery {
+// forged opens a sound bundle up for changes.
+func forged(t *testing.T, fill func(p *place)) *forge.Bundle {
 	t.Helper()
 	p := newPlace()
 	fill(p)
-	content := unpacked(t, packed(t, p, all, bundle.WriteOptions{}))
-	b, err := bundle.Open(bytes.NewReader(content), int64(len(content)))
+	f, err := forge.Open(packed(t, p, all, bundle.WriteOptions{}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &bundle.Forgery{Manifest: b.Manifest()}
-	for _, e := range f.Manifest.Entries {
-		at := bytes.Index(content, []byte(e.Name+"\x00")) + 512
-		f.Contents = append(f.Contents, content[at:at+int(e.Size)])
-	}
+	f.Pack = forge.Compressed
 	return f
-}
-
-// resize makes the manifest's numbers those of the contents.
-func resize(f *bundle.Forgery) {
-	m := f.Manifest
-	m.Size = 0
-	for i := range m.Entries {
-		m.Entries[i].Size = int64(len(f.Contents[i]))
-		m.Entries[i].SHA256 = image.SHA256(f.Contents[i]).Hex
-		m.Size += m.Entries[i].Size
-	}
-}
-
-func entry(f *bundle.Forgery, name string) int {
-	return slices.IndexFunc(f.Manifest.Entries, func(e bundle.Entry) bool { return e.Name == name })
 }
 
 // TestForged seals bundles that break one thing each: the hashes of the file
 // are right, and still none is accepted, in either form.
 func TestForged(t *testing.T) {
-	replace := func(name, old, new string) func(f *bundle.Forgery) {
-		return func(f *bundle.Forgery) {
-			i := entry(f, name)
+	replace := func(name, old, new string) func(f *forge.Bundle) {
+		return func(f *forge.Bundle) {
+			i := f.Entry(name)
 			changed := strings.Replace(string(f.Contents[i]), old, new, 1)
 			if changed == string(f.Contents[i]) {
 				panic(fmt.Sprintf("%q does not occur in %s", old, name))
 			}
 			f.Contents[i] = []byte(changed)
-			resize(f)
+			f.Resize()
 		}
 	}
-	patch := func(name string, at int, b string) func(f *bundle.Forgery) {
-		return func(f *bundle.Forgery) {
+	patch := func(name string, at int, b string) func(f *forge.Bundle) {
+		return func(f *forge.Bundle) {
 			f.Header = func(n string, h []byte) []byte {
 				if n == name {
 					copy(h[at:], b)
@@ -71,7 +52,7 @@ func TestForged(t *testing.T) {
 			}
 		}
 	}
-	cases := map[string]func(f *bundle.Forgery){
+	cases := map[string]func(f *forge.Bundle){
 		"index.json names another image":        replace("index.json", "library/a:1", "library/b:1"),
 		"index.json twice the same":             replace("index.json", `"manifests":[`, `"manifests": [`),
 		"manifest.json names another":           replace("manifest.json", "a:1", "b:1"),
@@ -83,67 +64,67 @@ func TestForged(t *testing.T) {
 		"checksum in a header":                  patch("index.json", 148, "777777"),
 		"other kind of entry":                   patch("index.json", 156, "2"),
 		"time in the manifest's header":         patch("airgap.json", 136, "00000000001"),
-		"bytes in padding":                      func(f *bundle.Forgery) { f.Tar = func(b []byte) []byte { b[len(b)-1025] = 1; return b } },
-		"bytes in the tar's end":                func(f *bundle.Forgery) { f.Tar = func(b []byte) []byte { b[len(b)-1] = 1; return b } },
-		"no end":                                func(f *bundle.Forgery) { f.Tar = func(b []byte) []byte { return b[:len(b)-1024] } },
-		"one block more":                        func(f *bundle.Forgery) { f.Tar = func(b []byte) []byte { return append(b, make([]byte, 512)...) } },
+		"bytes in padding":                      func(f *forge.Bundle) { f.Tar = func(b []byte) []byte { b[len(b)-1025] = 1; return b } },
+		"bytes in the tar's end":                func(f *forge.Bundle) { f.Tar = func(b []byte) []byte { b[len(b)-1] = 1; return b } },
+		"no end":                                func(f *forge.Bundle) { f.Tar = func(b []byte) []byte { return b[:len(b)-1024] } },
+		"one block more":                        func(f *forge.Bundle) { f.Tar = func(b []byte) []byte { return append(b, make([]byte, 512)...) } },
 		"another name in a header":              patch("index.json", 0, "Index.json"),
-		"platform that the config does not say": func(f *bundle.Forgery) { f.Manifest.Images[0].Manifests[0].Platform = "linux/arm64" },
-		"diffID that the config does not say": func(f *bundle.Forgery) {
+		"platform that the config does not say": func(f *forge.Bundle) { f.Manifest.Images[0].Manifests[0].Platform = "linux/arm64" },
+		"diffID that the config does not say": func(f *forge.Bundle) {
 			f.Manifest.Images[0].Manifests[0].DiffIDs[0] = image.SHA256([]byte("other"))
 		},
-		"config that the manifest does not say": func(f *bundle.Forgery) {
+		"config that the manifest does not say": func(f *forge.Bundle) {
 			f.Manifest.Images[0].Manifests[0].Config = f.Manifest.Blobs[2].Digest
 		},
-		"media type of the root":     func(f *bundle.Forgery) { f.Manifest.Images[0].Root.MediaType = types.DockerManifestSchema2 },
-		"image without its manifest": func(f *bundle.Forgery) { f.Manifest.Images[0].Manifests = nil },
-		"blobs in another order": func(f *bundle.Forgery) {
+		"media type of the root":     func(f *forge.Bundle) { f.Manifest.Images[0].Root.MediaType = types.DockerManifestSchema2 },
+		"image without its manifest": func(f *forge.Bundle) { f.Manifest.Images[0].Manifests = nil },
+		"blobs in another order": func(f *forge.Bundle) {
 			m := f.Manifest
 			n, last := len(m.Blobs), len(m.Entries)
 			m.Blobs[n-1], m.Blobs[n-2] = m.Blobs[n-2], m.Blobs[n-1]
 			m.Entries[last-1], m.Entries[last-2] = m.Entries[last-2], m.Entries[last-1]
 			f.Contents[last-1], f.Contents[last-2] = f.Contents[last-2], f.Contents[last-1]
 		},
-		"blob that no image needs": func(f *bundle.Forgery) {
+		"blob that no image needs": func(f *forge.Bundle) {
 			extra := []byte("extra")
 			d := image.SHA256(extra)
 			name := "blobs/sha256/" + d.Hex
 			f.Manifest.Blobs = append(f.Manifest.Blobs, bundle.Blob{Digest: d, Stored: bundle.StoredAsIs, Entry: name, Size: 5})
 			f.Manifest.Entries = append(f.Manifest.Entries, bundle.Entry{Name: name})
 			f.Contents = append(f.Contents, extra)
-			resize(f)
+			f.Resize()
 		},
-		"layer left out": func(f *bundle.Forgery) {
+		"layer left out": func(f *forge.Bundle) {
 			m := f.Manifest
 			m.Blobs, m.Entries = m.Blobs[:len(m.Blobs)-1], m.Entries[:len(m.Entries)-1]
 			f.Contents = f.Contents[:len(m.Entries)]
-			resize(f)
+			f.Resize()
 		},
-		"layer of other bytes": func(f *bundle.Forgery) {
+		"layer of other bytes": func(f *forge.Bundle) {
 			last := len(f.Contents) - 1
 			f.Contents[last] = bytes.Repeat([]byte("x"), len(f.Contents[last]))
 		},
-		"no index.json": func(f *bundle.Forgery) {
+		"no index.json": func(f *forge.Bundle) {
 			f.Manifest.Entries, f.Contents = f.Manifest.Entries[3:], f.Contents[3:]
-			resize(f)
+			f.Resize()
 		},
-		"no manifest.json": func(f *bundle.Forgery) {
+		"no manifest.json": func(f *forge.Bundle) {
 			f.Manifest.Entries, f.Contents = slices.Delete(f.Manifest.Entries, 2, 3), slices.Delete(f.Contents, 2, 3)
-			resize(f)
+			f.Resize()
 		},
 	}
-	onlyPacked := map[string]func(f *bundle.Forgery){
-		"frame with another behind it": func(f *bundle.Forgery) {
+	onlyPacked := map[string]func(f *forge.Bundle){
+		"frame with another behind it": func(f *forge.Bundle) {
 			f.Frames = func(frames [][]byte) [][]byte {
 				frames[1] = append(frames[1], 0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0)
 				return frames
 			}
 		},
-		"cut elsewhere": func(f *bundle.Forgery) {
-			f.Cuts = func(cuts []int64) []int64 { return append(cuts[:1:1], append([]int64{cuts[1] - 512}, cuts[1:]...)...) }
+		"cut elsewhere": func(f *forge.Bundle) {
+			f.Cuts = func(cuts []int) []int { return append(cuts[:1:1], append([]int{cuts[1] - 512}, cuts[1:]...)...) }
 		},
-		"not cut": func(f *bundle.Forgery) { f.Cuts = func(cuts []int64) []int64 { return slices.Delete(cuts, 1, 2) } },
-		"frame without a checksum": func(f *bundle.Forgery) {
+		"not cut": func(f *forge.Bundle) { f.Cuts = func(cuts []int) []int { return slices.Delete(cuts, 1, 2) } },
+		"frame without a checksum": func(f *forge.Bundle) {
 			f.Frames = func(frames [][]byte) [][]byte {
 				frames[1][4] &^= 4
 				frames[1] = frames[1][:len(frames[1])-4]
@@ -152,12 +133,12 @@ func TestForged(t *testing.T) {
 		},
 	}
 	fill := func(p *place) { p.name("docker.io/library/a:1", p.manifest(amd64, "", p.gzip(1, 600), p.raw(2, 100))) }
-	if err := checked(t.Context(), forge(t, fill).File()); err != nil {
+	if err := checked(t.Context(), forged(t, fill).File()); err != nil {
 		t.Fatal("the forger's own work is not sound: ", err)
 	}
 	for name, change := range cases {
 		t.Run(name, func(t *testing.T) {
-			f := forge(t, fill)
+			f := forged(t, fill)
 			change(f)
 			refused(t, "bundle", checked(t.Context(), f.File()))
 			refused(t, "tar", checked(t.Context(), f.Plain()))
@@ -165,7 +146,7 @@ func TestForged(t *testing.T) {
 	}
 	for name, change := range onlyPacked {
 		t.Run(name, func(t *testing.T) {
-			f := forge(t, fill)
+			f := forged(t, fill)
 			change(f)
 			refused(t, "bundle", checked(t.Context(), f.File()))
 		})

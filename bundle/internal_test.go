@@ -4,8 +4,11 @@ import (
 	"archive/tar"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"testing"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -84,6 +87,27 @@ func TestSeekTable(t *testing.T) {
 	for n := range table {
 		if _, err := parseSeekTable(table[:n]); err == nil {
 			t.Errorf("accepted when cut to %d", n)
+		}
+	}
+}
+
+// TestEscapes: each character is written by the rule of FORMAT.md, whatever
+// encoding/json comes to think.
+func TestEscapes(t *testing.T) {
+	short := map[rune]string{'"': `\"`, '\\': `\\`, '\b': `\b`, '\f': `\f`, '\n': `\n`, '\r': `\r`, '\t': `\t`}
+	for r := rune(0); r <= unicode.MaxRune; r++ {
+		if !utf8.ValidRune(r) {
+			continue
+		}
+		want := string(r)
+		switch s, ok := short[r]; {
+		case ok:
+			want = s
+		case r < ' ', r == 0x2028, r == 0x2029:
+			want = fmt.Sprintf(`\u%04x`, r)
+		}
+		if got, err := encodeJSON(string(r), nil); err != nil || string(got) != `"`+want+`"` {
+			t.Fatalf("%U is %s, %v; expected %s", r, got, err, want)
 		}
 	}
 }

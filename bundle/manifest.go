@@ -142,7 +142,7 @@ func (r *remainder) Write(p []byte) (int, error) {
 func (m *Manifest) write(w io.Writer) error {
 	hull := *m
 	hull.Images, hull.Files, hull.Blobs, hull.Entries = []Image{}, []File{}, []Blob{}, []Entry{}
-	text, err := encodeJSON(hull, "")
+	text, err := indented(hull, "")
 	for _, list := range []struct {
 		name    string
 		n       int
@@ -158,7 +158,7 @@ func (m *Manifest) write(w io.Writer) error {
 		text = before + open
 		for i := 0; i < list.n && err == nil; i++ {
 			if _, err = io.WriteString(w, text+"\n  "); err == nil {
-				text, err = encodeJSON(list.element(i), "  ")
+				text, err = indented(list.element(i), "  ")
 			}
 			if i+1 < list.n {
 				text += ","
@@ -174,15 +174,24 @@ func (m *Manifest) write(w io.Writer) error {
 	return err
 }
 
-// encodeJSON encodes a value in the form of the manifest, where its lines but
+// indented encodes a value in the form of the manifest, where its lines but
 // the first begin with indent.
-func encodeJSON(v any, indent string) (string, error) {
-	var buf strings.Builder
+func indented(v any, indent string) (string, error) {
+	raw, err := encodeJSON(v, func(enc *json.Encoder) { enc.SetIndent(indent, " ") })
+	return string(raw), err
+}
+
+// encodeJSON encodes a value with the only escapes that the format has, on one
+// line unless form, which may be nil, has it otherwise.
+func encodeJSON(v any, form func(*json.Encoder)) ([]byte, error) {
+	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
-	enc.SetIndent(indent, " ")
+	if form != nil {
+		form(enc)
+	}
 	err := enc.Encode(v)
-	return strings.TrimSuffix(buf.String(), "\n"), err
+	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), err
 }
 
 // Bounds of what a manifest in canonical form can hold, which are looked at

@@ -14,33 +14,34 @@ import (
 
 	"airgap/bundle"
 	"airgap/bundle/image"
+	"airgap/internal/forge"
 )
 
 // forgeLarge is a forgery whose manifest fills several frames to the last byte
 // of the last: no padding follows it. It packs into some 10 KB.
-func forgeLarge(t *testing.T, frames int) *bundle.Forgery {
+func forgeLarge(t *testing.T, frames int) *forge.Bundle {
 	t.Helper()
-	f := forge(t, func(p *place) { p.name("docker.io/library/a:1", p.manifest(amd64, "", p.gzip(1, 600))) })
+	f := forged(t, func(p *place) { p.name("docker.io/library/a:1", p.manifest(amd64, "", p.gzip(1, 600))) })
 	m := f.Manifest
 	empty := image.SHA256(nil)
 	entry := "blobs/sha256/" + empty.Hex
 	m.Blobs = append(m.Blobs, bundle.Blob{Digest: empty, Stored: bundle.StoredAsIs, Entry: entry})
 	m.Entries = append(m.Entries, bundle.Entry{Name: entry})
 	f.Contents = append(f.Contents, nil)
-	resize(f)
+	f.Resize()
 	const files = 4 << 20 / 1100 // some fill a frame
 	for i := range (frames - 1) * files * 11 / 10 {
 		name := fmt.Sprintf("%06d", i) + strings.Repeat("/"+strings.Repeat("x", 199), 5)
 		m.Files = append(m.Files, bundle.File{Name: name, Mode: "0644", Digest: empty})
 	}
 	m.Requires = []string{"file-modes"}
-	over := bundle.RawManifestSize(m) & 511
+	over := len(f.RawManifest()) & 511
 	for i := 0; over > 0; i++ { // a name takes only so much of it
 		n := min(over, 190)
 		m.Files[i].Name = m.Files[i].Name[:len(m.Files[i].Name)-n]
 		over -= n
 	}
-	if size := bundle.RawManifestSize(m); size%512 != 0 || (size+512+bundle.MaxFrame-1)/bundle.MaxFrame != frames {
+	if size := len(f.RawManifest()); size%512 != 0 || (size+512+bundle.MaxFrame-1)/bundle.MaxFrame != frames {
 		t.Fatalf("the manifest has %d bytes", size)
 	}
 	return f
@@ -111,13 +112,13 @@ var smuggled = map[string][]byte{
 // TestRows puts into every row of the seek table, before and behind its frame,
 // what does not belong there: none is accepted.
 func TestRows(t *testing.T) {
-	small := forge(t, func(p *place) {
+	small := forged(t, func(p *place) {
 		p.name("docker.io/library/a:1", p.manifest(amd64, "", p.gzip(1, 600), p.raw(2, 100_000)))
 	})
 	small.Signature = bytes.Repeat([]byte("signed! "), 128)
 	for _, c := range []struct {
 		name string
-		f    *bundle.Forgery
+		f    *forge.Bundle
 		rows []int
 	}{
 		{"signed", small, []int{0, 1, 2, 3, 4}},

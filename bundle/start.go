@@ -101,11 +101,7 @@ func (h *tarHeader) size(name string) (int64, error) {
 // foreign turns the error of reading the first entry into one about the kind
 // of file, where it is not a bundle at all.
 func (b *Bundle) foreign(err error, start io.Reader, packed bool) error {
-	var wrong *DamagedError
-	if errors.As(err, &wrong) && !packed {
-		return &ForeignError{Kind: b.sniff()}
-	}
-	if !errors.Is(err, errOtherEntry) {
+	if noHeader := !packed && b.size < block; !noHeader && !errors.Is(err, errOtherEntry) {
 		return err
 	}
 	if packed {

@@ -87,6 +87,14 @@ func (doc *document) check(d Descriptor) error {
 	case isIndex && d.MediaType.IsImage(), isManifest && d.MediaType.IsIndex():
 		return fmt.Errorf("document %s: is not the %q that its descriptor says", d.Digest, d.MediaType)
 	}
+	if !isIndex {
+		return nil
+	}
+	for _, child := range *doc.Manifests { // those that are left out as well
+		if err := checkDescriptor(child); err != nil {
+			return fmt.Errorf("index %s: %w", d.Digest, err)
+		}
+	}
 	return nil
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 )
 
@@ -86,15 +85,20 @@ func checkValue(dec *json.Decoder, depth int, free bool) error {
 	return noEOF(err)
 }
 
-// fold gives keys that encoding/json takes for the same field the same form:
-// to it "layerſ" is "layers", which lower case does not tell.
+// fold gives keys that a decoder may take for the same field the same form. To
+// encoding/json "layerſ" is "layers", which lower case does not tell. Fields have
+// names in ASCII: what else Unicode folds, and will fold one day, is no field's.
 func fold(key string) string {
 	return strings.Map(func(r rune) rune {
-		least := r
-		for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
-			least = min(least, next)
+		switch {
+		case 'A' <= r && r <= 'Z':
+			return r - 'A' + 'a'
+		case r == 'ſ': // U+017F
+			return 's'
+		case r == '\u212a': // the sign of Kelvin
+			return 'k'
 		}
-		return least
+		return r
 	}, key)
 }
 

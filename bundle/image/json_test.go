@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"unicode"
 	"unicode/utf8"
 
 	"airgap/bundle/image"
@@ -60,6 +61,19 @@ func TestFoldsAsJSONDoes(t *testing.T) {
 		doc := `{"layers":0,"schemaVersion":0,"key":0,"` + key + `":1}`
 		if err := image.CheckJSON([]byte(doc)); err == nil {
 			t.Errorf("%s was accepted", doc)
+		}
+	}
+}
+
+// TestFoldsNothingElse: keys are the same by a rule that no table of Unicode
+// changes, and that knows every character that is a letter of ASCII to any.
+func TestFoldsNothingElse(t *testing.T) {
+	for r := rune(0x80); r <= unicode.MaxRune; r++ {
+		for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
+			err := image.CheckJSON([]byte(`{"` + string(r) + `":1,"` + string(next) + `":2}`))
+			if ascii := next < 0x80 || r == 'ſ' || r == '\u212a'; (err != nil) != ascii {
+				t.Errorf("%U and %U: %v", r, next, err)
+			}
 		}
 	}
 }

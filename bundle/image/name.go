@@ -2,6 +2,7 @@ package image
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -68,24 +69,46 @@ func Repository(name string) string {
 	return ref.Name()
 }
 
+// The grammar of names in bundles, which FORMAT.md has in full: it does not
+// follow the library that reads what users write.
+var (
+	domainForm = regexp.MustCompile(`^(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?$`)
+	partForm   = regexp.MustCompile(`^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$`)
+	endForm    = regexp.MustCompile(`^(?::[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}|@sha256:[0-9a-f]{64})$`)
+)
+
+const (
+	hub      = "docker.io" // where names without a domain belong
+	official = "library/"  // and those of one part
+	maxPath  = 255         // bytes of a name's path
+)
+
 // CheckName accepts what may stand in a bundle as the name of an image with
-// that root: a name that Normalize leaves as it is and that has either a tag or
-// the root's digest.
+// that root: a full name with either a tag or the root's digest.
 func CheckName(name string, root Digest) error {
-	full, err := Normalize(name)
-	if err != nil {
-		return err
+	domain, rest, _ := strings.Cut(name, "/")
+	path, end := rest, ""
+	if i := strings.IndexAny(rest, ":@"); i >= 0 {
+		path, end = rest[:i], rest[i:]
 	}
-	tagged, pinned, d, ok := Pin(full)
+	parts := strings.Split(path, "/")
+	if !domainForm.MatchString(domain) { // such as my_host.internal: Docker has it for a part of the path
+		parts, path = append([]string{domain}, parts...), domain+"/"+path
+	}
+	notPart := func(part string) bool { return !partForm.MatchString(part) }
 	switch {
-	case full != name:
-		return fmt.Errorf("image name %q is not a normalised name with a tag or a digest", name)
-	case tagged != "" && pinned != "":
-		return fmt.Errorf("image name %q has a tag and a digest", name)
-	case ok && d != root:
+	case !isDomain(domain), domain == hub && len(parts) == 1, slices.ContainsFunc(parts, notPart), len(path) > maxPath, !endForm.MatchString(end):
+		return fmt.Errorf("image name %q is not a normalised name with either a tag or a digest", name)
+	case end[0] == '@' && end[1:] != root.String():
 		return fmt.Errorf("image name %q has another digest than its root, %s", name, root)
 	}
 	return nil
+}
+
+// isDomain says whether the first part of a name is that of a registry, and is
+// written as it is in full.
+func isDomain(first string) bool {
+	return first == "localhost" || first != "index."+hub && (strings.ContainsAny(first, ".:") || strings.ToLower(first) != first)
 }
 
 // Means says whether a name that a user gives stands for an image that is held
@@ -134,9 +157,9 @@ func SplitName(name string) (host, path, tag string, err error) {
 // Familiar is the short form that people know: postgres:15-alpine for
 // docker.io/library/postgres:15-alpine. Other text is returned as it is.
 func Familiar(name string) string {
-	ref, err := reference.ParseNormalizedNamed(name)
-	if err != nil {
-		return name
+	short, ok := strings.CutPrefix(name, hub+"/")
+	if rest, isOfficial := strings.CutPrefix(short, official); ok && isOfficial && !strings.Contains(rest, "/") {
+		return rest
 	}
-	return reference.FamiliarString(ref)
+	return short
 }

@@ -5,7 +5,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/distribution/reference"
+
 	"airgap/bundle/image"
+	"airgap/internal/seed"
 )
 
 func TestNormalize(t *testing.T) {
@@ -56,6 +59,50 @@ func TestCheckName(t *testing.T) {
 		if err := image.CheckName(bad, root); err == nil {
 			t.Errorf("%q was accepted", bad)
 		}
+	}
+}
+
+// TestNamesAsDocker: what Docker's own library leaves as it is and the format's
+// grammar are the same names, and their short forms are the same.
+func TestNamesAsDocker(t *testing.T) {
+	random := seed.Random(t)
+	firsts := []string{
+		"docker.io", "docker.io", "index.docker.io", "localhost", "LOCALHOST", "host", "Host", "my_host.internal", "a.b", "a..b", "-a.b", "a-.b", "a--b.c", "a__b.c", "a___b.c", "_a.b", "a.", ".a", "a.b:", "a_b:1",
+		"127.0.0.1", "127.0.0.1:5000", "host:5000", "host:x", "[::1]", "[::1]:5000", "[fe80::1%eth0]", "[]", "A", "é.b", "",
+	}
+	parts := []string{"library", "a", "a.b", "a..b", "a_b", "a__b", "a___b", "a---b", "-a", "a-", "A", "é", "", "0", strings.Repeat("a", 120), strings.Repeat("ab", 32), " ", "a:1"}
+	ends := []string{
+		":1", ":v1", ":latest", ":V_1.x-y", ":" + strings.Repeat("t", 128), ":" + strings.Repeat("t", 129), ":_", ":.x", ":-", ":", "", "@", "@sha256:", ":1@" + image.SHA256(nil).String(), ":1\n",
+		"@" + image.SHA256(nil).String(), "@" + image.SHA256([]byte("other")).String(), "@sha256:" + strings.ToUpper(image.SHA256(nil).Hex),
+	}
+	of := func(list []string) string { return list[random.IntN(len(list))] }
+	good := 0
+	for range 30_000 {
+		name := of(firsts) + "/" + of(parts)
+		for range random.IntN(3) {
+			name += "/" + of(parts)
+		}
+		name += of(ends)
+		full, err := image.Normalize(name)
+		tagged, pinned, d, isPinned := image.Pin(full)
+		want := err == nil && full == name && (tagged == "" || pinned == "") && (!isPinned || d == image.SHA256(nil))
+		if got := image.CheckName(name, image.SHA256(nil)); (got == nil) != want {
+			t.Fatalf("%q: %v; Docker makes %q of it, %v", name, got, full, err)
+		}
+		if !want {
+			continue
+		}
+		good++
+		ref, err := reference.ParseNormalizedNamed(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if short := image.Familiar(name); short != reference.FamiliarString(ref) {
+			t.Fatalf("%q is %q, to Docker %q", name, short, reference.FamiliarString(ref))
+		}
+	}
+	if good < 1000 {
+		t.Errorf("only %d good names", good)
 	}
 }
 

@@ -74,8 +74,8 @@ func (f Footer) text() []byte {
 	if f.Parity != nil {
 		mark = parityMark
 	}
-	b := fmt.Appendf(nil, "%s%s\nname %q\nset %s\nfile %s\nnumber %d\noffset %d\nlength %d\nsha256 %s\n",
-		mark, version, f.Name, f.Set, f.File, f.Number, f.Offset, f.Length, f.SHA256)
+	b := fmt.Appendf(nil, "%s%s\nname %s\nset %s\nfile %s\nnumber %d\noffset %d\nlength %d\nsha256 %s\n",
+		mark, version, quoted(f.Name), f.Set, f.File, f.Number, f.Offset, f.Length, f.SHA256)
 	if w := f.Whole; w != nil {
 		b = fmt.Appendf(b, "volumes %d\ntotal %d\nwhole %s\n", w.Volumes, w.Total, w.SHA256)
 	}
@@ -127,7 +127,7 @@ func (l *lines) version(key string) {
 
 func (l *lines) fields(f *Footer) {
 	var err error
-	if f.Name, err = strconv.Unquote(l.text("name")); err != nil {
+	if f.Name, err = unquoted(l.text("name")); err != nil {
 		l.err = errNoFooter
 	}
 	f.Set, f.File = l.text("set"), l.text("file")

@@ -3,8 +3,6 @@ package volume
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +14,7 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"airgap/internal/forge"
 	"airgap/transfer"
 	"airgap/transfer/media"
 	"airgap/transfer/transfertest"
@@ -236,13 +235,10 @@ func FuzzFooter(f *testing.F) {
 		footer, err := ParseFooter(b)
 		if err != nil {
 			// With a sum that is right, the lines are looked at as well.
-			lines, _, _ := bytes.Cut(b, []byte("\nsum "))
-			sum := sha256.Sum256(append(bytes.Clone(lines), '\n'))
-			b = append(append(bytes.Clone(lines), "\nsum "...), hex.EncodeToString(sum[:])+"\n"...)
-			if len(b) > FooterSize {
+			lines, _, _ := strings.Cut(string(b), "\nsum ")
+			if b = forge.Footer(lines + "\n"); len(b) > FooterSize {
 				return
 			}
-			b = append(b, bytes.Repeat([]byte{'\n'}, FooterSize-len(b))...)
 			if footer, err = ParseFooter(b); err != nil {
 				return
 			}
