@@ -4,11 +4,16 @@ package world
 
 import (
 	"flag"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
+	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -17,17 +22,17 @@ import (
 
 // setup is what all worlds of a test share.
 type setup struct {
-	long    bool
-	ids     map[string]map[string]known // the same as an engine has them
-	engine  *engine
-	run     Run
-	host    *host
-	images  map[string]map[string]string // digests by day and name
-	sums    map[string]stamped           // of files that have been hashed, by path
-	steps   int                          // that have been made
-	ends    map[string]int               // how often each command ended with each status
-	excuses map[string]int               // how often a sequence ended with each
-	proven  map[string]string            // ids of bundles that have been read, by the sum of the file
+	long     bool
+	ids      map[string]map[string]known // the same as an engine has them
+	engine   *engine
+	registry *registryPlace
+	run      Run
+	host     *host
+	images   map[string]map[string]string // digests by day and name
+	sums     map[string]stamped           // of files that have been hashed, by path
+	did      map[string]did               // by the name of the action
+	ends     map[string]int               // how often each command ended with each status
+	proven   map[string]string            // ids of bundles that have been read, by the sum of the file
 }
 
 // Check runs sequences of steps: some hundreds, or as many as AIRGAP_TORTURE says.
@@ -46,7 +51,7 @@ func Check(t *testing.T, run Run) {
 	} {
 		t.Setenv(name, value)
 	}
-	s := &setup{run: run, images: makeDays(t, filepath.Join(top, "src")), sums: map[string]stamped{}, proven: map[string]string{}, excuses: map[string]int{}, ends: map[string]int{}}
+	s := &setup{run: run, images: makeDays(t, filepath.Join(top, "src")), sums: map[string]stamped{}, proven: map[string]string{}, ends: map[string]int{}, did: map[string]did{}}
 	s.ids = map[string]map[string]known{}
 	for day, names := range s.images {
 		s.ids[day] = map[string]known{}
@@ -58,8 +63,10 @@ func Check(t *testing.T, run Run) {
 			s.ids[day][name] = img
 		}
 	}
+	makePapers(t, filepath.Join(top, papers))
 	t.Chdir(top)
-	s.host, s.engine = startHost(t, top, home), startEngine(t, filepath.Join(home, "engine.sock"))
+	syscall.Umask(umask)
+	s.host, s.engine, s.registry = startHost(t, top, home), startEngine(t, filepath.Join(home, "engine.sock")), startRegistry(t)
 	sequences, steps := 100, 12
 	set(t, "rapid.seed", strconv.FormatUint(fixedSeed, 10))
 	if text := os.Getenv("AIRGAP_TORTURE"); text != "" {
@@ -69,15 +76,21 @@ func Check(t *testing.T, run Run) {
 		}
 		set(t, "rapid.seed", strconv.FormatUint(seed.Of(t), 10))
 	}
+	debug.SetGCPercent(400) // whole bundles are read all the time
 	set(t, "rapid.nofailfile", "true")
 	set(t, "rapid.checks", strconv.Itoa(sequences))
 	set(t, "rapid.steps", strconv.Itoa(steps))
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t, s)
-		w.do(w.Pack)(t)
+		w.do("pack", w.Pack)(t)
 		t.Repeat(w.actions())
 	})
-	t.Logf("%d sequences, %d steps; ended early: %v", sequences, s.steps, s.excuses)
+	steps = 0
+	for _, d := range s.did {
+		steps += d.times
+	}
+	t.Logf("%d sequences, %d steps", sequences, steps)
+	t.Logf("actions: %v", s.did)
 	t.Logf("commands and how they ended: %v", s.ends)
 }
 
@@ -97,33 +110,41 @@ func (w *world) actions() map[string]func(*rapid.T) {
 		"pack": w.Pack, "pack 2": w.Pack,
 		"cp": w.Copy, "cp 2": w.Copy, "cp *": w.Collect, "mv": w.Move, "rm": w.Remove, "write": w.Write, "truncate": w.Truncate, "flip": w.Flip,
 		"verify": w.Verify, "inspect": w.Inspect, "unpack": w.Unpack, "unpack 2": w.Unpack,
-		"send": w.Send, "send 2": w.Send, "repair": w.Repair,
+		"send": w.Send, "send 2": w.Send, "send --unpack": w.SendAndUnpack, "repair": w.Repair,
+		"pack --include-files": w.PackAlong, "unpack --files": w.UnpackFiles,
 		"unpack into docker": w.UnpackIntoEngine, "unpack into docker 2": w.UnpackIntoEngine, "docker 2": w.Others, "docker": w.Others, "rollback": w.Rollback,
+		"unpack into registry": w.UnpackIntoRegistry, "registry": w.AtRegistry, "serve": w.Serve,
 	}
 	if w.long { // what is not a function of the seed alone, and takes its time
 		maps.Copy(list, map[string]func(*rapid.T){
-			"pack twice": w.PackTwice, "unpack twice": w.UnpackTwice,
+			"pack twice": w.PackTwice, "unpack twice": w.UnpackTwice, "send twice": w.SendTwice,
 			"kill pack": w.KillPack, "kill send": w.KillSend, "kill unpack": w.KillUnpack,
+			"kill repair": w.KillRepair, "kill import": w.KillImport,
 		})
 	}
 	for name, action := range list {
-		list[name] = w.do(action)
+		list[name] = w.do(strings.TrimSuffix(name, " 2"), action)
 	}
 	return list
 }
 
-// do is an action that ends the sequence at what is excused.
-func (w *world) do(action func(*rapid.T)) func(*rapid.T) {
+// did is how often an action was done, and how long it took.
+type did struct {
+	times int
+	took  time.Duration
+}
+
+func (d did) String() string {
+	return fmt.Sprintf("%d (%v each)", d.times, (d.took / time.Duration(d.times)).Round(time.Millisecond))
+}
+
+// do is an action that is counted.
+func (w *world) do(name string, action func(*rapid.T)) func(*rapid.T) {
 	return func(t *rapid.T) {
-		if w.t = t; w.ended {
-			return
-		}
-		defer func() {
-			if p := recover(); p != nil && p != any(over{}) {
-				panic(p)
-			}
-		}()
+		w.t = t
+		began := time.Now()
 		action(t)
-		w.steps++
+		d := w.did[name]
+		w.did[name] = did{d.times + 1, d.took + time.Since(began)}
 	}
 }

@@ -23,7 +23,7 @@ type Bundle struct {
 	SHA256 string            // of the whole file
 	Day    string            // the layout that the images are from
 	Images map[string]string // digests by name
-	Files  map[string]string // contents by name, of files that travel along
+	Files  map[string]string // of files that travel along: mode and sum by name
 }
 
 func (b *Bundle) String() string {
@@ -34,8 +34,15 @@ func (b *Bundle) String() string {
 	for _, name := range slices.Sorted(maps.Keys(b.Images)) {
 		names = append(names, strings.TrimPrefix(name, "docker.io/world/"))
 	}
-	return fmt.Sprintf("%s's %s", b.Day, strings.Join(append(names, slices.Sorted(maps.Keys(b.Files))...), "+"))
+	text := fmt.Sprintf("%s's %s", b.Day, strings.Join(names, "+"))
+	if len(b.Files) > 0 {
+		text += fmt.Sprintf(" with %d files", len(b.Files))
+	}
+	return text
 }
+
+// hex is the bundle's id as footers of volumes have it.
+func (b *Bundle) hex() string { return strings.TrimPrefix(b.ID, "sha256:") }
 
 // Kind is what a file is.
 type Kind string
@@ -88,7 +95,7 @@ func (c *Content) sound(k Kind) bool { return c != nil && c.Kind == k && !c.Dama
 func (c *Content) is(kinds ...Kind) bool { return c != nil && slices.Contains(kinds, c.Kind) }
 
 // proveBundle reads a bundle with plain tools, as it were: it holds its images,
-// each under its name, blob by blob.
+// each under its name, blob by blob, and its files.
 func proveBundle(raw []byte, b *Bundle) error {
 	dec, err := zstd.NewReader(bytes.NewReader(raw))
 	if err != nil {
@@ -114,10 +121,35 @@ func proveBundle(raw []byte, b *Bundle) error {
 		}
 		return nil, fmt.Errorf("no entry %q", name)
 	})
-	if err == nil && !maps.Equal(names, b.Images) {
-		err = fmt.Errorf("it holds %v, expected %v", names, b.Images)
+	switch {
+	case err != nil:
+		return err
+	case !maps.Equal(names, b.Images):
+		return fmt.Errorf("it holds %v, expected %v", names, b.Images)
 	}
-	return err
+	return proveFiles(entries, b)
+}
+
+// proveFiles compares the files that travel along in a bundle.
+func proveFiles(entries map[string][]byte, b *Bundle) error {
+	var manifest struct {
+		Files []struct{ Name, Mode, Digest string }
+	}
+	if err := json.Unmarshal(entries["airgap.json"], &manifest); err != nil {
+		return err
+	}
+	found := map[string]string{}
+	for _, f := range manifest.Files {
+		content := entries["blobs/"+strings.Replace(f.Digest, ":", "/", 1)]
+		if f.Digest != "sha256:"+sum(content) {
+			return fmt.Errorf("file %q has other bytes", f.Name)
+		}
+		found[f.Name] = f.Mode + " " + sum(content)
+	}
+	if !maps.Equal(found, b.Files) {
+		return fmt.Errorf("it holds the files %v, expected %v", found, b.Files)
+	}
+	return nil
 }
 
 // descriptor is as much of one as is needed.

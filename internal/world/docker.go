@@ -17,32 +17,39 @@ func (w *world) UnpackIntoEngine(t *rapid.T) {
 	name := w.drawName(t)
 	want := w.named(name)
 	before := maps.Clone(w.engine.names)
-	what := w.drawMeanwhile(t)
+	what := w.drawMeanwhile(t, 14)
 	r := w.airgap("unpack", name)
-	w.engine.disarm()
+	met := w.endMeanwhile(r, what)
 	w.settle(untouched)
+	if r.Status != 0 && met {
+		w.noOrphans(r)
+		return // that is a reason; names may be half set
+	}
+	b := w.judge(r, name, want)
+	w.inEngine(r, before, b, met)
+}
+
+// endMeanwhile says whether it came to what was armed.
+func (w *world) endMeanwhile(r Result, what string) bool {
+	w.engine.disarm()
 	met := slices.Contains(w.engine.asked, "meanwhile")
 	if met {
 		w.ends[fmt.Sprintf("meanwhile %d", r.Status)]++
 		w.script[len(w.script)-1] += "   # meanwhile: " + what
 	}
-	if r.Status != 0 && met {
-		w.noOrphans()
-		return // that is a reason; names may be half set
-	}
-	b := w.judge(r, name, want)
-	w.inEngine(before, b, met)
+	return met
 }
 
-// drawMeanwhile arms something that somebody else does, and says what.
-func (w *world) drawMeanwhile(t *rapid.T) (what string) {
+// drawMeanwhile arms something that somebody else does before one of the first
+// requests, and says what.
+func (w *world) drawMeanwhile(t *rapid.T, first int) (what string) {
 	w.engine.mu.Lock()
 	defer w.engine.mu.Unlock()
 	w.engine.asked = nil
 	if rapid.IntRange(0, 2).Draw(t, "meanwhile") > 0 {
 		return ""
 	}
-	w.engine.at = rapid.IntRange(0, 14).Draw(t, "request")
+	w.engine.at = rapid.IntRange(0, first).Draw(t, "request")
 	what, w.engine.meanwhile = w.drawOther(t)
 	return what
 }
@@ -85,9 +92,9 @@ func (w *world) Others(t *rapid.T) {
 
 // inEngine compares what the engine holds with what it has to hold: all images of
 // a bundle that was imported, and nothing else that is new.
-func (w *world) inEngine(before map[string]string, b *Bundle, met bool) {
+func (w *world) inEngine(r Result, before map[string]string, b *Bundle, met bool) {
 	w.t.Helper()
-	w.noOrphans()
+	w.noOrphans(r)
 	if b == nil {
 		if !met && !maps.Equal(w.engine.names, before) {
 			w.fail("it was refused, and the engine's names are %v; they were %v", w.engine.names, before)
@@ -129,9 +136,13 @@ func (w *world) afterwards(name string) bool {
 	return own < met
 }
 
-// noOrphans demands that nothing of airgap's own is left in the engine.
-func (w *world) noOrphans() {
+// noOrphans demands that nothing of airgap's own is left in the engine: what a
+// killed import has left goes with the next one that succeeds.
+func (w *world) noOrphans(r Result) {
 	w.t.Helper()
+	if w.engine.killed = w.engine.killed && r.Status != 0; w.engine.killed {
+		return
+	}
 	if len(w.engine.containers) > 0 {
 		w.fail("containers are left: %v", w.engine.containers)
 	}

@@ -30,12 +30,22 @@ import (
 type engine struct {
 	undo       map[string][][2]string // what airgap has done to names, backwards
 	mu         sync.Mutex
+	open       map[net.Conn]bool
+	closed     *sync.Cond        // one of them has been
 	images     map[string]*held  // by ID
 	names      map[string]string // IDs by name
-	containers map[string]string // the IDs of the images that they use
-	asked      []string          // requests, one each
-	meanwhile  func()            // what somebody else does before request number at
+	containers map[string]container
+	created    int      // containers, ever
+	killed     bool     // somebody has killed an import, and none has succeeded since
+	asked      []string // requests, one each
+	meanwhile  func()   // what somebody else does before request number at
 	at         int
+}
+
+// container is one that was never started.
+type container struct {
+	image  string // its ID
+	labels map[string]string
 }
 
 // held is an image.
@@ -47,13 +57,14 @@ type held struct {
 // startEngine serves an engine at a socket.
 func startEngine(t *testing.T, socket string) *engine {
 	t.Helper()
-	e := &engine{}
+	e := &engine{open: map[net.Conn]bool{}}
+	e.closed = sync.NewCond(&e.mu)
 	e.reset()
 	l, err := net.Listen("unix", socket)
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: e}
+	server := &http.Server{Handler: e, ConnState: e.connected}
 	go server.Serve(l)
 	t.Cleanup(func() { server.Close() })
 	return e
@@ -62,8 +73,43 @@ func startEngine(t *testing.T, socket string) *engine {
 func (e *engine) reset() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.images, e.names, e.containers = map[string]*held{}, map[string]string{}, map[string]string{}
-	e.asked, e.meanwhile, e.undo = nil, nil, map[string][][2]string{}
+	e.images, e.names, e.containers = map[string]*held{}, map[string]string{}, map[string]container{}
+	e.asked, e.meanwhile, e.undo, e.killed = nil, nil, map[string][][2]string{}, false
+}
+
+// connected remembers who is connected.
+func (e *engine) connected(c net.Conn, state http.ConnState) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch state {
+	case http.StateNew:
+		e.open[c] = true
+	case http.StateClosed:
+		delete(e.open, c)
+		e.closed.Broadcast()
+	}
+}
+
+// whoIs are those who are connected now.
+func (e *engine) whoIs() map[net.Conn]bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return maps.Clone(e.open)
+}
+
+// waitForAllBut waits until all others have gone, and what they have asked for is
+// done.
+func (e *engine) waitForAllBut(some map[net.Conn]bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for {
+		others := maps.Clone(e.open)
+		maps.DeleteFunc(others, func(c net.Conn, _ bool) bool { return some[c] })
+		if len(others) == 0 {
+			return
+		}
+		e.closed.Wait()
+	}
 }
 
 var versioned = regexp.MustCompile(`^/v1\.[0-9]+`)
@@ -116,17 +162,26 @@ func (e *engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (e *engine) serveContainers(w http.ResponseWriter, r *http.Request, what string) {
 	switch what {
 	case "json":
-		answer(w, 200, []any{})
+		list := []any{}
+		for _, id := range slices.Sorted(maps.Keys(e.containers)) {
+			c := e.containers[id]
+			list = append(list, map[string]any{"Id": id, "ImageID": c.image, "Labels": c.labels})
+		}
+		answer(w, 200, list)
 	case "create":
-		var body struct{ Image string }
+		var body struct {
+			Image  string
+			Labels map[string]string
+		}
 		err := json.NewDecoder(r.Body).Decode(&body)
 		e.hear("create " + body.Image)
 		if _, ok := e.images[e.find(body.Image)]; err != nil || !ok {
 			answer(w, 404, said(fmt.Errorf("no such image: %s", body.Image)))
 			return
 		}
-		id := fmt.Sprintf("c%d", len(e.asked))
-		e.containers[id] = e.find(body.Image)
+		e.created++
+		id := fmt.Sprintf("c%d", e.created)
+		e.containers[id] = container{e.find(body.Image), body.Labels}
 		answer(w, 201, map[string]string{"Id": id})
 	default:
 		delete(e.containers, what)
@@ -254,6 +309,16 @@ func (e *engine) list(filters string) []any {
 	return list
 }
 
+// uses says that a container uses an image.
+func (e *engine) uses(id string) bool {
+	for _, c := range e.containers {
+		if c.image == id {
+			return true
+		}
+	}
+	return false
+}
+
 // remove is rmi.
 func (e *engine) remove(named string, force bool) (status int, err error) {
 	id := e.find(named)
@@ -261,7 +326,7 @@ func (e *engine) remove(named string, force bool) (status int, err error) {
 		return 404, fmt.Errorf("no such image: %s", named)
 	}
 	names := e.namesOf(id)
-	used := slices.Contains(slices.Collect(maps.Values(e.containers)), id)
+	used := e.uses(id)
 	switch byID := id == named; {
 	case byID && len(names) > 1 && !force:
 		return 409, fmt.Errorf("conflict: unable to delete %s (must be forced) - image is referenced in multiple repositories", id)
@@ -281,7 +346,7 @@ func (e *engine) remove(named string, force bool) (status int, err error) {
 // prune is image prune.
 func (e *engine) prune() {
 	maps.DeleteFunc(e.images, func(id string, _ *held) bool {
-		return len(e.namesOf(id)) == 0 && !slices.Contains(slices.Collect(maps.Values(e.containers)), id)
+		return len(e.namesOf(id)) == 0 && !e.uses(id)
 	})
 }
 

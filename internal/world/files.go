@@ -101,14 +101,13 @@ func damaged(c *Content) *Content {
 
 // Truncate cuts a file.
 func (w *world) Truncate(t *rapid.T) {
-	path := w.drawFile(t, "file", anyFile)
+	w.truncate(t, w.drawFile(t, "file", func(path string, c *Content) bool { return !w.isEmpty(path) && anyFile(path, c) }))
+}
+
+func (w *world) truncate(t *rapid.T, path string) {
 	info, err := os.Stat(path)
 	w.must(err)
-	percent := rapid.SampledFrom([]int64{0, 1, 50, 99}).Draw(t, "percent")
-	size := info.Size() * percent / 100
-	if size == info.Size() {
-		t.Skip("it is empty")
-	}
+	size := info.Size() * rapid.SampledFrom([]int64{0, 1, 50, 99}).Draw(t, "percent") / 100
 	w.note("truncate -s %d %s", size, path)
 	w.must(os.Truncate(path, size))
 	w.settle(moved(path, damaged(w.content(path)), ""))
@@ -116,7 +115,10 @@ func (w *world) Truncate(t *rapid.T) {
 
 // Flip changes a bit of a file.
 func (w *world) Flip(t *rapid.T) {
-	path := w.drawFile(t, "file", func(path string, _ *Content) bool { return w.files[path] != sum(nil) && anyFile(path, w.content(path)) })
+	w.flip(t, w.drawFile(t, "file", func(path string, c *Content) bool { return !w.isEmpty(path) && anyFile(path, c) }))
+}
+
+func (w *world) flip(t *rapid.T, path string) {
 	raw, err := os.ReadFile(path)
 	w.must(err)
 	at := rapid.SampledFrom([]int{0, 10, 50, 90, 100}).Draw(t, "percent") * (len(raw) - 1) / 100
@@ -125,6 +127,9 @@ func (w *world) Flip(t *rapid.T) {
 	w.must(os.WriteFile(path, raw, 0o644))
 	w.settle(moved(path, damaged(w.content(path)), ""))
 }
+
+// isEmpty says that there is nothing in a file.
+func (w *world) isEmpty(path string) bool { return w.files[path] == sum(nil) }
 
 // Collect copies all files of a bundle, as one would with cp a.tar.zst* DIR.
 func (w *world) Collect(t *rapid.T) {

@@ -5,6 +5,7 @@ package world
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -48,7 +49,7 @@ func (w *world) KillPack(t *rapid.T) {
 	path := filepath.Join(drawFolder(t), rapid.SampledFrom(bundleNames).Draw(t, "name"))
 	cut := drawCutting(t)
 	w.killed(t, append([]string{"pack", "-o", path, "oci:src/" + day + ":" + app}, cut.args()...)...)
-	w.settle(w.halfWritten(path, w.bundle(day, []string{app}), cut))
+	w.settle(w.halfWritten(path, w.bundle(day, []string{app}, nil), cut))
 }
 
 // KillSend kills a send.
@@ -118,6 +119,97 @@ func (w *world) KillUnpack(t *rapid.T) {
 	}
 	w.place.names = now
 	w.place.killed = true
+}
+
+// KillImport kills an import into the engine: each name points to what it did or
+// to what it was to, and what is left there goes with the next that succeeds.
+func (w *world) KillImport(t *rapid.T) {
+	name := w.drawFile(t, "bundle", func(_ string, c *Content) bool { return c.sound(Whole) })
+	b := w.content(name).Bundle
+	before, others := maps.Clone(w.engine.names), w.engine.whoIs()
+	w.killed(t, "unpack", name)
+	w.engine.waitForAllBut(others)
+	w.settle(untouched)
+	w.engine.killed = true
+	for _, image := range slices.Concat(keys(before), keys(w.engine.names)) {
+		now := w.engine.names[image]
+		if strings.Contains(image, "airgap") || now == before[image] && w.engine.images[now] != nil {
+			continue
+		}
+		if b.Images[image] == "" || now != w.ids[b.Day][image].id || w.engine.images[now] == nil {
+			w.fail("the engine has %s as %q, which was %q", image, now, before[image])
+		}
+	}
+}
+
+// KillRepair damages a file that has parity, and kills its repair: nothing else is
+// written, and the next repair does what this one would have done.
+func (w *world) KillRepair(t *rapid.T) {
+	name := w.drawFile(t, "file", func(path string, c *Content) bool {
+		return c.is(Whole, Volume, Parity) && !c.Damaged && w.isProtected(path)
+	})
+	if rapid.Bool().Draw(t, "cut") {
+		w.truncate(t, name)
+	} else {
+		w.flip(t, name)
+	}
+	want, dir := w.named(name), filepath.Dir(name)
+	w.copyTwin(dir)
+	foreseen := w.run([]string{"repair", filepath.Join(twin, filepath.Base(name)), "--json"})
+	w.must(os.RemoveAll(twin))
+	w.killed(t, "repair", name)
+	mended := w.repaired(name, want)
+	w.settle(func(c change) (*Content, error) {
+		switch {
+		case c.old.is(Debris) && c.gone:
+			return nil, nil
+		case isDebris(c.path, dir) && (c.old == nil || c.old.is(Debris)):
+			return &Content{Kind: Debris, Name: "repair"}, nil
+		case c.old.is(Whole, Volume, Parity) && c.old.Damaged && !c.gone && c.now == nil:
+			return c.old, nil // some of it is mended
+		}
+		return mended(c)
+	})
+	again := w.airgap("repair", name)
+	if again.Status != 0 {
+		mended = untouched
+	}
+	w.settle(func(c change) (*Content, error) {
+		if c.old.is(Debris) && c.gone {
+			return nil, nil
+		}
+		return mended(c)
+	})
+	if foreseen.Status == 0 && again.Status != 0 {
+		w.fail("%s could have been repaired, and after one was killed it cannot: %s", name, again.Err)
+	}
+}
+
+// twin is a folder for a copy of another.
+const twin = "twin"
+
+// copyTwin makes it.
+func (w *world) copyTwin(dir string) {
+	w.must(os.Mkdir(twin, 0o755))
+	for base, c := range w.in(dir) {
+		if c.is(Debris) {
+			continue
+		}
+		raw, err := os.ReadFile(filepath.Join(dir, base))
+		w.must(err)
+		w.must(os.WriteFile(filepath.Join(twin, base), raw, 0o644))
+	}
+}
+
+// isProtected says that there is sound parity beside a file that is of the same cut.
+func (w *world) isProtected(path string) bool {
+	c := w.content(path)
+	for base, other := range w.in(filepath.Dir(path)) {
+		if other.sound(Parity) && base != filepath.Base(path) && other.Bundle == c.Bundle && other.Cut == c.Cut {
+			return true
+		}
+	}
+	return false
 }
 
 func keys(m map[string]string) (list []string) {

@@ -49,21 +49,21 @@ func (w *world) Pack(t *rapid.T) {
 		args = append(args, "oci:src/"+day+":"+name)
 	}
 	r := w.airgap(args...)
-	w.packed(r, path, w.bundle(day, names), cut)
+	w.packed(r, path, w.bundle(day, names, nil), cut)
 }
 
 func drawFolder(t *rapid.T) string { return rapid.SampledFrom(folders).Draw(t, "folder") }
 
-// bundle is the one that is made of these images.
-func (w *world) bundle(day string, names []string) *Bundle {
-	key := fmt.Sprint(day, names)
+// bundle is the one that is made of these images and files.
+func (w *world) bundle(day string, names []string, files map[string]string) *Bundle {
+	key := fmt.Sprint(day, names, files)
 	if w.bundles[key] == nil {
-		b := &Bundle{Day: day, Images: map[string]string{}}
+		b := &Bundle{Day: day, Images: map[string]string{}, Files: files}
 		for _, name := range names {
 			b.Images[name] = w.images[day][name]
 		}
 		for _, other := range w.bundles {
-			if maps.Equal(other.Images, b.Images) {
+			if maps.Equal(other.Images, b.Images) && maps.Equal(other.Files, b.Files) {
 				b = other
 			}
 		}
@@ -182,7 +182,7 @@ func (w *world) mayGo(path string, c change) error {
 }
 
 // empty says that there was nothing in a file, so that nothing is lost with it.
-func (w *world) empty(c change) bool { return w.files[c.path] == sum(nil) }
+func (w *world) empty(c change) bool { return w.isEmpty(c.path) }
 
 // refusedWriting is the rule of a command that failed to write a bundle: nothing
 // is there that was not, and nothing has gone but sums.
@@ -220,60 +220,87 @@ func (w *world) prove(c change, b *Bundle) error {
 	return nil
 }
 
-// complete demands that all files of a bundle are there, of one cut, and counts
-// its volumes.
+// complete demands that all files of a bundle are there, of one cut, that nothing
+// of an earlier one is, and that what a killed run has left is gone.
 func (w *world) complete(path string, b *Bundle, cut cutting) {
 	w.t.Helper()
-	if c := w.content(path); !cut.volumes && (!c.sound(Whole) || c.Bundle != b) {
-		w.fail("%s is %s, expected %s", path, c, b)
-	}
-	var volumes, parity []*Content
-	var joined []byte
-	for n := 1; cut.volumes; n++ {
-		name := fmt.Sprintf("%s.%03d", path, n)
-		c := w.content(name)
-		if !c.sound(Volume) || c.Bundle != b || n > 1 && c.Cut != volumes[0].Cut {
-			if n == 1 {
-				w.fail("%s is %s, expected volumes of %s", name, c, b)
-			}
-			break
-		}
-		raw, err := os.ReadFile(name)
-		w.must(err)
-		joined = append(joined, raw[:len(raw)-1024]...)
-		volumes = append(volumes, c)
-	}
-	if len(volumes) > 0 {
-		if err := w.prove(change{raw: joined}, b); err != nil {
-			w.fail("the volumes of %s: %v", path, err)
-		}
+	if err := w.holds(path, b, cut); err != nil {
+		w.fail("%v", err)
 	}
 	if left := w.paths(func(other string, c *Content) bool {
 		return c.is(Debris) && c.Name == owner(w.script[len(w.script)-1], path, cut)
 	}); len(left) > 0 {
 		w.fail("what a killed run has left is still there: %q", left)
 	}
-	file := w.content(path)
+	parity := w.parityAt(path, b, cut)
 	for _, other := range w.outputs(path, cutting{true, 1}) {
-		c := w.content(other)
-		switch {
-		case c.is(Parity) && c.Cut == 0 && cut.volumes && file != nil:
-			// It protects the file, which stays beside volumes, or might.
-			parity = append(parity, c)
-		case c.is(Parity) && (len(volumes) > 0 && c.Cut == volumes[0].Cut || c.Cut == 0 && c.Bundle == b && !cut.volumes && !c.Damaged):
-			parity = append(parity, c)
-		case c.is(Volume, Parity) && !c.called(path, other):
-			// Somebody has given it the name of another.
-		case c.is(Volume, Parity) && !c.Damaged && c.Bundle != b:
+		// What somebody has given the name of another is not the earlier one's.
+		if c := w.content(other); c.is(Volume, Parity) && !slices.Contains(parity, c) && c.called(path, other) && !c.Damaged && c.Bundle != b {
 			w.fail("%s of an earlier bundle is still there: %s", other, c)
 		}
 	}
+}
+
+// holds says what of a bundle is lacking where it is to be, and counts its volumes.
+func (w *world) holds(path string, b *Bundle, cut cutting) error {
+	if c := w.content(path); !cut.volumes && (!c.sound(Whole) || c.Bundle != b) {
+		return fmt.Errorf("%s is %s, expected %s", path, c, b)
+	}
+	var volumes []*Content
+	if cut.volumes {
+		var err error
+		if volumes, err = w.volumesAt(path, b); err != nil {
+			return err
+		}
+	}
+	parity := w.parityAt(path, b, cut)
 	if cut.parity > 0 && len(parity) == 0 {
-		w.fail("%s has no parity", path)
+		return fmt.Errorf("%s has no parity", path)
 	}
 	for _, c := range append(volumes, parity...) {
 		if c.Cut == w.step {
 			c.Of = len(volumes)
 		}
 	}
+	return nil
+}
+
+// volumesAt are the volumes of a bundle, if all are there.
+func (w *world) volumesAt(path string, b *Bundle) (volumes []*Content, err error) {
+	var joined []byte
+	for n := 1; ; n++ {
+		name := fmt.Sprintf("%s.%03d", path, n)
+		c := w.content(name)
+		if !c.sound(Volume) || c.Bundle != b || n > 1 && c.Cut != volumes[0].Cut {
+			if n == 1 {
+				return nil, fmt.Errorf("%s is %s, expected volumes of %s", name, c, b)
+			}
+			break
+		}
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		joined = append(joined, raw[:len(raw)-1024]...)
+		volumes = append(volumes, c)
+	}
+	if err := w.prove(change{raw: joined}, b); err != nil {
+		return nil, fmt.Errorf("the volumes of %s: %w", path, err)
+	}
+	return volumes, nil
+}
+
+// parityAt is the parity of a bundle, and that of a file which stays beside volumes.
+func (w *world) parityAt(path string, b *Bundle, cut cutting) (list []*Content) {
+	first := w.content(path + ".001")
+	for _, other := range w.outputs(path, cutting{true, 1}) {
+		switch c := w.content(other); {
+		case !c.is(Parity):
+		case c.Cut == 0 && cut.volumes && w.content(path) != nil,
+			cut.volumes && c.Cut == first.Cut && c.Bundle == b,
+			c.Cut == 0 && c.Bundle == b && !cut.volumes && !c.Damaged:
+			list = append(list, c)
+		}
+	}
+	return list
 }

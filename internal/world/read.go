@@ -69,7 +69,7 @@ func (c *Content) whole(files map[string]*Content) *Bundle {
 	found := 0
 	for base, other := range files {
 		kind, n := role(c.Name, base)
-		if kind == Volume && other.sound(Volume) && other.Cut == c.Cut && other.Number == n {
+		if kind == Volume && other.sound(Volume) && other.Cut == c.Cut && other.Bundle == c.Bundle && other.Number == n {
 			found++
 		}
 	}

@@ -31,17 +31,25 @@ func (w *world) Send(t *rapid.T) {
 	w.sent(w.airgap(append([]string{"send", name, to}, cut.args()...)...), name, dir, want, cut)
 }
 
-// sent judges what a send has done.
-func (w *world) sent(r Result, name, dir string, want reading, cut cutting) {
+// sent judges what a send has done. It gives the bundle that is there now, or nil.
+func (w *world) sent(r Result, name, dir string, want reading, cut cutting) *Bundle {
 	w.t.Helper()
 	if r.Status != 0 {
 		w.settle(w.refusedWriting(""))
 		if want.must != nil && !w.mayNotArrive(name, dir, cut) {
 			w.fail("%s is sound and holds %s, and is refused: %s", name, want.must, r.Err)
 		}
-		return
+		return nil
 	}
 	b := w.judge(r, name, want)
+	w.arrived(r, name, dir, b, cut)
+	return b
+}
+
+// arrived demands that a bundle is where it was sent to, and that nothing else has
+// changed there.
+func (w *world) arrived(r Result, name, dir string, b *Bundle, cut cutting) {
+	w.t.Helper()
 	base := filepath.Base(name)
 	if !w.content(name).is(Whole) {
 		base = w.arrivedAs(r, cut)
@@ -96,7 +104,15 @@ func (w *world) Repair(t *rapid.T) {
 		w.settle(untouched)
 		return
 	}
-	w.settle(func(c change) (*Content, error) {
+	w.settle(w.repaired(name, want))
+	if c := w.content(name); c.is(Whole, Volume, Parity) && c.Damaged {
+		w.fail("%s is still %s", name, c)
+	}
+}
+
+// repaired is the rule of a repair: what was damaged or missing is what it was.
+func (w *world) repaired(name string, want reading) func(c change) (*Content, error) {
+	return func(c change) (*Content, error) {
 		switch {
 		case c.gone:
 			return nil, fmt.Errorf("it went")
@@ -112,9 +128,6 @@ func (w *world) Repair(t *rapid.T) {
 			return nil, fmt.Errorf("%s was named, which may be %v, and this is %s", name, want.may, c.now)
 		}
 		return c.now, nil
-	})
-	if c := w.content(name); c.is(Whole, Volume, Parity) && c.Damaged {
-		w.fail("%s is still %s", name, c)
 	}
 }
 

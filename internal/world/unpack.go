@@ -57,7 +57,14 @@ func (w *world) Unpack(t *rapid.T) {
 	want := w.named(name)
 	r := w.airgap("unpack", "--to", "oci:"+dest, name)
 	w.settle(untouched)
-	if b := w.judge(r, name, want); b != nil {
+	w.inLayout(r, w.judge(r, name, want))
+}
+
+// inLayout compares what the layout holds with what it has to: all images of a
+// bundle that was imported, if one was, and those that it had.
+func (w *world) inLayout(r Result, b *Bundle) {
+	w.t.Helper()
+	if b != nil {
 		maps.Copy(w.place.names, b.Images)
 	}
 	now, err := w.place.look()

@@ -51,7 +51,6 @@ type world struct {
 	t      *rapid.T
 	script []string // what has been done, as one would type it
 	step   int
-	ended  bool // at something that is excused
 
 	files   map[string]string // sums by path, after the last step
 	known   map[string]*Content
@@ -75,6 +74,7 @@ func newWorld(t *rapid.T, s *setup) *world {
 	}
 	w.place = newLayoutPlace()
 	w.engine.reset()
+	w.registry.reset()
 	return w
 }
 
@@ -89,7 +89,6 @@ func (w *world) must(err error) {
 // fail ends a sequence that shows something wrong.
 func (w *world) fail(format string, args ...any) {
 	w.t.Helper()
-	w.excuse(fmt.Sprintf(format, args...))
 	w.t.Fatalf("%s\n\nafter:\n  %s\n\nthe files:\n  %s", fmt.Sprintf(format, args...), strings.Join(w.script, "\n  "), strings.Join(w.listing(), "\n  "))
 }
 
@@ -113,7 +112,13 @@ func (w *world) airgap(args ...string) Result {
 	w.note("airgap %s", w.host.short(strings.Join(args, " ")))
 	r := w.run(append(slices.Clone(args), "--json"))
 	w.script[len(w.script)-1] += fmt.Sprintf("   # %d", r.Status)
-	w.ends[fmt.Sprintf("%s %d", args[0], r.Status)]++
+	what := args[0]
+	for _, flag := range []string{"--unpack", "--files", "--include-files"} {
+		if slices.Contains(args, flag) {
+			what += " " + flag
+		}
+	}
+	w.ends[fmt.Sprintf("%s %d", what, r.Status)]++
 	if strings.Contains(r.Err, "internal error") {
 		w.fail("%s", r.Err)
 	}
@@ -160,6 +165,7 @@ type change struct {
 	path     string
 	old, now *Content // nil: nothing; now is nil too if its bytes are new
 	raw      []byte   // its bytes, if they are new
+	sum      string   // of its bytes
 	gone     bool
 }
 
@@ -183,7 +189,7 @@ func (w *world) settle(rule func(c change) (*Content, error)) {
 	var problems []string
 	for _, path := range changed {
 		s, there := now[path]
-		c := change{path: path, old: w.content(path), now: w.known[s], gone: !there}
+		c := change{path: path, old: w.content(path), now: w.known[s], sum: s, gone: !there}
 		if there && c.now == nil {
 			var err error
 			c.raw, err = os.ReadFile(path)
