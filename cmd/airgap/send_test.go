@@ -1,10 +1,23 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+
+	"airgap/cmd/airgap/internal/ui"
+	"airgap/transfer"
+	"airgap/transfer/media"
 )
 
 // TestInterruptedBetween fails destinations that have not had their turn: they
@@ -31,5 +44,98 @@ func TestInterruptedBetween(t *testing.T) {
 	}
 	if err := s.allFailed(ctx, nil); err != nil {
 		t.Errorf("error %v without a failure", err)
+	}
+}
+
+// TestSendsOfSeveralFiles has another send of several files of that name begin when
+// one has sent the first of its own: it must not take the place of that.
+func TestSendsOfSeveralFiles(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, dir := range []string{"mine", "theirs", "usb", "alone"} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, dir := range []string{"mine", "theirs"} {
+		images, err := layout.Write(dir+".images", empty.Index)
+		if err == nil {
+			err = os.WriteFile(dir+".txt", []byte(dir), 0o644)
+		}
+		if err == nil {
+			err = images.AppendImage(emptyImage(t), layout.WithAnnotations(map[string]string{refName: "app:v1"}))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustEnd(t, ui.OK, "pack", "-o", filepath.Join(dir, defaultBundle), "--include-files", dir+".txt", "oci:"+dir+".images")
+	}
+	folder, err := media.Open("usb")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer folder.Close()
+	env, _, _ := newEnv()
+	b, err := openBundle(t.Context(), env, filepath.Join("mine", defaultBundle))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	s := &sender{
+		env: env, o: sendOptions{parallel: 1, cut: cutOptions{parity: 10}}, dests: []string{"usb"}, bundle: b,
+		file: sync.OnceValues(func() (transfer.File, error) { return fileToSend(t.Context(), env, b) }),
+	}
+	s.shipment = newShipment(t.Context(), s)
+	defer s.shipment.close()
+	began := false
+	w := &way{sender: s, dest: "usb", place: &meanwhile{folder, func(next transfer.File) {
+		if next.Name == defaultBundle && !began {
+			began = true
+			mustEnd(t, ui.Transfer, "send", filepath.Join("theirs", defaultBundle), "usb", "--parity", "10%")
+		}
+	}}}
+	if _, err := w.carry(t.Context(), func(string, int64) *ui.Progress { return env.Progress("sending", 0) }); err != nil || !began {
+		t.Fatalf("%v; the other has begun: %t", err, began)
+	}
+	mustEnd(t, ui.OK, "send", filepath.Join("mine", defaultBundle), "alone", "--parity", "10%")
+	for _, name := range []string{defaultBundle, defaultBundle + ".par"} {
+		alone, err1 := os.ReadFile(filepath.Join("alone", name))
+		there, err2 := os.ReadFile(filepath.Join("usb", name))
+		if err := errors.Join(err1, err2); err != nil || !bytes.Equal(alone, there) {
+			t.Errorf("%s is not what was sent (%v)", name, err)
+		}
+	}
+}
+
+// emptyImage is one of no layers for this platform.
+func emptyImage(t *testing.T) v1.Image {
+	t.Helper()
+	p, err := v1.ParsePlatform(hostPlatform)
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := mutate.ConfigFile(empty.Image, &v1.ConfigFile{OS: p.OS, Architecture: p.Architecture, Variant: p.Variant, RootFS: v1.RootFS{Type: "layers"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img
+}
+
+// meanwhile is a folder in which somebody does something before a file is sent.
+type meanwhile struct {
+	*media.Folder
+	do func(next transfer.File)
+}
+
+func (m *meanwhile) Lock(ctx context.Context, f transfer.File, o transfer.LockOptions) (context.Context, func(), error) {
+	m.do(f)
+	return m.Folder.Lock(ctx, f, o)
+}
+
+// mustEnd runs the command and demands how it ends.
+func mustEnd(t *testing.T, want ui.Status, args ...string) {
+	t.Helper()
+	env, _, stderr := newEnv()
+	if status := Main(args, env); status != int(want) {
+		t.Fatalf("airgap %q ends with %d, expected %d: %s", args, status, want, stderr)
 	}
 }

@@ -63,8 +63,15 @@ func (w *way) carry(ctx context.Context, show shower) (receipt transfer.Receipt,
 	}
 	progress := show(w.dest, sizeOf(files))
 	var sent []string
+	alone := &setLock{way: w, name: w.bundle.fileName(), owner: rand.Text()}
+	defer alone.release()
 	for _, file := range files {
-		receipt, err = w.carryOne(ctx, file, progress)
+		if len(files) > 1 {
+			err = alone.take(ctx)
+		}
+		if err == nil {
+			receipt, err = w.carryOne(ctx, file, progress)
+		}
 		if err == nil {
 			err = w.tell(w.dest, receipt, len(files) > 1)
 		}
@@ -138,6 +145,9 @@ func (w *way) dropOld(ctx context.Context, receipt transfer.Receipt, sent []stri
 func (w *way) beside(ctx context.Context, p transfer.Place, entries []fs.DirEntry, name string, sent []string) (busy bool, err error) {
 	if gone := missing(entries, sent); gone != "" && len(sent) > 1 { // one may have been given another name
 		return false, &transfer.GoneError{Path: w.dest + ": " + gone}
+	}
+	if len(sent) > 1 { // setLock keeps them out
+		entries = slices.DeleteFunc(slices.Clone(entries), func(e fs.DirEntry) bool { return e.Name() == transfer.LockName(setOf(name)) })
 	}
 	busy, err = atWork(ctx, p, entries, name, transfer.LockOptions{Owner: rand.Text(), Note: w.env.Note})
 	if busy {
