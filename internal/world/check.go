@@ -23,6 +23,7 @@ import (
 // setup is what all worlds of a test share.
 type setup struct {
 	long     bool
+	noDisk   error                       // why there is none with little room
 	ids      map[string]map[string]known // the same as an engine has them
 	engine   *engine
 	registry *registryPlace
@@ -66,6 +67,9 @@ func Check(t *testing.T, run Run) {
 	makePapers(t, filepath.Join(top, papers))
 	t.Chdir(top)
 	syscall.Umask(umask)
+	if err := os.Mkdir(small, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	s.host, s.engine, s.registry = startHost(t, top, home), startEngine(t, filepath.Join(home, "engine.sock")), startRegistry(t)
 	sequences, steps := 100, 12
 	set(t, "rapid.seed", strconv.FormatUint(fixedSeed, 10))
@@ -73,6 +77,9 @@ func Check(t *testing.T, run Run) {
 		sequences, steps, s.long = 20_000, 15, true
 		if n, err := strconv.Atoi(text); err == nil && n > 1 {
 			sequences = n
+		}
+		if s.noDisk = mountFull(t); s.noDisk != nil {
+			t.Logf("NO DISK WAS FULL: %v", s.noDisk)
 		}
 		set(t, "rapid.seed", strconv.FormatUint(seed.Of(t), 10))
 	}
@@ -119,7 +126,7 @@ func (w *world) actions() map[string]func(*rapid.T) {
 		maps.Copy(list, map[string]func(*rapid.T){
 			"pack twice": w.PackTwice, "unpack twice": w.UnpackTwice, "send twice": w.SendTwice,
 			"kill pack": w.KillPack, "kill send": w.KillSend, "kill unpack": w.KillUnpack,
-			"kill repair": w.KillRepair, "kill import": w.KillImport,
+			"full disk": w.FillDisk, "kill repair": w.KillRepair, "kill import": w.KillImport,
 		})
 	}
 	for name, action := range list {

@@ -35,7 +35,14 @@ func (w *world) Send(t *rapid.T) {
 func (w *world) sent(r Result, name, dir string, want reading, cut cutting) *Bundle {
 	w.t.Helper()
 	if r.Status != 0 {
-		w.settle(w.refusedWriting(""))
+		whole := w.refusedWriting("")
+		w.settle(func(c change) (*Content, error) {
+			if r.Status == 3 && (c.old == nil || c.old.is(Debris)) && !c.gone && isDebris(c.path, dir) {
+				// What turns out to be damaged on the way is gone on with when it is repaired.
+				return &Content{Kind: Debris, Name: "send"}, nil
+			}
+			return whole(c)
+		})
 		if want.must != nil && !w.mayNotArrive(name, dir, cut) {
 			w.fail("%s is sound and holds %s, and is refused: %s", name, want.must, r.Err)
 		}

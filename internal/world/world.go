@@ -65,10 +65,11 @@ func newWorld(t *rapid.T, s *setup) *world {
 	entries, err := os.ReadDir(".")
 	w.must(err)
 	for _, e := range entries {
-		if e.Name() != "src" {
+		if e.Name() != "src" && e.Name() != small {
 			w.must(os.RemoveAll(e.Name()))
 		}
 	}
+	w.must(w.clearDisk())
 	for _, dir := range folders {
 		w.must(os.Mkdir(dir, 0o755))
 	}
@@ -240,7 +241,7 @@ type stamped struct {
 // look hashes all files of the folders.
 func (w *world) look() map[string]string {
 	found := map[string]string{}
-	for _, dir := range folders {
+	for _, dir := range append(folders, small) {
 		w.must(filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() {
 				return err
