@@ -72,8 +72,11 @@ func (p *Place) create(name string) (*sftp.File, error) {
 	if err := p.remove(name); err != nil {
 		return nil, err
 	}
-	return p.client.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
+	return p.client.OpenFile(name, exclusive)
 }
+
+// exclusive makes a file that is not there, to write to.
+const exclusive = os.O_WRONLY | os.O_CREATE | os.O_EXCL
 
 // sameMode gives the file and its sums one mode: that of a file which has been
 // there, or the one that the server gives new files, as the sums are one, but for

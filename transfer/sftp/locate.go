@@ -1,6 +1,7 @@
 package sftp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,8 +27,14 @@ func (p *Place) locate(ctx context.Context) (err error) {
 		dir = "." // where a login starts
 	}
 	name := p.file.Name
-	info, err := p.client.Stat(dir)
+	var info fs.FileInfo
+	var abs string
+	err = together(
+		func() (err error) { info, err = p.client.Stat(dir); return err },
+		func() error { abs, _ = p.client.RealPath(dir); return nil }, // asked for again if it fails
+	)
 	if errors.Is(err, fs.ErrNotExist) && p.mayBecome(dir) {
+		abs = ""
 		dir, name = path.Split(dir)
 		info, err = p.client.Stat(path.Join(".", dir))
 		if path.IsAbs(dir) {
@@ -40,14 +47,13 @@ func (p *Place) locate(ctx context.Context) (err error) {
 	case err != nil:
 		return p.failed(err)
 	case !info.IsDir():
+		abs = ""
 		dir, name = path.Split(dir)
 	}
-	if dir == "" {
-		dir = "."
-	}
-	abs, err := p.client.RealPath(dir)
-	if err != nil {
-		return p.failed(err)
+	if abs == "" {
+		if abs, err = p.client.RealPath(cmp.Or(dir, ".")); err != nil {
+			return p.failed(err)
+		}
 	}
 	p.dir, p.name, p.located = abs, name, p.file.Name
 	return nil

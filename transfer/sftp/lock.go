@@ -170,7 +170,7 @@ func versionOf(info fs.FileInfo) transfer.Version {
 // takes for now.
 func (l *lockFile) Age(s transfer.Signs) time.Duration {
 	name := l.name + "." + rand.Text()[:8]
-	f, err := l.client.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
+	f, err := l.client.OpenFile(name, exclusive)
 	if err != nil {
 		return -1
 	}

@@ -54,6 +54,7 @@ type Place struct {
 	located string               // the file that this is for
 	arrived *arrival             // the sum of the partial that was written last; may be nil
 	listing <-chan []fs.FileInfo // of the folder, for the next Find; nil if it has not been begun
+	none    bool                 // no partial was there when that was looked for
 	held    locks
 	mine    atomic.Pointer[fs.FileInfo] // of a file that was made here; nil before
 }
@@ -201,6 +202,7 @@ func (p *Place) Find(ctx context.Context, f transfer.File) (found transfer.Found
 		if found.Free >= 0 {
 			found.Free += replaced
 		}
+		p.none = err == nil && found.Begun < 0 && replaced == 0
 		return err
 	})
 	return found, err

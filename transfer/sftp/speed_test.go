@@ -72,3 +72,22 @@ func scpOnce(b *testing.B, s settings, name, dir string) {
 		b.Fatalf("scp: %v: %s", err, out)
 	}
 }
+
+// BenchmarkRoundTrips counts how often a Send of 1 KiB waits for an sshd that is
+// far away.
+func BenchmarkRoundTrips(b *testing.B) {
+	const rtt = 100 * time.Millisecond
+	addr, key, known := transfertest.SSHD(b)
+	far, err := transfertest.NewFar(addr, transfertest.Distance{RoundTrip: rtt})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer far.Close()
+	s := settingsFor(b, far.Addr, knownAs(b, known, far.Addr))
+	s.User, s.Keys = currentUser(b), []string{key}
+	f, _ := transfertest.Content("bundle", 1<<10)
+	for b.Loop() {
+		sendOnce(b, s, b.TempDir(), f)
+	}
+	b.ReportMetric(float64(b.Elapsed())/float64(rtt)/float64(b.N), "trips/op")
+}

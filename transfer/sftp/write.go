@@ -254,10 +254,20 @@ func (p *Place) openPartial(off int64) (*sftp.File, error) {
 		}
 		return f, nil
 	}
-	f, err := p.create(p.partial())
+	f, err := p.newPartial()
 	if err == nil {
 		// A server that keeps modes to itself keeps its files to itself, too.
 		_ = f.Chmod(0o600)
 	}
 	return f, err
+}
+
+// newPartial makes the partial, for which nothing need be removed where nothing was.
+func (p *Place) newPartial() (*sftp.File, error) {
+	if p.none {
+		if f, err := p.client.OpenFile(p.partial(), exclusive); err == nil {
+			return f, nil
+		}
+	}
+	return p.create(p.partial())
 }
