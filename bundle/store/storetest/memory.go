@@ -102,6 +102,9 @@ func (m *Memory) Open(ctx context.Context, names []string, _ image.Platforms) (i
 func (m *Memory) find(name string) (image.Descriptor, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if d, ok := m.names[name]; ok {
+		return d, true
+	}
 	for held, d := range m.names {
 		if image.Means(name, held, d.Digest) {
 			return d, true
