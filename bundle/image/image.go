@@ -213,6 +213,18 @@ type Txn interface {
 	Abort(ctx context.Context) error
 }
 
+// Joint is a Txn of a place that looks at several images, and sets the names of
+// several, at the cost of one. They are transactions of the same Sink, t among
+// them.
+type Joint interface {
+	Txn
+	// LookAll is Look for all of them.
+	LookAll(ctx context.Context, all []Txn) error
+	// CommitAll is Commit for all of them at once: with an error no name has been
+	// set. It tells of the names of each.
+	CommitAll(ctx context.Context, all []Txn) ([][]Tag, error)
+}
+
 // State is what a Sink found of an image.
 type State struct {
 	// ID is the identity that the image has or will have in the place, as the

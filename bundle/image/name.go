@@ -115,15 +115,31 @@ func isDomain(first string) bool {
 // under a normalised name: the name itself in any form, or a repository and the
 // image's digest; a tag that stands before a digest is not looked at.
 func Means(given, held string, root Digest) bool {
+	meaning, err := Meaning(given)
+	return err == nil && slices.Contains(Meanings(held, root), meaning)
+}
+
+// Meaning is what to look for, among the Meanings of many images, for a name
+// that a user gives.
+func Meaning(given string) (string, error) {
 	full, err := Normalize(given)
-	if err != nil || held == "" {
-		return false
+	if _, pinned, _, ok := Pin(full); err == nil && ok {
+		return pinned, nil
 	}
-	if _, _, d, pinned := Pin(full); pinned {
-		return d == root && Repository(full) == Repository(held)
+	return full, err
+}
+
+// Meanings are what an image goes by that is held under a normalised name, which
+// may be empty.
+func Meanings(held string, root Digest) []string {
+	if held == "" {
+		return nil
 	}
-	tagged, _, _, _ := Pin(held)
-	return full == tagged
+	list := []string{Repository(held) + "@" + root.String()}
+	if tagged, _, _, _ := Pin(held); tagged != "" {
+		list = append(list, tagged)
+	}
+	return list
 }
 
 // Under puts a normalised name below another registry, or a folder of one:

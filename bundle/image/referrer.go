@@ -75,14 +75,20 @@ var cosignTag = regexp.MustCompile(`^sha256-([0-9a-f]{64})\.(sig|att|sbom)$`)
 // Referrer is what the root says that it belongs to, by its subject or by its
 // tag; ok is false for an image of its own.
 func (g *Graph) Referrer() (r Referrer, ok bool) {
-	r, ok, err := ReferrerOf(g.Root.Desc, g.docs[g.Root.Desc.Digest])
+	return RefersTo(g.Root, g.docs[g.Root.Desc.Digest])
+}
+
+// RefersTo is Graph.Referrer for a root of which no more than its own document
+// has been read. What cannot be understood belongs to nothing.
+func RefersTo(root Root, raw []byte) (r Referrer, ok bool) {
+	r, ok, err := ReferrerOf(root.Desc, raw)
 	if err != nil {
-		return Referrer{}, false // Read has parsed it already
+		return Referrer{}, false
 	}
-	if ok || g.Root.Name == "" {
+	if ok || root.Name == "" {
 		return r, ok
 	}
-	_, _, tag, err := SplitName(g.Root.Name)
+	_, _, tag, err := SplitName(root.Name)
 	if m := cosignTag.FindStringSubmatch(tag); err == nil && m != nil {
 		r.Subject = Digest{Algorithm: "sha256", Hex: m[1]}
 		return r, true

@@ -275,11 +275,11 @@ func (p *Plan) bring(ctx context.Context, v *verify.Verified, o RunOptions) erro
 // look compares all images with the place once more, and tells which are not
 // there whole.
 func (p *Plan) look(ctx context.Context) (gone []string, err error) {
+	if err := p.lookAll(ctx); err != nil {
+		return nil, err
+	}
 	for i := range p.Items {
 		item := &p.Items[i]
-		if err := item.txn.Look(ctx); err != nil {
-			return nil, err
-		}
 		if state := item.txn.State(); !state.Present {
 			gone = append(gone, item.Label)
 			item.State = state // it is brought, after all
@@ -288,8 +288,78 @@ func (p *Plan) look(ctx context.Context) (gone []string, err error) {
 	return gone, nil
 }
 
-// commit sets the names, image by image.
+// lookAll looks at all images, together where the place can.
+func (p *Plan) lookAll(ctx context.Context) error {
+	txns, joint := p.txns()
+	if joint != nil {
+		return joint.LookAll(ctx, txns)
+	}
+	for _, txn := range txns {
+		if err := txn.Look(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// txns are those of all images, with one that can do for all of them what else
+// each does for itself; nil where the place has no such.
+func (p *Plan) txns() (all []image.Txn, joint image.Joint) {
+	for _, item := range p.Items {
+		all = append(all, item.txn)
+	}
+	joint, _ = all[0].(image.Joint)
+	return all, joint
+}
+
+// commit sets the names.
 func (p *Plan) commit(ctx context.Context, v *verify.Verified, naming func([]image.Tag) error) (s Summary, err error) {
+	if txns, joint := p.txns(); joint != nil {
+		return p.commitAll(ctx, v, naming, func() ([][]image.Tag, error) { return joint.CommitAll(ctx, txns) })
+	}
+	return p.commitEach(ctx, v, naming)
+}
+
+// commitAll sets all names at once, and brings images again that are gone by
+// then.
+func (p *Plan) commitAll(ctx context.Context, v *verify.Verified, naming func([]image.Tag) error, set func() ([][]image.Tag, error)) (s Summary, err error) {
+	said := p.tags()
+	tags, err := set()
+	for try := 1; errors.Is(err, image.ErrGone) && try < patience; try++ {
+		if _, err := p.look(ctx); err != nil {
+			return s, p.takenBack(ctx, err)
+		}
+		if err := p.write(ctx, v, RunOptions{}); err != nil {
+			return s, p.takenBack(ctx, err)
+		}
+		tags, err = set()
+	}
+	if err != nil {
+		return s, p.takenBack(ctx, notReplaced(err))
+	}
+	for i := range p.Items {
+		p.Items[i].State.Tags = tags[i]
+		s.Tags = append(s.Tags, tags[i]...)
+	}
+	if slices.Equal(said, s.Tags) {
+		return s, nil
+	}
+	if err := naming(s.Tags); err != nil {
+		return s, &CommitError{Done: s.Tags, Failed: p.Items[len(p.Items)-1].Label, Err: err}
+	}
+	return s, nil
+}
+
+// notReplaced tells of a name that must not be moved as NewPlan does.
+func notReplaced(err error) error {
+	if taken := new(image.TakenError); errors.As(err, &taken) {
+		return &ReplaceError{[]image.Tag{taken.Tag}}
+	}
+	return err
+}
+
+// commitEach sets the names, image by image.
+func (p *Plan) commitEach(ctx context.Context, v *verify.Verified, naming func([]image.Tag) error) (s Summary, err error) {
 	said := p.tags()
 	for i := range p.Items {
 		item := &p.Items[i]
@@ -314,11 +384,8 @@ func (p *Plan) commit(ctx context.Context, v *verify.Verified, naming func([]ima
 func (i *Item) commit(ctx context.Context, v *verify.Verified) ([]image.Tag, error) {
 	for try := 1; ; try++ {
 		tags, err := i.txn.Commit(ctx)
-		if taken := new(image.TakenError); errors.As(err, &taken) {
-			err = &ReplaceError{[]image.Tag{taken.Tag}}
-		}
 		if !errors.Is(err, image.ErrGone) || try == patience {
-			return tags, err
+			return tags, notReplaced(err)
 		}
 		i.State = i.txn.State()
 		if err := i.txn.Write(ctx, v, func(int64) {}); err != nil {
@@ -330,10 +397,10 @@ func (i *Item) commit(ctx context.Context, v *verify.Verified) ([]image.Tag, err
 // confirm looks at everything once more, now that it should be there.
 func (p *Plan) confirm(ctx context.Context) error {
 	var changed ChangedError
+	if err := p.lookAll(ctx); err != nil {
+		return &ChangedError{Err: err}
+	}
 	for _, item := range p.Items {
-		if err := item.txn.Look(ctx); err != nil {
-			return &ChangedError{Err: err}
-		}
 		state := item.txn.State()
 		if !state.Present {
 			changed.Gone = append(changed.Gone, item.Label)

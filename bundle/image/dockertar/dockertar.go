@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -59,6 +60,7 @@ const maxDocuments = 64 << 20
 // Archive is what a stream held.
 type Archive struct {
 	Images []Image
+	at     map[image.Digest]int // places in Images
 	docs   map[image.Digest][]byte
 }
 
@@ -66,6 +68,17 @@ type Archive struct {
 type Image struct {
 	Names []string // normalised; none for an untagged image
 	Desc  image.Descriptor
+}
+
+// Documents lists those that Fetch gives.
+func (a *Archive) Documents() []image.Digest { return slices.Collect(maps.Keys(a.docs)) }
+
+// Find finds an image by its root.
+func (a *Archive) Find(root image.Digest) (img Image, ok bool) {
+	if i, ok := a.at[root]; ok {
+		return a.Images[i], true
+	}
+	return Image{}, false
 }
 
 // Fetch gives the archive's documents; everything else went to Put.
@@ -83,7 +96,7 @@ func Read(ctx context.Context, r io.Reader, dialect Dialect, put image.Put) (*Ar
 	if err != nil {
 		return nil, err
 	}
-	a := &Archive{docs: map[image.Digest][]byte{}}
+	a := &Archive{at: map[image.Digest]int{}, docs: map[image.Digest][]byte{}}
 	if dialect == OCI {
 		err = a.resolveOCI(s)
 	} else {
@@ -141,9 +154,10 @@ func ociNames(d image.Descriptor) ([]string, error) {
 }
 
 func (a *Archive) add(names []string, d image.Descriptor) {
-	i := slices.IndexFunc(a.Images, func(img Image) bool { return img.Desc.Digest == d.Digest })
-	if i < 0 {
+	i, known := a.at[d.Digest]
+	if !known {
 		i = len(a.Images)
+		a.at[d.Digest] = i
 		a.Images = append(a.Images, Image{Desc: d})
 	}
 	a.Images[i].Names = append(a.Images[i].Names, names...)

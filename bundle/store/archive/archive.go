@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 
 	"airgap/bundle/image"
@@ -102,8 +101,9 @@ func (a *Archive) read(ctx context.Context, put image.Put) (*dockertar.Archive, 
 // choose finds the roots for names, in their order.
 func (a *Archive) choose(held *dockertar.Archive, names []string) ([]image.Root, error) {
 	var roots []image.Root
+	meant := newMeanings(held)
 	for _, name := range names {
-		found := a.find(held, name)
+		found := a.find(held, meant, name)
 		if len(found) == 0 {
 			return nil, fmt.Errorf("image %q: %w in %q, which holds %s", name, image.ErrNotFound, a.path, list(held))
 		}
@@ -112,21 +112,49 @@ func (a *Archive) choose(held *dockertar.Archive, names []string) ([]image.Root,
 	return roots, nil
 }
 
-func (a *Archive) find(held *dockertar.Archive, name string) []image.Root {
-	var roots []image.Root
-	for _, img := range held.Images {
-		root := image.Root{Desc: img.Desc, Origin: a.Origin(), DigestLost: a.dialect == Docker}
-		switch {
-		case name == "" && len(img.Names) > 0:
-			for _, root.Name = range img.Names {
-				roots = append(roots, root)
+// meanings finds images by what users call them: places in dockertar.Archive.Images.
+type meanings map[string][]int
+
+func newMeanings(held *dockertar.Archive) meanings {
+	m := meanings{}
+	for i, img := range held.Images {
+		for _, name := range img.Names {
+			for _, meaning := range image.Meanings(name, img.Desc.Digest) {
+				if n := len(m[meaning]); n == 0 || m[meaning][n-1] != i { // all tags of a repository mean the same digest
+					m[meaning] = append(m[meaning], i)
+				}
 			}
-		case slices.ContainsFunc(img.Names, func(held string) bool { return image.Means(name, held, img.Desc.Digest) }):
-			root.Name, _ = image.Normalize(name) // or it would mean nothing
-			roots = append(roots, root)
-		case name == "", name == img.Desc.Digest.String():
-			roots = append(roots, root)
 		}
+	}
+	return m
+}
+
+// find lists what a name means; the empty one means everything, and a digest an
+// image without a name.
+func (a *Archive) find(held *dockertar.Archive, meant meanings, name string) []image.Root {
+	root := func(img dockertar.Image, name string) image.Root {
+		return image.Root{Name: name, Desc: img.Desc, Origin: a.Origin(), DigestLost: a.dialect == Docker}
+	}
+	var roots []image.Root
+	if name == "" {
+		for _, img := range held.Images {
+			for _, name := range img.Names {
+				roots = append(roots, root(img, name))
+			}
+			if len(img.Names) == 0 {
+				roots = append(roots, root(img, ""))
+			}
+		}
+		return roots
+	}
+	full, _ := image.Normalize(name) // or it means nothing
+	meaning, _ := image.Meaning(name)
+	for _, i := range meant[meaning] {
+		roots = append(roots, root(held.Images[i], full))
+	}
+	d, err := image.ParseDigest(name)
+	if img, ok := held.Find(d); ok && err == nil && len(roots) == 0 {
+		roots = append(roots, root(img, ""))
 	}
 	return roots
 }
@@ -194,7 +222,7 @@ func (s *set) Stream(ctx context.Context, put image.Put) error {
 		return err
 	}
 	for _, root := range s.roots {
-		if !slices.ContainsFunc(again.Images, func(img dockertar.Image) bool { return img.Desc.Digest == root.Desc.Digest }) {
+		if _, ok := again.Find(root.Desc.Digest); !ok {
 			return errors.New("archive changed while it was read: " + s.archive.path)
 		}
 	}

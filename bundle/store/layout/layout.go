@@ -17,12 +17,14 @@
 package layout
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -32,6 +34,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"airgap/bundle/image"
+	"airgap/internal/durable"
 )
 
 // Origin is the transport that Roots of this package name.
@@ -60,7 +63,9 @@ func (e *Error) Error() string { return fmt.Sprintf("folder %q is no OCI layout:
 
 // Layout is an OCI layout, an image.Source and an image.Sink.
 type Layout struct {
-	dir string
+	dir    string
+	open   func(path string) (*os.File, error)                                // openRegular
+	create func(path string, noClobber bool, fill func(*os.File) error) error // durable.CreateFile
 
 	held     *os.File // the lock; nil until it is taken
 	heldMade []string // folders made to take it, outermost first
@@ -71,6 +76,14 @@ type Layout struct {
 	active int      // transactions that have written and are open
 	index  []byte   // index.json as the first Begin has read it, or Commit has written it
 	looked bool     // index is known; nil stands for none
+
+	reading  sync.Mutex  // held while index.json is read
+	last     *index      // as it was read last; nil before
+	lastInfo fs.FileInfo // of its file then
+}
+
+func newLayout(dir string) *Layout {
+	return &Layout{dir: dir, open: openRegular, create: durable.CreateFile, blobs: map[image.Digest]*stored{}}
 }
 
 // Root is the folder.
@@ -78,7 +91,7 @@ func (l *Layout) Root() string { return l.dir }
 
 // Open opens an existing layout.
 func Open(dir string) (*Layout, error) {
-	l := &Layout{dir: dir, blobs: map[image.Digest]*stored{}}
+	l := newLayout(dir)
 	if err := l.checkMarker(); err != nil {
 		return nil, err
 	}
@@ -96,7 +109,7 @@ func Create(dir string) (*Layout, error) {
 	if slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return !isBeginning(e.Name()) }) {
 		return Open(dir)
 	}
-	l := &Layout{dir: dir, blobs: map[image.Digest]*stored{}}
+	l := newLayout(dir)
 	if slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == markerName }) {
 		return l, l.checkMarker()
 	}
@@ -113,7 +126,7 @@ func isBeginning(name string) bool {
 func (l *Layout) Close() error { return l.unlock() }
 
 func (l *Layout) checkMarker() error {
-	raw, err := readFile(filepath.Join(l.dir, markerName))
+	raw, _, err := l.readFile(markerName)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Stat(l.dir); err != nil {
 			return err
@@ -135,18 +148,23 @@ func (l *Layout) checkMarker() error {
 	return nil
 }
 
-// readFile reads a document that is no blob.
-func readFile(path string) ([]byte, error) {
-	f, err := openRegular(path)
+// readFile reads a document that is no blob; info is of the file before its
+// bytes were read.
+func (l *Layout) readFile(name string) (raw []byte, info fs.FileInfo, err error) {
+	path := filepath.Join(l.dir, name)
+	f, err := l.open(path)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer f.Close()
-	raw, err := io.ReadAll(io.LimitReader(f, image.MaxDocument+1))
+	if info, err = f.Stat(); err != nil {
+		return nil, nil, err
+	}
+	raw, err = io.ReadAll(io.LimitReader(f, image.MaxDocument+1))
 	if err == nil && len(raw) > image.MaxDocument {
 		err = fmt.Errorf("%q has more than %d bytes", path, image.MaxDocument)
 	}
-	return raw, err
+	return raw, info, err
 }
 
 // openRegular opens a regular file, and nothing that a link points to.
@@ -169,31 +187,57 @@ func openRegular(path string) (*os.File, error) {
 	return f, nil
 }
 
-// index is index.json. What is not understood is kept.
+// index is index.json, and is not changed once it is read. What is not
+// understood is kept.
 type index struct {
 	raw       []byte // as it was read; nil where there is none
 	fields    map[string]json.RawMessage
 	manifests []entry
+
+	named map[string]image.Digest // what names point to
+	shown map[shown]bool          // which images it lists, and by which names
+}
+
+// shown is an image that an index lists. Without a name it stands for all names.
+type shown struct {
+	name string
+	root image.Digest
 }
 
 // entry is a descriptor of index.json, as written and as understood.
 type entry struct {
 	raw  json.RawMessage
 	desc image.Descriptor
+	name string // normalised; empty if it has none, see nameOf
 }
 
+// readIndex reads index.json.
 func (l *Layout) readIndex() (*index, error) {
-	raw, err := readFile(filepath.Join(l.dir, indexName))
+	l.reading.Lock()
+	defer l.reading.Unlock()
+	x, err := l.parseIndex()
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &Error{l.dir, "it has no file index.json"}
+		err = &Error{l.dir, "it has no file index.json"}
 	}
+	return x, err
+}
+
+// parseIndex reads index.json, and takes it apart unless it says what it said the
+// last time. The caller has locked l.reading.
+func (l *Layout) parseIndex() (*index, error) {
+	raw, info, err := l.readFile(indexName)
 	if err != nil {
 		return nil, err
+	}
+	if l.last != nil && bytes.Equal(l.last.raw, raw) {
+		l.lastInfo = info
+		return l.last, nil
 	}
 	x := index{raw: raw}
 	if err := x.parse(raw); err != nil {
 		return nil, &Error{l.dir, "index.json: " + err.Error()}
 	}
+	l.last, l.lastInfo = &x, info
 	return &x, nil
 }
 
@@ -216,16 +260,31 @@ func (x *index) parse(raw []byte) error {
 		if err := image.CheckDigest(e.desc.Digest); err != nil {
 			return err
 		}
+		e.name = nameOf(e.desc)
 		x.manifests = append(x.manifests, e)
 	}
+	x.note()
 	return nil
 }
 
+// note makes what the entries are found by.
+func (x *index) note() {
+	x.named, x.shown = map[string]image.Digest{}, map[shown]bool{}
+	for _, e := range x.manifests {
+		if _, twice := x.named[e.name]; e.name != "" && !twice {
+			x.named[e.name] = e.desc.Digest
+		}
+		x.shown[shown{e.name, e.desc.Digest}], x.shown[shown{"", e.desc.Digest}] = true, true
+	}
+}
+
 func newIndex() *index {
-	return &index{fields: map[string]json.RawMessage{
+	x := &index{fields: map[string]json.RawMessage{
 		"schemaVersion": json.RawMessage("2"),
 		"mediaType":     json.RawMessage(`"` + types.OCIImageIndex + `"`),
 	}}
+	x.note()
+	return x
 }
 
 func (x *index) bytes() ([]byte, error) {
@@ -237,33 +296,25 @@ func (x *index) bytes() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	x.fields["manifests"] = raw
-	return json.Marshal(x.fields)
+	fields := maps.Clone(x.fields)
+	fields["manifests"] = raw
+	return json.Marshal(fields)
 }
 
-// name is the normalised name of an entry; empty if it has none, or one that
+// nameOf is the normalised name of an entry; empty if it has none, or one that
 // names no repository, such as a bare tag, or another image's digest.
-func (e entry) name() string {
+func nameOf(entry image.Descriptor) string {
 	for _, key := range []string{annotationContainerd, annotationOCI} {
-		given := e.desc.Annotations[key]
+		given := entry.Annotations[key]
 		if !strings.ContainsAny(given, ":/") {
 			continue
 		}
 		full, err := image.Normalize(given)
-		if _, _, d, pinned := image.Pin(full); err == nil && (!pinned || d == e.desc.Digest) {
+		if _, _, d, pinned := image.Pin(full); err == nil && (!pinned || d == entry.Digest) {
 			return full
 		}
 	}
 	return ""
-}
-
-// goesBy says whether a user means this entry by name: one of its annotations
-// as it is, its full name in any form, or its digest.
-func (e entry) goesBy(name string) bool {
-	if name == e.desc.Digest.String() || name == e.desc.Annotations[annotationContainerd] || name == e.desc.Annotations[annotationOCI] {
-		return true
-	}
-	return image.Means(name, e.name(), e.desc.Digest)
 }
 
 // blobPath is where a blob is. The digest is checked: it becomes a path.
@@ -283,7 +334,7 @@ func (l *Layout) fetch(ctx context.Context, d image.Descriptor) (io.ReadCloser, 
 	if err != nil {
 		return nil, err
 	}
-	f, err := openRegular(path)
+	f, err := l.open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("blob %s in %q: %w", d.Digest, l.dir, image.ErrNotFound)
 	}

@@ -18,22 +18,12 @@ import (
 	"airgap/bundle/store/storetest"
 )
 
-// write makes a layout of a fixture by hand, without the Sink.
+// write makes a layout of a fixture without the Sink.
 func write(t *testing.T, dir string, f storetest.Fixture) {
 	t.Helper()
-	blobs := filepath.Join(dir, "blobs", "sha256")
-	if err := os.MkdirAll(blobs, 0o755); err != nil {
+	if err := f.WriteLayout(dir); err != nil {
 		t.Fatal(err)
 	}
-	for _, d := range f.Images.Digests() {
-		writeFile(t, filepath.Join(blobs, d.Hex), f.Images.Bytes(d))
-	}
-	x := newIndex()
-	for _, name := range f.Names {
-		root, _ := f.Images.Find(name)
-		x.manifests = append(x.manifests, newEntry(root, name))
-	}
-	writeIndex(t, dir, x)
 }
 
 func writeIndex(t *testing.T, dir string, x *index) {
@@ -257,7 +247,7 @@ func TestNames(t *testing.T) {
 			t.Fatal(err)
 		}
 		x := newIndex()
-		x.manifests = []entry{{raw, d}}
+		x.manifests = []entry{{raw: raw}}
 		writeIndex(t, dir, x)
 		set, err := mustOpen(t, dir).Open(t.Context(), []string{c.ask}, image.Platforms{})
 		if err != nil {

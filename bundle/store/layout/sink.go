@@ -39,13 +39,49 @@ func (l *Layout) stored(d image.Digest) *stored {
 // them. A layout takes images for any platform.
 func (l *Layout) Begin(ctx context.Context, img image.Import) (image.Txn, error) {
 	t := &txn{l: l, img: img, held: map[image.Digest]*stored{}}
-	g := img.Graph
-	t.state.ID = g.Root.Desc.Digest
-	return t, t.Look(ctx)
+	t.state.ID = img.Graph.Root.Desc.Digest
+	return t, l.look(ctx, []*txn{t}, l.recentIndex)
 }
 
 // Look implements image.Txn. What has been read once is only looked for.
-func (t *txn) Look(ctx context.Context) error {
+func (t *txn) Look(ctx context.Context) error { return t.LookAll(ctx, []image.Txn{t}) }
+
+// LookAll implements image.Joint: index.json is read once.
+func (t *txn) LookAll(ctx context.Context, all []image.Txn) error {
+	return t.l.look(ctx, ours(all), t.l.currentIndex)
+}
+
+// ours are transactions of this package.
+func ours(all []image.Txn) []*txn {
+	list := make([]*txn, len(all))
+	for i, t := range all {
+		list[i] = t.(*txn)
+	}
+	return list
+}
+
+// look compares images with the layout.
+func (l *Layout) look(ctx context.Context, txns []*txn, read func() (*index, error)) error {
+	for _, t := range txns {
+		if err := t.findBlobs(ctx); err != nil {
+			return err
+		}
+	}
+	x, err := read()
+	if err != nil {
+		return err
+	}
+	l.remember(x)
+	for _, t := range txns {
+		t.state.Tags = t.tags(x)
+		// Without a name, only its entry shows an image.
+		t.state.Present = len(t.state.Need) == 0 && (t.written || len(t.img.Names) > 0 || x.shown[shown{root: t.state.ID}])
+	}
+	return nil
+}
+
+// findBlobs finds out which blobs of the image are there.
+func (t *txn) findBlobs(ctx context.Context) error {
 	t.state.Need, t.state.Size = nil, 0
 	for _, d := range append(t.img.Graph.Documents(), t.img.Graph.Layers()...) {
 		there, err := t.compare(ctx, d)
@@ -57,26 +93,32 @@ func (t *txn) Look(ctx context.Context) error {
 			t.state.Size += d.Size
 		}
 	}
-	x, err := t.l.readIndexIfAny()
-	if err != nil {
-		return err
-	}
-	t.l.look(x)
-	t.state.Tags = t.tags(x)
-	// Without a name, only its entry shows an image.
-	t.state.Present = len(t.state.Need) == 0 && (t.written || len(t.img.Names) > 0 || !t.show(x))
 	return nil
 }
 
-func (l *Layout) readIndexIfAny() (*index, error) {
+// currentIndex reads index.json, which need not be there.
+func (l *Layout) currentIndex() (*index, error) {
 	if _, err := os.Lstat(filepath.Join(l.dir, indexName)); errors.Is(err, fs.ErrNotExist) {
 		return newIndex(), nil
 	}
 	return l.readIndex()
 }
 
-// look remembers index.json as it was found at first.
-func (l *Layout) look(x *index) {
+// recentIndex is index.json as it was read last, unless its file tells that it is
+// another by now. That is as good as reading it for what is looked at once more
+// before anything depends on it; for the rest a file's time is too coarse.
+func (l *Layout) recentIndex() (*index, error) {
+	l.reading.Lock()
+	last, info := l.last, l.lastInfo
+	l.reading.Unlock()
+	if now, err := os.Lstat(filepath.Join(l.dir, indexName)); err == nil && last != nil && sameFile(info, now) {
+		return last, nil
+	}
+	return l.currentIndex()
+}
+
+// remember keeps index.json as it was found at first.
+func (l *Layout) remember(x *index) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.looked {
@@ -86,10 +128,10 @@ func (l *Layout) look(x *index) {
 
 // changed says whether others have changed index.json, or it cannot be read.
 func (l *Layout) changed() bool {
-	x, err := l.readIndexIfAny()
+	raw, _, err := l.readFile(indexName)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return err != nil || !bytes.Equal(x.raw, l.index)
+	return err != nil && !errors.Is(err, fs.ErrNotExist) || !bytes.Equal(raw, l.index)
 }
 
 // compare says whether a blob is there. One that another open transaction has
@@ -224,7 +266,7 @@ func (l *Layout) writeBlob(ctx context.Context, from image.Fetcher, d image.Desc
 	}
 	r = image.NewReader(r, d)
 	defer r.Close()
-	err = durable.CreateFile(path, false, func(f *os.File) error {
+	err = l.create(path, false, func(f *os.File) error {
 		_, err := io.Copy(f, untilDone{r, ctx})
 		return err
 	})
@@ -265,87 +307,122 @@ func (l *Layout) enter(t *txn) error {
 func (t *txn) tags(x *index) []image.Tag {
 	var tags []image.Tag
 	for _, name := range t.img.Names {
-		tag := image.Tag{Name: name, New: t.state.ID}
-		if i := slices.IndexFunc(x.manifests, func(e entry) bool { return e.name() == name }); i >= 0 {
-			tag.Old = x.manifests[i].desc.Digest
-		}
-		tags = append(tags, tag)
+		tags = append(tags, image.Tag{Name: name, Old: x.named[name], New: t.state.ID})
 	}
 	return tags
 }
 
-// Commit implements image.Txn: it writes index.json.
+// Commit implements image.Txn.
 func (t *txn) Commit(ctx context.Context) ([]image.Tag, error) {
-	if t.committed {
-		return t.state.Tags, nil
-	}
-	if err := context.Cause(ctx); err != nil {
-		return nil, err
-	}
-	label := t.img.Graph.Root.Label()
-	if !t.written && !t.state.Present {
-		return nil, fmt.Errorf("image %q was not written", label)
-	}
-	if err := t.Look(ctx); err != nil {
-		return nil, err
-	}
-	if !t.state.Present {
-		return nil, fmt.Errorf("image %q: %w", label, image.ErrGone)
-	}
-	tags, err := t.l.commit(t)
+	tags, err := t.CommitAll(ctx, []image.Txn{t})
 	if err != nil {
 		return nil, err
 	}
-	t.state.Tags, t.committed = tags, true
-	for _, s := range t.held {
-		s.Lock()
-		s.users--
-		s.made = false
-		s.Unlock()
+	return tags[0], nil
+}
+
+// CommitAll implements image.Joint: index.json is written once.
+func (t *txn) CommitAll(ctx context.Context, all []image.Txn) (tags [][]image.Tag, err error) {
+	txns := ours(all)
+	open := slices.DeleteFunc(slices.Clone(txns), func(t *txn) bool { return t.committed })
+	if len(open) > 0 {
+		err = t.l.commitAll(ctx, open)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range txns {
+		tags = append(tags, t.state.Tags)
 	}
 	return tags, nil
 }
 
-func (l *Layout) commit(t *txn) ([]image.Tag, error) {
+func (l *Layout) commitAll(ctx context.Context, txns []*txn) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	for _, t := range txns {
+		if !t.written && !t.state.Present {
+			return fmt.Errorf("image %q was not written", t.img.Graph.Root.Label())
+		}
+	}
+	if err := l.look(ctx, txns, l.currentIndex); err != nil {
+		return err
+	}
+	for _, t := range txns {
+		if !t.state.Present {
+			return fmt.Errorf("image %q: %w", t.img.Graph.Root.Label(), image.ErrGone)
+		}
+	}
+	if err := l.commit(txns); err != nil {
+		return err
+	}
+	for _, t := range txns {
+		for _, s := range t.held {
+			s.Lock()
+			s.users--
+			s.made = false
+			s.Unlock()
+		}
+	}
+	return nil
+}
+
+func (l *Layout) commit(txns []*txn) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	x, err := l.readIndexIfAny()
+	x, err := l.currentIndex()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	tags := t.tags(x)
-	if i := slices.IndexFunc(tags, image.Tag.Moved); i >= 0 && t.img.NoReplace {
-		return nil, &image.TakenError{Tag: tags[i]}
+	tags := make([][]image.Tag, len(txns))
+	for n, t := range txns {
+		tags[n] = t.tags(x)
+		if i := slices.IndexFunc(tags[n], image.Tag.Moved); i >= 0 && t.img.NoReplace {
+			return &image.TakenError{Tag: tags[n][i]}
+		}
 	}
-	if t.show(x) {
-		if err := l.writeIndex(x); err != nil {
-			return nil, err
+	if next := x.with(txns); next != nil {
+		if err := l.writeIndex(next); err != nil {
+			return err
 		}
 	}
 	l.made = nil
-	l.leave(t)
-	return tags, nil
+	for n, t := range txns {
+		t.state.Tags, t.committed = tags[n], true
+		l.leave(t)
+	}
+	return nil
 }
 
-// show makes the names in an index point to the image, and says whether that
-// changed it.
-func (t *txn) show(x *index) (changed bool) {
-	root := t.img.Graph.Root.Desc
-	names := t.img.Names
-	if len(names) == 0 {
-		names = []string{""}
-	}
-	for _, name := range names {
-		if slices.ContainsFunc(x.manifests, func(e entry) bool { return e.desc.Digest == root.Digest && (name == "" || e.name() == name) }) {
-			continue
+// with is an index in which the names of transactions point to their images; nil
+// if they do in this one.
+func (x *index) with(txns []*txn) *index {
+	next := &index{fields: x.fields, manifests: slices.Clone(x.manifests)}
+	moved := map[string]bool{}
+	for _, t := range txns {
+		for _, name := range t.img.Names {
+			if !x.shown[shown{name, t.state.ID}] {
+				moved[name] = true
+				next.manifests = append(next.manifests, newEntry(t.img.Graph.Root.Desc, name))
+			}
 		}
-		changed = true
-		if name != "" {
-			x.manifests = slices.DeleteFunc(x.manifests, func(e entry) bool { return e.name() == name })
-		}
-		x.manifests = append(x.manifests, newEntry(root, name))
 	}
-	return changed
+	before := len(x.manifests)
+	kept := slices.DeleteFunc(next.manifests[:before:before], func(e entry) bool { return moved[e.name] })
+	next.manifests = append(kept, next.manifests[before:]...)
+	next.note()
+	changed := len(moved) > 0
+	for _, t := range txns { // an image without a name is shown by any name that it has by now
+		if root := (shown{root: t.state.ID}); len(t.img.Names) == 0 && !next.shown[root] {
+			next.manifests = append(next.manifests, newEntry(t.img.Graph.Root.Desc, ""))
+			next.shown[root], changed = true, true
+		}
+	}
+	if !changed {
+		return nil
+	}
+	return next
 }
 
 func newEntry(root image.Descriptor, name string) entry {
@@ -357,7 +434,7 @@ func newEntry(root image.Descriptor, name string) entry {
 	if err != nil {
 		panic(err) // strings and numbers always marshal
 	}
-	return entry{raw, d}
+	return entry{raw, d, name}
 }
 
 // writeIndex writes index.json. The caller has locked l.mu.
@@ -371,11 +448,11 @@ func (l *Layout) writeIndex(x *index) error {
 	}
 	marker := filepath.Join(l.dir, markerName)
 	if _, err := os.Lstat(marker); errors.Is(err, fs.ErrNotExist) {
-		if err := durable.CreateFile(marker, false, content([]byte(`{"imageLayoutVersion":"`+version+`"}`))); err != nil {
+		if err := l.create(marker, false, content([]byte(`{"imageLayoutVersion":"`+version+`"}`))); err != nil {
 			return err
 		}
 	}
-	if err := durable.CreateFile(filepath.Join(l.dir, indexName), false, content(raw)); err != nil {
+	if err := l.create(filepath.Join(l.dir, indexName), false, content(raw)); err != nil {
 		return err
 	}
 	l.index = raw

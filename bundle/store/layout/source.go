@@ -21,20 +21,23 @@ func (l *Layout) Open(ctx context.Context, names []string, want image.Platforms)
 	if err != nil {
 		return nil, err
 	}
-	set := &set{Layout: l}
+	set := &set{Layout: l, index: x}
+	var meant *meanings // nil as long as nobody asks for one by name
 	for _, name := range names {
-		entries := x.manifests
 		if name != "" {
-			e, err := l.find(x, name, want)
+			if meant == nil {
+				meant = newMeanings(x)
+			}
+			e, err := l.find(meant.entries(name), name, want)
 			if err != nil {
 				return nil, err
 			}
 			set.roots = append(set.roots, e.rootFor(name))
 			continue
-		} else if len(entries) == 0 {
+		} else if len(x.manifests) == 0 {
 			return nil, fmt.Errorf("images in %q: %w", l.dir, image.ErrNotFound)
 		}
-		for _, e := range entries {
+		for _, e := range x.manifests {
 			set.roots = append(set.roots, e.root())
 		}
 	}
@@ -44,7 +47,7 @@ func (l *Layout) Open(ctx context.Context, names []string, want image.Platforms)
 // root is what an entry says, without what it says of its place in the index.
 func (e entry) root() image.Root {
 	d := image.Descriptor{MediaType: e.desc.MediaType, Digest: e.desc.Digest, Size: e.desc.Size}
-	return image.Root{Name: e.name(), Desc: d, Origin: Origin}
+	return image.Root{Name: e.name, Desc: d, Origin: Origin}
 }
 
 // rootFor is root by the name that was asked for, where that has the digest.
@@ -56,12 +59,43 @@ func (e entry) rootFor(name string) image.Root {
 	return r
 }
 
-// find looks for the one entry that a name means.
-func (l *Layout) find(x *index, name string, want image.Platforms) (entry, error) {
+// meanings finds the entries that a user means by a name: one of their
+// annotations as it is, their full name in any form, or their digest.
+type meanings struct {
+	index          *index
+	written, meant map[string][]int // places in the index, by what is written there, and by normalised names
+}
+
+func newMeanings(x *index) *meanings {
+	m := &meanings{x, map[string][]int{}, map[string][]int{}}
+	for i, e := range x.manifests {
+		for _, as := range []string{e.desc.Digest.String(), e.desc.Annotations[annotationContainerd], e.desc.Annotations[annotationOCI]} {
+			m.written[as] = append(m.written[as], i)
+		}
+		for _, name := range image.Meanings(e.name, e.desc.Digest) {
+			m.meant[name] = append(m.meant[name], i)
+		}
+	}
+	return m
+}
+
+// entries are those that a name means, in their order.
+func (m *meanings) entries(name string) (list []entry) {
+	meaning, _ := image.Meaning(name) // what is no name may be written there all the same
+	places := slices.Concat(m.written[name], m.meant[meaning])
+	slices.Sort(places)
+	for _, i := range slices.Compact(places) {
+		list = append(list, m.index.manifests[i])
+	}
+	return list
+}
+
+// find chooses the one of the entries of a name that is wanted.
+func (l *Layout) find(entries []entry, name string, want image.Platforms) (entry, error) {
 	var all, fitting []entry
-	for _, e := range x.manifests {
+	for _, e := range entries {
 		same := func(other entry) bool { return other.desc.Digest == e.desc.Digest }
-		if !e.goesBy(name) || slices.ContainsFunc(all, same) {
+		if slices.ContainsFunc(all, same) {
 			continue
 		}
 		all = append(all, e)
@@ -83,32 +117,58 @@ func (l *Layout) find(x *index, name string, want image.Platforms) (entry, error
 // Referrers implements image.Referring: what index.json lists that belongs to
 // the image.
 func (s *set) Referrers(ctx context.Context, g *image.Graph) ([]image.Root, error) {
-	x, err := s.readIndex()
-	if err != nil {
+	if err := s.findReferrers(ctx); err != nil {
 		return nil, err
 	}
-	subjects := g.Subjects()
+	var places []int
+	for _, subject := range g.Subjects() {
+		places = append(places, s.referrers[subject]...)
+	}
+	slices.Sort(places)
 	var list []image.Root
-	for _, e := range x.manifests {
-		root := e.root()
-		if root.Desc.Digest == g.Root.Desc.Digest {
-			continue
-		}
-		candidate, err := image.Read(ctx, s, root, image.SelectPresent(func(image.Digest) bool { return false }))
-		if err != nil {
-			continue // what is wrong with other images is not for here
-		}
-		if r, ok := candidate.Referrer(); ok && slices.Contains(subjects, r.Subject) {
+	for _, i := range slices.Compact(places) {
+		if root := s.index.manifests[i].root(); root.Desc.Digest != g.Root.Desc.Digest {
 			list = append(list, root)
 		}
 	}
-	return list, context.Cause(ctx)
+	return list, nil
 }
 
-// set is some images of a layout.
+// findReferrers reads the documents that index.json lists, once for all images:
+// each may belong to any.
+func (s *set) findReferrers(ctx context.Context) error {
+	if s.referrers != nil {
+		return nil
+	}
+	found := map[image.Digest][]int{}
+	for i, e := range s.index.manifests {
+		root := e.root()
+		raw, err := image.ReadDocument(ctx, s, root.Desc)
+		if err != nil {
+			continue // what is wrong with other images is not for here
+		}
+		r, ok := image.RefersTo(root, raw)
+		if !ok {
+			continue
+		}
+		if _, err := image.Read(ctx, s, root, image.SelectPresent(func(image.Digest) bool { return false })); err == nil {
+			found[r.Subject] = append(found[r.Subject], i)
+		}
+	}
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	s.referrers = found
+	return nil
+}
+
+// set is some images of a layout. It is not for several goroutines, but for
+// Fetch.
 type set struct {
 	*Layout
-	roots []image.Root
+	index     *index
+	roots     []image.Root
+	referrers map[image.Digest][]int // places in the index, by what they belong to; nil before they are looked for
 }
 
 func (s *set) Roots() []image.Root { return s.roots }

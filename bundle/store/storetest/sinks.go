@@ -69,6 +69,7 @@ func (s Sinks) Run(t *testing.T) {
 	t.Run("foreign platform", s.foreignPlatform)
 	t.Run("cancelled", s.cancelled)
 	t.Run("side by side", s.sideBySide)
+	t.Run("all at once", s.allAtOnce)
 	t.Run("flush", s.flush)
 	for _, kind := range AllBlobFaults {
 		t.Run(kind.String(), func(t *testing.T) { s.fault(t, kind) })
@@ -539,6 +540,65 @@ func (s Sinks) sideBySide(t *testing.T) {
 	p.pointsTo(t, image.Digest{}, f.Names[0])
 	p.pointsTo(t, txns[1].State().ID, f.Names[1])
 	p.Check(t, f, f.Graph(t, f.Names[1]))
+}
+
+// allAtOnce sets the names of several images together, where the place can.
+func (s Sinks) allAtOnce(t *testing.T) {
+	for _, c := range []struct {
+		what     string
+		meddle   func(t *testing.T, p SinkPlace, second *image.Graph, name string)
+		expected error
+	}{
+		{"nobody meddles", nil, nil},
+		{"removed", func(t *testing.T, p SinkPlace, second *image.Graph, _ string) { p.Remove(t, second) }, image.ErrGone},
+		{"taken", func(t *testing.T, p SinkPlace, _ *image.Graph, name string) {
+			_, other := s.there(t, p, "atonceother")
+			p.Point(t, name, other)
+		}, &image.TakenError{}},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			p := s.open(t)
+			var all []image.Txn
+			var graphs []*image.Graph
+			var names []string
+			for i := range 3 {
+				f, g := s.single(t, fmt.Sprintf("atonce%d", i))
+				txn, err := p.Sink.Begin(t.Context(), image.Import{Graph: g, Names: f.Names, NoReplace: true})
+				if err != nil {
+					t.Fatal(err)
+				}
+				p.write(t, txn, f)
+				all, graphs, names = append(all, txn), append(graphs, g), append(names, f.Names...)
+			}
+			joint, ok := all[0].(image.Joint)
+			if !ok {
+				t.Skip("the place sets the names of one image after the other")
+			}
+			if err := joint.LookAll(t.Context(), all); err != nil || !all[2].State().Present {
+				t.Errorf("present %t, error %v", all[2].State().Present, err)
+			}
+			if c.meddle != nil {
+				c.meddle(t, p, graphs[1], names[1])
+			}
+			tags, err := joint.CommitAll(t.Context(), all)
+			if taken := (*image.TakenError)(nil); c.expected == nil && err != nil || !errors.Is(err, c.expected) && !errors.As(err, &taken) {
+				t.Fatalf("error %v, want %v", err, c.expected)
+			}
+			for i, txn := range all {
+				id := txn.State().ID
+				switch {
+				case err == nil:
+					checkTags(t, tags[i], names[i:i+1], image.Digest{}, id)
+					p.pointsTo(t, id, names[i])
+				case p.Find(t, names[i]) == id:
+					t.Errorf("name %q was set", names[i])
+				}
+				if err := txn.Abort(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
 }
 
 func (s Sinks) flush(t *testing.T) {
