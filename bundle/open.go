@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
@@ -39,9 +40,19 @@ type decoders struct {
 	pool sync.Pool // of *zstd.Decoder
 
 	mu     sync.Mutex
-	shared int // the frame in cache, which several entries share; -1 for none
-	cache  []byte
+	shared []sharedFrame // those used last, the last one first
 }
+
+// sharedFrame is the content of a frame that several entries share.
+type sharedFrame struct {
+	frame   int
+	content []byte
+}
+
+// maxShared is how many of these are kept. Who reads image by image needs one
+// with documents and one with layers at once; two who do so side by side, or are
+// at the end of a frame, need another.
+const maxShared = 3
 
 // Open reads the manifest and the frame table of a bundle, or of the plain tar
 // from inside one, and checks that they agree with each other and with size.
@@ -70,7 +81,7 @@ func Open(r io.ReaderAt, size int64) (*Bundle, error) {
 }
 
 func newBundle(r io.ReaderAt, size int64) *Bundle {
-	b := &Bundle{r: medium{r}, size: size, decoders: &decoders{shared: -1}}
+	b := &Bundle{r: medium{r}, size: size, decoders: &decoders{}}
 	b.pool.New = func() any { return newDecoder() }
 	return b
 }
@@ -283,21 +294,25 @@ func (b *Bundle) decode(i int, packed *[]byte, buf []byte) ([]byte, error) {
 	return out, nil
 }
 
-// decodeShared decompresses a frame that several entries share, and keeps the
-// last one. The result must not be changed.
+// decodeShared decompresses a frame that several entries share, and keeps those
+// used last. The result must not be changed.
 func (b *Bundle) decodeShared(i int) ([]byte, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.shared == i {
-		return b.cache, nil
+	at := slices.IndexFunc(b.shared, func(s sharedFrame) bool { return s.frame == i })
+	if at < 0 {
+		var packed []byte
+		content, err := b.decode(i, &packed, nil)
+		if err != nil {
+			return nil, err
+		}
+		at = min(len(b.shared), maxShared-1)
+		b.shared = append(b.shared[:at], sharedFrame{i, content})
 	}
-	var packed []byte
-	content, err := b.decode(i, &packed, nil)
-	if err != nil {
-		return nil, err
-	}
-	b.shared, b.cache = i, content
-	return content, nil
+	used := b.shared[at]
+	copy(b.shared[1:], b.shared[:at])
+	b.shared[0] = used
+	return used.content, nil
 }
 
 // frameAt is the index of the frame that holds tar offset at.

@@ -23,6 +23,7 @@ type Plan struct {
 	streams []image.Streamer
 	library *image.Library
 	graphs  []*image.Graph
+	taken   map[imageKey]bool        // the images of graphs
 	diffIDs map[image.Digest]content // by layer, where it is not the layer's own digest
 	files   []localFile
 	from    map[image.Digest]source
@@ -62,6 +63,13 @@ type content struct {
 type source struct {
 	set   image.Set
 	label string // an image that needs it
+	raw   []byte // of a document; else nil
+}
+
+// imageKey is an image by one of its names.
+type imageKey struct {
+	name string
+	root image.Digest
 }
 
 // NewPlan reads the documents of all images in sets and chooses platforms.
@@ -69,7 +77,7 @@ type source struct {
 // estimate. It fails by name on an image that cannot be carried. The sets stay
 // the caller's and must be open until the plan has been written.
 func NewPlan(ctx context.Context, sets []image.Set, want image.Platforms) (*Plan, error) {
-	p := &Plan{want: want, library: image.NewLibrary(), diffIDs: map[image.Digest]content{}, from: map[image.Digest]source{}}
+	p := &Plan{want: want, library: image.NewLibrary(), taken: map[imageKey]bool{}, diffIDs: map[image.Digest]content{}, from: map[image.Digest]source{}}
 	for _, set := range sets {
 		if s, ok := set.(image.Streamer); ok {
 			p.streams = append(p.streams, s)
@@ -215,11 +223,7 @@ func (p *Plan) readReferrer(ctx context.Context, set image.Set, of *image.Graph,
 }
 
 // has says whether the plan has an image by that name already.
-func (p *Plan) has(root image.Root) bool {
-	return slices.ContainsFunc(p.graphs, func(g *image.Graph) bool {
-		return g.Root.Name == root.Name && g.Root.Desc.Digest == root.Desc.Digest
-	})
-}
+func (p *Plan) has(root image.Root) bool { return p.taken[imageKey{root.Name, root.Desc.Digest}] }
 
 // checkPlatforms refuses an image that lacks a platform that is wanted, or of
 // which nothing is there. Artifacts, which have no platforms, pass.
@@ -266,21 +270,28 @@ func (p *Plan) add(ctx context.Context, set image.Set, g *image.Graph, s *spool)
 		img.Type = r.Entry.ArtifactType
 	}
 	for _, d := range append(g.Documents(), g.Layers()...) {
-		switch isLayer := g.Document(d.Digest) == nil; {
+		raw := g.Document(d.Digest)
+		switch isLayer := raw == nil; {
 		case isLayer && s != nil && !has(d):
 			return fmt.Errorf("blob %s: %w in the export", d.Digest, image.ErrNotFound)
 		case isLayer && len(d.URLs) > 0 && !has(d):
 			return &image.UnsupportedError{Image: g.Root.Label(), Why: fmt.Sprintf("layer %s exists only at an address of its vendor", d.Digest)}
 		}
 		img.Size += d.Size
-		if _, known := p.from[d.Digest]; !known {
-			p.from[d.Digest] = source{set, g.Root.Label()}
+		from, known := p.from[d.Digest]
+		if !known {
+			from = source{set: set, label: g.Root.Label()}
 			p.Blobs++
 			p.Size += d.Size
 		}
+		if raw != nil { // which may be a layer of another image
+			from.raw = raw
+		}
+		p.from[d.Digest] = from
 	}
 	p.Images = append(p.Images, img)
 	p.graphs = append(p.graphs, g)
+	p.taken[imageKey{g.Root.Name, g.Root.Desc.Digest}] = true
 	return p.addDiffIDs(g, s)
 }
 
@@ -379,14 +390,7 @@ func (p *Plan) contents(ctx context.Context, s *spool, progress func(int64)) (*c
 
 // document is the bytes of an index, a manifest or a config of the plan's
 // images, or nil.
-func (p *Plan) document(d image.Digest) []byte {
-	for _, g := range p.graphs {
-		if raw := g.Document(d); raw != nil {
-			return raw
-		}
-	}
-	return nil
-}
+func (p *Plan) document(d image.Digest) []byte { return p.from[d].raw }
 
 // fetch opens a blob at its source.
 func (p *Plan) fetch(ctx context.Context, d image.Descriptor) (io.ReadCloser, error) {

@@ -53,7 +53,9 @@ func (p *Plan) settleNames() error {
 		if pinned == "" || tagged == "" || holders[tagged] == digest {
 			continue
 		}
+		delete(p.taken, imageKey{g.Root.Name, digest})
 		g.Root.Name, p.Images[i].Name = pinned, image.Familiar(pinned)
+		p.taken[imageKey{pinned, digest}] = true
 		p.Images[i].Lost = append(p.Images[i].Lost, LostName{image.Familiar(tagged), "other images are asked for by this tag too"})
 	}
 	return nil

@@ -268,20 +268,25 @@ func (c *checker) inOrder(ctx context.Context, b *bundle.Bundle) error {
 const readingWindow = 2 << 30
 
 // inReadingOrder sorts blobs so that the longest work starts first, but not so
-// far from the order of the file that a slow medium would be read twice.
+// far from the order of the file that a slow medium would be read twice. Small
+// blobs come last, in the order of the file: of those that share a frame the
+// first one opens it for all.
 func inReadingOrder(blobs []bundle.Blob) []bundle.Blob {
 	type placed struct {
 		bundle.Blob
-		window int64
+		window, work int64
 	}
 	var at int64
 	list := make([]placed, len(blobs))
 	for i, b := range blobs {
-		list[i] = placed{b, at / readingWindow}
+		list[i] = placed{b, at / readingWindow, b.Size}
+		if b.Size < bundle.MinOwnFrame {
+			list[i].work = 0
+		}
 		at += b.Size
 	}
 	slices.SortStableFunc(list, func(a, b placed) int {
-		return cmp.Or(cmp.Compare(a.window, b.window), cmp.Compare(b.Size, a.Size))
+		return cmp.Or(cmp.Compare(a.window, b.window), cmp.Compare(b.work, a.work))
 	})
 	sorted := make([]bundle.Blob, len(blobs))
 	for i, p := range list {
