@@ -8,9 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -162,6 +164,13 @@ func (b *inbox) keep(d image.Digest, raw []byte) error {
 	}
 	b.docs[d] = raw
 	return nil
+}
+
+// Documents lists those that Fetch gives.
+func (b *inbox) Documents() []image.Digest {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Collect(maps.Keys(b.docs))
 }
 
 // Fetch implements image.Fetcher, for documents.

@@ -183,13 +183,20 @@ func (e *Engine) estimate(ctx context.Context, f found, i imagetypes.InspectResp
 type set struct {
 	engine   *Engine
 	images   []found
-	exported []exported // of each image, once it has been streamed
+	exported []exported                     // of each image, once it has been streamed
+	docs     map[image.Digest]image.Fetcher // that has the document, once all have
 }
 
 // exported is an image that came from the engine.
 type exported struct {
 	root image.Descriptor
-	docs image.Fetcher
+	docs documents
+}
+
+// documents are those of one image or more.
+type documents interface {
+	image.Fetcher
+	Documents() []image.Digest
 }
 
 func (s *set) Close() error { return nil }
@@ -224,7 +231,26 @@ func (s *set) Stream(ctx context.Context, put image.Put) error {
 			return err
 		})
 	}
-	return group.Wait()
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	s.findDocuments()
+	return nil
+}
+
+// findDocuments notes where each document is.
+func (s *set) findDocuments() {
+	s.docs = map[image.Digest]image.Fetcher{}
+	seen := map[documents]bool{} // what is pushed is all in one
+	for _, x := range s.exported {
+		if seen[x.docs] {
+			continue
+		}
+		seen[x.docs] = true
+		for _, d := range x.docs.Documents() {
+			s.docs[d] = x.docs
+		}
+	}
 }
 
 // fetch brings an image in the quickest way that there is.
@@ -320,13 +346,8 @@ func (s *set) Roots() []image.Root {
 
 // Fetch implements image.Fetcher, for documents.
 func (s *set) Fetch(ctx context.Context, d image.Descriptor) (io.ReadCloser, error) {
-	for _, x := range s.exported {
-		if x.docs == nil {
-			continue
-		}
-		if r, err := x.docs.Fetch(ctx, d); !errors.Is(err, image.ErrNotFound) {
-			return r, err
-		}
+	if from := s.docs[d.Digest]; from != nil {
+		return from.Fetch(ctx, d)
 	}
 	return nil, fmt.Errorf("document %s: %w in the exports", d.Digest, image.ErrNotFound)
 }

@@ -69,6 +69,12 @@ func (e *Engine) mayClear(ctx context.Context, ids map[string]*txn) error {
 			return fmt.Errorf("image %q cannot be brought again: container %.12s uses it: %w", ids[c.ImageID].img.Graph.Root.Label(), c.ID, image.ErrInUse)
 		}
 	}
+	needs := map[image.Digest]*txn{} // by the chain IDs of their layers
+	for _, t := range ids {
+		for _, chain := range chainIDs(t.manifest.DiffIDs) {
+			needs[chain] = t
+		}
+	}
 	images, err := e.client.ImageList(ctx, client.ImageListOptions{})
 	if err != nil {
 		return e.explain("listing images", err)
@@ -83,8 +89,8 @@ func (e *Engine) mayClear(ctx context.Context, ids map[string]*txn) error {
 		}
 		chains := map[image.Digest]bool{}
 		addChains(chains, held.RootFS.Layers)
-		for _, t := range ids {
-			if slices.ContainsFunc(chainIDs(t.manifest.DiffIDs), func(d image.Digest) bool { return chains[d] }) {
+		for chain := range chains {
+			if t := needs[chain]; t != nil {
 				return fmt.Errorf("image %q cannot be brought again: image %s has layers of it: %w", t.img.Graph.Root.Label(), nameOr(held.RepoTags, other.ID), image.ErrInUse)
 			}
 		}
