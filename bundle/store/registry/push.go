@@ -61,7 +61,7 @@ func (r *repository) putBlob(ctx context.Context, from image.Fetcher, d image.De
 // startUpload asks where to upload a blob. An empty answer: it was mounted.
 func (r *repository) startUpload(ctx context.Context, d image.Descriptor, mount *repository) (at string, err error) {
 	path, op := "blobs/uploads/", "starting the upload of blob "+d.Digest.String()
-	if mount != nil && mount != r && mount.RegistryStr() == r.RegistryStr() {
+	if mount != nil && mount != r {
 		path += "?" + url.Values{"mount": {d.Digest.String()}, "from": {mount.RepositoryStr()}}.Encode()
 	}
 	resp, err := r.send(ctx, request{method: http.MethodPost, at: path, op: op}, http.StatusAccepted, http.StatusCreated)

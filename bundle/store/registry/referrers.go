@@ -26,36 +26,50 @@ const maxReferrers = 1000
 // index that stands for it, and the tags that cosign gives.
 func (s *set) Referrers(ctx context.Context, g *image.Graph) ([]image.Root, error) {
 	s.mu.Lock()
-	repos := slices.Clone(s.homes[g.Root.Desc.Digest])
+	repos := slices.Clip(s.homes[g.Root.Desc.Digest])
 	s.mu.Unlock()
-	type place struct {
-		repo  *repository
-		roots []image.Root
-	}
-	var places []*place
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(s.jobs)
+	var subjects []subject
 	for _, repo := range repos {
-		for _, subject := range g.Subjects() {
-			p := &place{repo: repo}
-			places = append(places, p)
-			group.Go(func() (err error) {
-				p.roots, err = repo.rootsFor(ctx, subject)
-				return err
-			})
+		for _, d := range g.Subjects() {
+			subjects = append(subjects, subject{repo, d})
 		}
 	}
-	if err := group.Wait(); err != nil {
+	if err := s.list(ctx, subjects); err != nil {
 		return nil, err
 	}
 	var list []image.Root
-	for _, p := range places {
-		for _, root := range p.roots {
-			s.settle(root.Desc.Digest, p.repo)
+	for _, about := range subjects {
+		for _, root := range s.listed[about] {
+			s.settle(root.Desc.Digest, about.repo)
 			list = append(list, root)
 		}
 	}
 	return list, nil
+}
+
+// list asks what belongs to subjects, unless it has been asked: an image may have
+// many names, and be in as many repositories.
+func (s *set) list(ctx context.Context, subjects []subject) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(s.jobs)
+	for _, about := range subjects {
+		s.mu.Lock()
+		_, known := s.listed[about]
+		s.mu.Unlock()
+		if known {
+			continue
+		}
+		group.Go(func() error {
+			roots, err := about.repo.rootsFor(ctx, about.digest)
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if err == nil {
+				s.listed[about] = roots
+			}
+			return err
+		})
+	}
+	return group.Wait()
 }
 
 // rootsFor lists what refers to a digest.

@@ -72,7 +72,7 @@ type Registry struct {
 
 	mu    sync.Mutex
 	repos map[string]*repository
-	known map[image.Digest][]*repository // that have a blob, as far as pushing has shown
+	known map[holding]*repository // the first that has a blob, as far as pushing has shown
 }
 
 // Open prepares to reach registries. It reads CAFile and makes no connection.
@@ -83,7 +83,7 @@ func Open(o Options) (*Registry, error) {
 	}
 	r := &Registry{
 		base: base, plain: o.PlainHTTP, keys: authn.NewMultiKeychain(authn.DefaultKeychain, containersKeychain{}),
-		jobs: o.Jobs, pause: sleep, note: o.Note, idle: time.Minute, patience: maxAnswer, repos: map[string]*repository{}, known: map[image.Digest][]*repository{}, scope: transport.PullScope,
+		jobs: o.Jobs, pause: sleep, note: o.Note, idle: time.Minute, patience: maxAnswer, repos: map[string]*repository{}, known: map[holding]*repository{}, scope: transport.PullScope,
 	}
 	if o.Push {
 		r.scope = transport.PushScope

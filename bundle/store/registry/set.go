@@ -13,29 +13,37 @@ import (
 	"airgap/bundle/image"
 )
 
-// set is some resolved names. It remembers which repository named a digest, so
-// that each blob is asked for where it is.
+// set is some resolved names. It remembers which repositories have named a digest,
+// so that each blob is asked for where it is.
 type set struct {
 	roots []image.Root
-	repos []*repository
 	docs  map[image.Digest][]byte // those of the roots
 	jobs  int                     // lookups side by side
 
-	mu    sync.Mutex
-	at    map[image.Digest]*repository
-	homes map[image.Digest][]*repository // all that gave a root
+	mu     sync.Mutex
+	at     map[image.Digest][]*repository // that named a digest, in a document or as a root; the first is the likeliest
+	homes  map[image.Digest][]*repository // that gave a root
+	listed map[subject][]image.Root       // what belongs to what, as far as it has been asked for
+}
+
+// subject is something that others may belong to, in one repository.
+type subject struct {
+	repo   *repository
+	digest image.Digest
 }
 
 func newSet(roots []root, jobs int) *set {
-	s := &set{jobs: jobs, docs: map[image.Digest][]byte{}, at: map[image.Digest]*repository{}, homes: map[image.Digest][]*repository{}}
+	s := &set{
+		jobs: jobs, docs: map[image.Digest][]byte{}, at: map[image.Digest][]*repository{}, homes: map[image.Digest][]*repository{},
+		listed: map[subject][]image.Root{},
+	}
 	for _, r := range roots {
 		s.roots = append(s.roots, r.Root)
 		s.docs[r.Desc.Digest] = r.raw
-		s.learn(r.repo, r.raw)
 		s.settle(r.Desc.Digest, r.repo)
-		if !slices.Contains(s.repos, r.repo) {
-			s.repos = append(s.repos, r.repo)
-		}
+	}
+	for _, r := range roots {
+		s.learn(r.Desc.Digest, r.raw)
 	}
 	return s
 }
@@ -44,7 +52,7 @@ func (s *set) Roots() []image.Root { return s.roots }
 func (s *set) Close() error        { return nil }
 
 // learn notes that a document's blobs are where the document is.
-func (s *set) learn(repo *repository, raw []byte) {
+func (s *set) learn(d image.Digest, raw []byte) {
 	var doc struct {
 		Manifests, Layers []image.Descriptor
 		Config            image.Descriptor
@@ -54,9 +62,9 @@ func (s *set) learn(repo *repository, raw []byte) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, d := range append(append(doc.Manifests, doc.Layers...), doc.Config) {
-		if s.at[d.Digest] == nil {
-			s.at[d.Digest] = repo
+	for _, child := range append(append(doc.Manifests, doc.Layers...), doc.Config) {
+		for _, repo := range s.at[d] {
+			s.at[child.Digest] = addOnce(s.at[child.Digest], repo)
 		}
 	}
 }
@@ -65,28 +73,25 @@ func (s *set) learn(repo *repository, raw []byte) {
 func (s *set) settle(d image.Digest, repo *repository) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.at[d] == nil {
-		s.at[d] = repo
-	}
-	if !slices.Contains(s.homes[d], repo) {
-		s.homes[d] = append(s.homes[d], repo)
-	}
+	s.at[d], s.homes[d] = addOnce(s.at[d], repo), addOnce(s.homes[d], repo)
 }
 
-// candidates lists the repositories that may have a digest, the likeliest first.
+func addOnce(list []*repository, repo *repository) []*repository {
+	if slices.Contains(list, repo) {
+		return list
+	}
+	return append(list, repo)
+}
+
+// candidates are the repositories that may have a digest, the likeliest first.
 func (s *set) candidates(d image.Digest) []*repository {
 	s.mu.Lock()
-	likely := s.at[d]
-	s.mu.Unlock()
-	if likely == nil {
-		return s.repos
-	}
-	rest := slices.DeleteFunc(slices.Clone(s.repos), func(r *repository) bool { return r == likely })
-	return append([]*repository{likely}, rest...)
+	defer s.mu.Unlock()
+	return slices.Clip(s.at[d]) // what comes to it later is not for who has asked
 }
 
-// Fetch implements image.Fetcher. Other repositories of the set are asked for
-// what the likeliest does not have.
+// Fetch implements image.Fetcher. The repositories that have named a blob are
+// asked for it, and no others.
 func (s *set) Fetch(ctx context.Context, d image.Descriptor) (io.ReadCloser, error) {
 	if err := image.CheckDigest(d.Digest); err != nil {
 		return nil, err
@@ -117,6 +122,6 @@ func (s *set) fetch(ctx context.Context, repo *repository, d image.Descriptor) (
 	if got.Size != d.Size {
 		return nil, &image.DigestError{Want: d, GotSize: min(got.Size, d.Size+1)}
 	}
-	s.learn(repo, raw)
+	s.learn(d.Digest, raw)
 	return image.NewReader(io.NopCloser(bytes.NewReader(raw)), d), nil
 }

@@ -164,22 +164,26 @@ func (g *target) lacks(d image.Descriptor) bool {
 	return slices.ContainsFunc(g.lack, func(l image.Descriptor) bool { return l.Digest == d.Digest })
 }
 
-// learn notes a repository that has a blob; holder finds one, for mounting.
+// holding is a blob in a registry, in whichever repository.
+type holding struct {
+	registry string
+	blob     image.Digest
+}
+
+// learn notes a repository that has a blob; holder finds one of the same registry,
+// for mounting.
 func (r *Registry) learn(d image.Digest, repo *repository) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !slices.Contains(r.known[d], repo) {
-		r.known[d] = append(r.known[d], repo)
+	if at := (holding{repo.RegistryStr(), d}); r.known[at] == nil {
+		r.known[at] = repo
 	}
 }
 
-func (r *Registry) holder(d image.Digest) *repository {
+func (r *Registry) holder(d image.Digest, beside *repository) *repository {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if repos := r.known[d]; len(repos) > 0 {
-		return repos[0]
-	}
-	return nil
+	return r.known[holding{beside.RegistryStr(), d}]
 }
 
 // Write implements image.Txn: blobs side by side, then manifests from the
@@ -221,7 +225,7 @@ func (t *txn) writeBlobs(ctx context.Context, g *target, from image.Fetcher, set
 			if err := context.Cause(ctx); err != nil {
 				return err
 			}
-			if err := g.putBlob(ctx, settled.counted(from, d.Digest), d, t.from.holder(d.Digest)); err != nil {
+			if err := g.putBlob(ctx, settled.counted(from, d.Digest), d, t.from.holder(d.Digest, g.repository)); err != nil {
 				return err
 			}
 			settled.finish(d)
