@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -68,7 +67,7 @@ func (r *Registry) repository(w http.ResponseWriter, req *http.Request, path str
 	case "blobs":
 		r.serveBlob(w, req, repo, id)
 	case "tags":
-		page, next := paginate(slices.Sorted(maps.Keys(repo.tags)), req)
+		page, next := paginate(repo.sorted, req)
 		link(w, req, next)
 		answer(w, "application/json", map[string]any{"name": name, "tags": page})
 	case "referrers":
@@ -148,7 +147,7 @@ func (r *repository) serveReferrers(w http.ResponseWriter, req *http.Request, id
 	if artifactType != "" {
 		w.Header().Set("Oci-Filters-Applied", "artifactType")
 	}
-	answer(w, string(types.OCIImageIndex), r.referrers(d, artifactType))
+	answer(w, string(types.OCIImageIndex), r.referring(d, artifactType))
 }
 
 // paginate gives the part of a sorted list that a request asks for, and after

@@ -53,8 +53,10 @@ type Registry struct {
 
 // repository is what goes by one name, or several.
 type repository struct {
-	tags  map[string]image.Digest
-	blobs map[image.Digest]blob
+	tags      map[string]image.Digest
+	sorted    []string // the tags
+	blobs     map[image.Digest]blob
+	referrers map[image.Digest][]image.Descriptor // by what they belong to
 }
 
 // blob is a document or a layer, with where it is.
@@ -106,6 +108,9 @@ func New(images []Image, events Events) (*Registry, []Conflict, error) {
 		}
 	}
 	r.catalog = slices.Sorted(maps.Keys(listed))
+	for _, repo := range r.repos {
+		repo.sort()
+	}
 	return r, conflicts, nil
 }
 
@@ -113,12 +118,12 @@ func New(images []Image, events Events) (*Registry, []Conflict, error) {
 func (r *Registry) add(name, tag string, digest image.Digest, blobs []blob) *Conflict {
 	repo := r.repos[name]
 	if repo == nil {
-		repo = &repository{map[string]image.Digest{}, map[image.Digest]blob{}}
+		repo = &repository{tags: map[string]image.Digest{}, blobs: map[image.Digest]blob{}, referrers: map[image.Digest][]image.Descriptor{}}
 		r.repos[name] = repo
 	}
 	for _, b := range blobs {
-		if _, ok := repo.blobs[b.Digest]; !ok || b.manifest {
-			repo.blobs[b.Digest] = b
+		if held, ok := repo.blobs[b.Digest]; !ok || b.manifest && !held.manifest {
+			repo.add(b)
 		}
 	}
 	if tag == "" {
@@ -129,6 +134,21 @@ func (r *Registry) add(name, tag string, digest image.Digest, blobs []blob) *Con
 	}
 	repo.tags[tag] = digest
 	return nil
+}
+
+func (r *repository) add(b blob) {
+	r.blobs[b.Digest] = b
+	if b.refers != nil {
+		r.referrers[b.refers.Subject] = append(r.referrers[b.refers.Subject], b.refers.Entry)
+	}
+}
+
+// sort puts the lists of the repository into the order in which they are given.
+func (r *repository) sort() {
+	r.sorted = slices.Sorted(maps.Keys(r.tags))
+	for _, list := range r.referrers {
+		slices.SortFunc(list, func(a, b image.Descriptor) int { return strings.Compare(a.Digest.Hex, b.Digest.Hex) })
+	}
 }
 
 // blobsOf lists everything of an image.
@@ -164,15 +184,14 @@ func (r *repository) manifest(ref string) (blob, bool) {
 	return b, ok && b.manifest
 }
 
-// referrers lists the manifests that belong to another, as an index.
-func (r *repository) referrers(of image.Digest, artifactType string) any {
+// referring lists the manifests that belong to another, as an index.
+func (r *repository) referring(to image.Digest, artifactType string) any {
 	list := []image.Descriptor{}
-	for _, b := range r.blobs {
-		if b.refers != nil && b.refers.Subject == of && (artifactType == "" || b.refers.Entry.ArtifactType == artifactType) {
-			list = append(list, b.refers.Entry)
+	for _, d := range r.referrers[to] {
+		if artifactType == "" || d.ArtifactType == artifactType {
+			list = append(list, d)
 		}
 	}
-	slices.SortFunc(list, func(a, b image.Descriptor) int { return strings.Compare(a.Digest.Hex, b.Digest.Hex) })
 	return struct {
 		SchemaVersion int                `json:"schemaVersion"`
 		MediaType     types.MediaType    `json:"mediaType"`
