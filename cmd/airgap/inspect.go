@@ -66,8 +66,9 @@ func runInspect(ctx context.Context, env *ui.Env, o inspectOptions, what string)
 	if err != nil {
 		return err
 	}
-	answer.share()
-	if !o.layers {
+	if o.layers {
+		answer.share()
+	} else {
 		answer.dropLayers()
 	}
 	return env.Report("summary", answer)

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 
 	"airgap/bundle"
@@ -83,9 +82,10 @@ type inspectedPlatform struct {
 type inspectedLayer struct {
 	Digest    string   `json:"digest,omitempty"`
 	DiffID    string   `json:"diffID,omitempty"`
-	Size      int64    `json:"size"`                 // in bytes; -1 when an engine does not tell
-	Share     float64  `json:"share"`                // of its image's size, 0 to 1
-	Shared    []string `json:"sharedWith,omitempty"` // other images that have it
+	Size      int64    `json:"size"`                     // in bytes; -1 when an engine does not tell
+	Share     float64  `json:"share"`                    // of its image's size, 0 to 1
+	Shared    []string `json:"sharedWith,omitempty"`     // other images that have it, the first maxShared of them
+	More      int      `json:"sharedWithMore,omitempty"` // how many more there are
 	CreatedBy string   `json:"createdBy"`
 	Empty     bool     `json:"empty,omitempty"`
 }
@@ -180,22 +180,42 @@ func (p inspectedPlatform) withShares() inspectedPlatform {
 	return p
 }
 
+// maxShared is how many images are named that share a layer: a base of thousands
+// would be named with each of them, thousands of times.
+const maxShared = 10
+
 // share notes on every layer which other images have it. A layer is the same
 // if its content is, whether it is compressed or not.
 func (a *inspectAnswer) share() {
-	users := map[string][]string{}
+	type use struct{ layer, image string }
+	seen, users := map[use]bool{}, map[string][]string{}
 	a.eachLayer(func(img *inspectedImage, l *inspectedLayer) {
-		if !slices.Contains(users[l.key()], img.Name) {
-			users[l.key()] = append(users[l.key()], img.Name)
+		if u := (use{l.key(), img.Name}); !l.Empty && !seen[u] {
+			seen[u] = true
+			users[u.layer] = append(users[u.layer], img.Name)
 		}
 	})
 	a.eachLayer(func(img *inspectedImage, l *inspectedLayer) {
-		for _, name := range users[l.key()] {
-			if name != img.Name && !l.Empty {
+		if l.Empty {
+			return
+		}
+		all := users[l.key()]
+		for _, name := range all[:min(len(all), maxShared+1)] {
+			if name != img.Name && len(l.Shared) < maxShared {
 				l.Shared = append(l.Shared, name)
 			}
 		}
+		l.More = len(all) - 1 - len(l.Shared)
 	})
+}
+
+// sharedWith names the images that have a layer too, as far as they are told of.
+func (l *inspectedLayer) sharedWith() string {
+	text := strings.Join(l.Shared, " ")
+	if l.More > 0 {
+		text += fmt.Sprintf(" and %d more", l.More)
+	}
+	return text
 }
 
 func (l *inspectedLayer) key() string {
@@ -270,7 +290,7 @@ func printLayers(p *ui.Printer, name string, pl inspectedPlatform) {
 		case l.Size < 0:
 			size, share = "?", "?"
 		}
-		rows = append(rows, []string{id[:min(12, len(id))], size, share, strings.Join(l.Shared, " "), instruction(l.CreatedBy)})
+		rows = append(rows, []string{id[:min(12, len(id))], size, share, l.sharedWith(), instruction(l.CreatedBy)})
 	}
 	p.Table([]string{"LAYER", "SIZE", "SHARE", "ALSO IN", "CREATED BY"}, rows)
 }
