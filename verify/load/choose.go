@@ -90,26 +90,26 @@ func followOwners(img verify.Image, chosen map[int]choice) (*choice, error) {
 
 // chooseOwn chooses among images of their own, by their place in images.
 func chooseOwn(images []verify.Image, o Options) (map[int]choice, error) {
-	used := make([]bool, len(o.Only))
+	only, rules := newGlobs(o.Only), newRules(o)
 	chosen := map[int]choice{}
 	for i, img := range images {
 		if len(img.Of) > 0 {
 			continue
 		}
-		names := chooseNames(img.Names, o.Only, used)
-		if len(img.Names) == 0 && matches(o.Only, img.Label(), used) {
+		names := only.choose(img.Names)
+		if len(img.Names) == 0 && only.match(img.Label()) {
 			names = []string{img.Label()}
 		}
 		if len(names) == 0 {
 			continue
 		}
 		c := choice{Image: verify.Image{Graph: img.Graph}, was: map[string]string{}}
-		moved, err := o.moved(names)
+		moved, err := rules.moved(names)
 		if err != nil {
 			return nil, err
 		}
 		for _, name := range names {
-			renamed, err := o.rename(name, moved)
+			renamed, err := rules.rename(name, moved)
 			if err != nil {
 				return nil, err
 			}
@@ -120,18 +120,49 @@ func chooseOwn(images []verify.Image, o Options) (map[int]choice, error) {
 		}
 		chosen[i] = c
 	}
-	if i := slices.Index(used, false); i >= 0 {
+	if i := slices.Index(only.used, false); i >= 0 {
 		return nil, &NoMatchError{o.Only[i], labels(images)}
 	}
 	return chosen, nil
 }
 
-// chooseNames chooses among the names of an image: those that globs choose and,
+// globs are those of Options.Only.
+type globs struct {
+	all  []string
+	used []bool           // which of them have chosen something
+	at   map[string][]int // places in all, by the names that they stand for
+	open []int            // those that may match other names too
+}
+
+func newGlobs(all []string) *globs {
+	g := &globs{all: all, used: make([]bool, len(all)), at: map[string][]int{}}
+	for i, glob := range all {
+		for _, name := range standsFor(glob) {
+			g.at[name] = append(g.at[name], i)
+		}
+		if strings.ContainsAny(glob, `*?[\`) {
+			g.open = append(g.open, i)
+		}
+	}
+	return g
+}
+
+// standsFor lists the names that one stands for that a user gives: itself and, of
+// a tag and a digest as GitOps writes them, either.
+func standsFor(given string) []string {
+	list := []string{given}
+	if full, err := image.Normalize(given); err == nil {
+		list = append(list, image.Names(full)...)
+	}
+	return list
+}
+
+// choose chooses among the names of an image: those that globs choose and,
 // with a tag, the digest that it stands beside.
-func chooseNames(all, globs []string, used []bool) []string {
+func (g *globs) choose(all []string) []string {
 	chosen, tagged := map[string]bool{}, map[string]bool{} // names, and repositories in which a tag is chosen
 	for _, name := range all {
-		chosen[name] = matches(globs, name, used)
+		chosen[name] = g.match(name)
 		if chosen[name] && !image.Pinned(name) {
 			tagged[image.Repository(name)] = true
 		}
@@ -141,24 +172,20 @@ func chooseNames(all, globs []string, used []bool) []string {
 	})
 }
 
-// matches says whether a glob chooses the name, and notes which do.
-func matches(globs []string, name string, used []bool) bool {
-	found := len(globs) == 0
-	for i, glob := range globs {
-		for _, form := range []string{name, image.Familiar(name)} {
-			if ok, err := path.Match(glob, form); ok && err == nil || glob == form || standsFor(glob, name) {
-				found, used[i] = true, true
+// match says whether a glob chooses the name, and notes which do.
+func (g *globs) match(name string) bool {
+	found := len(g.all) == 0
+	for _, form := range []string{name, image.Familiar(name)} {
+		for _, i := range g.at[form] {
+			found, g.used[i] = true, true
+		}
+		for _, i := range g.open {
+			if ok, err := path.Match(g.all[i], form); ok && err == nil {
+				found, g.used[i] = true, true
 			}
 		}
 	}
 	return found
-}
-
-// standsFor says whether a name, if it has a tag and a digest as GitOps writes
-// it, stands for one that has either.
-func standsFor(given, name string) bool {
-	full, err := image.Normalize(given)
-	return err == nil && slices.Contains(image.Names(full), name)
 }
 
 func labels(images []verify.Image) []string {

@@ -237,13 +237,14 @@ func Attempts(list []Journal) []Journal {
 // Join is one journal of several attempts: what the first has found and the
 // last has made of it.
 func Join(attempts []Journal) Journal {
-	joined := attempts[0]
+	joined, at := attempts[0], map[string]int{} // at: places in the tags, by name
 	joined.Tags = nil
 	for _, j := range slices.Backward(attempts) {
 		for _, t := range j.Tags {
-			i := slices.IndexFunc(joined.Tags, func(k image.Tag) bool { return k.Name == t.Name })
+			i, known := at[t.Name]
 			switch {
-			case i < 0:
+			case !known:
+				at[t.Name] = len(joined.Tags)
 				joined.Tags = append(joined.Tags, t)
 			case joined.Tags[i].New == t.Old:
 				joined.Tags[i].New = t.New

@@ -34,26 +34,33 @@ func (r *Removed) Names(id image.Digest) ([]string, error) {
 
 // Keep implements image.Removed.
 func (r *Removed) Keep(id image.Digest, names []string) error {
-	return r.change(func(all map[string][]string) {
+	return r.change(func(all map[string][]string) (changed bool) {
 		names := slices.Concat(all[id.String()], names)
 		slices.Sort(names)
 		all[id.String()] = slices.Compact(names)
+		return true
 	})
 }
 
 // Forget implements image.Removed.
 func (r *Removed) Forget(id image.Digest) error {
-	return r.change(func(all map[string][]string) { delete(all, id.String()) })
+	return r.change(func(all map[string][]string) (changed bool) {
+		_, changed = all[id.String()]
+		delete(all, id.String())
+		return changed
+	})
 }
 
-func (r *Removed) change(do func(all map[string][]string)) error {
+func (r *Removed) change(do func(all map[string][]string) (changed bool)) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	all, err := r.read()
 	if err != nil {
 		return err
 	}
-	do(all)
+	if !do(all) {
+		return nil
+	}
 	if len(all) == 0 {
 		if err := os.Remove(r.path); !errors.Is(err, fs.ErrNotExist) {
 			return err

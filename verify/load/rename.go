@@ -3,7 +3,6 @@ package load
 import (
 	"fmt"
 	"path"
-	"slices"
 	"strings"
 
 	"airgap/bundle/image"
@@ -26,15 +25,53 @@ func ParseRename(s string) (Rename, error) {
 	return Rename{old, name}, nil
 }
 
-// moved says to which repositories the tags of an image go that are renamed, by
-// the repositories that they are in.
-func (o Options) moved(names []string) (map[string]string, error) {
-	to := map[string]string{}
-	for _, name := range names {
-		if image.Pinned(name) || o.rule(name) < 0 || to[image.Repository(name)] != "" {
+// rules are those by which images get the names that they have in the place.
+type rules struct {
+	list     []Rename
+	under    string         // as in Options
+	at       map[string]int // places in list, by the names that they stand for
+	prefixes []int          // those that are for all names that begin so
+}
+
+func newRules(o Options) *rules {
+	r := &rules{list: o.Rename, under: o.Under, at: map[string]int{}}
+	for i, rename := range r.list {
+		if rename.isPrefix() {
+			r.prefixes = append(r.prefixes, i)
 			continue
 		}
-		renamed, err := o.rename(name, nil)
+		for _, name := range standsFor(rename.Old) {
+			if _, known := r.at[name]; !known {
+				r.at[name] = i
+			}
+		}
+	}
+	return r
+}
+
+// first is the first rule that fits a name, or -1.
+func (r *rules) first(name string) int {
+	first, found := r.at[name]
+	for _, i := range r.prefixes {
+		if (!found || i < first) && r.list[i].begins(name) {
+			return i
+		}
+	}
+	if !found {
+		return -1
+	}
+	return first
+}
+
+// moved says to which repositories the tags of an image go that are renamed, by
+// the repositories that they are in.
+func (r *rules) moved(names []string) (map[string]string, error) {
+	to := map[string]string{}
+	for _, name := range names {
+		if image.Pinned(name) || r.first(name) < 0 || to[image.Repository(name)] != "" {
+			continue
+		}
+		renamed, err := r.rename(name, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -47,29 +84,24 @@ func (o Options) moved(names []string) (map[string]string, error) {
 // that fits, put below Under unless the rule has done so. A name by digest that
 // no rule fits goes with the tags beside it that are moved; the digest of an image
 // without a name gives none.
-func (o Options) rename(name string, moved map[string]string) (string, error) {
-	i := o.rule(name)
+func (r *rules) rename(name string, moved map[string]string) (string, error) {
+	i := r.first(name)
 	if repository := moved[image.Repository(name)]; i < 0 && repository != "" && image.Pinned(name) {
 		return withDigest(repository, name), nil
 	}
 	switch {
 	case i >= 0:
-		renamed, err := o.Rename[i].apply(name)
-		if err != nil || o.Under == "" || image.IsUnder(o.Under, renamed) {
+		renamed, err := r.list[i].apply(name)
+		if err != nil || r.under == "" || image.IsUnder(r.under, renamed) {
 			return renamed, err
 		}
 		name = renamed
 	case strings.HasPrefix(name, "sha256:"):
 		return "", nil
-	case o.Under == "":
+	case r.under == "":
 		return name, nil
 	}
-	return image.Under(o.Under, name)
-}
-
-// rule is the first that fits a name, or -1.
-func (o Options) rule(name string) int {
-	return slices.IndexFunc(o.Rename, func(r Rename) bool { return r.fits(name) })
+	return image.Under(r.under, name)
 }
 
 // withDigest is a repository with the digest of a name.
@@ -78,16 +110,17 @@ func withDigest(repository, name string) string {
 	return repository + "@" + digest.String()
 }
 
-func (r Rename) fits(name string) bool {
-	if strings.HasSuffix(r.Old, "/") {
-		return strings.HasPrefix(name, r.Old) || strings.HasPrefix(image.Familiar(name), r.Old)
-	}
-	return r.Old == name || standsFor(r.Old, name)
+// isPrefix says that the rule is for all names that begin with Old.
+func (r Rename) isPrefix() bool { return strings.HasSuffix(r.Old, "/") }
+
+// begins says whether a name begins with Old, in one of its forms.
+func (r Rename) begins(name string) bool {
+	return strings.HasPrefix(name, r.Old) || strings.HasPrefix(image.Familiar(name), r.Old)
 }
 
 // apply renames a name that fits.
 func (r Rename) apply(name string) (string, error) {
-	if !strings.HasSuffix(r.Old, "/") {
+	if !r.isPrefix() {
 		renamed, err := image.Normalize(r.New)
 		if err == nil && image.Pinned(name) && (r.hasBoth() || !strings.Contains(path.Base(r.New), ":")) {
 			renamed = withDigest(image.Repository(renamed), name) // the tag is another name's, or was not given
