@@ -16,6 +16,7 @@ type picker struct {
 	openers openers
 
 	wanted []*wanted
+	places map[place]*wanted // those of wanted
 	at     map[place]image.Source
 	opened Opened
 
@@ -40,14 +41,16 @@ func (p *picker) pickAll(ctx context.Context, specs []string) error {
 
 // want notes a name once.
 func (p *picker) want(at place, name string) {
-	i := slices.IndexFunc(p.wanted, func(w *wanted) bool { return w.place == at })
-	if i < 0 {
-		i = len(p.wanted)
-		p.wanted = append(p.wanted, &wanted{place: at})
+	if p.places == nil {
+		p.places = map[place]*wanted{}
 	}
-	w := p.wanted[i]
-	if !slices.Contains(w.names, name) {
-		w.names = append(w.names, name)
+	w := p.places[at]
+	if w == nil {
+		w = &wanted{place: at, has: map[string]bool{}}
+		p.places[at], p.wanted = w, append(p.wanted, w)
+	}
+	if !w.has[name] {
+		w.has[name], w.names = true, append(w.names, name)
 	}
 }
 

@@ -192,6 +192,7 @@ type place struct {
 type wanted struct {
 	place
 	names []string
+	has   map[string]bool // the names
 }
 
 // parse takes a spec apart.

@@ -30,6 +30,8 @@ type List struct {
 	Kind   string   // "list", "compose" or "kubernetes"
 	Images []string // as they are written, in order, each once
 	Built  []Built  // services that are not to be had from anywhere
+
+	known map[string]bool // the images
 }
 
 // Built is a service of a compose file that names no image.
@@ -113,13 +115,11 @@ func (l *List) plain(raw []byte) error {
 
 // add takes an image once.
 func (l *List) add(name string) {
-	if name == "" {
+	if name == "" || l.known[name] {
 		return
 	}
-	for _, known := range l.Images {
-		if known == name {
-			return
-		}
+	if l.known == nil {
+		l.known = map[string]bool{}
 	}
-	l.Images = append(l.Images, name)
+	l.known[name], l.Images = true, append(l.Images, name)
 }
