@@ -293,10 +293,26 @@ func (c *Containerd) find(ctx context.Context, filter string) (map[string]image.
 	}
 	found := map[string]image.Digest{}
 	for _, i := range list.Images {
-		algorithm, hex, _ := strings.Cut(i.Target.Digest, ":")
-		found[i.Name] = image.Digest{Algorithm: algorithm, Hex: hex}
+		found[i.Name] = targetOf(i)
 	}
 	return found, nil
+}
+
+// tagged is what a name points to; the zero Digest for nothing.
+func (c *Containerd) tagged(ctx context.Context, name string) (image.Digest, error) {
+	got, err := c.images.Get(ctx, &imagesapi.GetImageRequest{Name: name})
+	switch err = errgrpc.ToNative(err); {
+	case errdefs.IsNotFound(err):
+		return image.Digest{}, nil
+	case err != nil:
+		return image.Digest{}, err
+	}
+	return targetOf(got.Image), nil
+}
+
+func targetOf(i *imagesapi.Image) image.Digest {
+	algorithm, hex, _ := strings.Cut(i.Target.Digest, ":")
+	return image.Digest{Algorithm: algorithm, Hex: hex}
 }
 
 // name makes a name point to an image.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
@@ -53,11 +52,11 @@ func (t *txn) look(ctx context.Context) error {
 			t.state.Size += d.Size
 		}
 	}
-	var err error
-	if t.state.Present, err = t.whole(ctx); err != nil {
-		return err
+	err := t.findTags(ctx)
+	if err == nil {
+		t.state.Present, err = t.whole(ctx)
 	}
-	return t.findTags(ctx)
+	return err
 }
 
 // txn brings one image.
@@ -84,14 +83,20 @@ func (t *txn) whole(ctx context.Context) (bool, error) {
 	if t.written {
 		return t.unpacked(ctx)
 	}
-	named, err := t.c.find(ctx, "target.digest=="+t.state.ID.String())
-	if err != nil {
-		return false, t.c.explain("listing images", err)
-	}
-	if len(named) == 0 {
-		return false, nil
+	if named, err := t.named(ctx); err != nil || !named {
+		return false, err
 	}
 	return t.unpacked(ctx)
+}
+
+// named says whether anything has the image as its name. Only by its own names
+// containerd finds one without looking through all that it has.
+func (t *txn) named(ctx context.Context) (bool, error) {
+	if slices.ContainsFunc(t.state.Tags, func(tag image.Tag) bool { return tag.Old == t.state.ID }) {
+		return true, nil
+	}
+	found, err := t.c.find(ctx, "target.digest=="+t.state.ID.String())
+	return len(found) > 0, t.c.explain("listing images", err)
 }
 
 // unpacked says whether the image's layers are snapshots.
@@ -120,11 +125,10 @@ func (t *txn) findTags(ctx context.Context) error {
 	t.state.Tags = nil
 	for _, name := range t.img.Names {
 		tag := image.Tag{Name: name, New: t.state.ID}
-		held, err := t.c.find(ctx, "name=="+strconv.Quote(name))
-		if err != nil {
+		var err error
+		if tag.Old, err = t.c.tagged(ctx, name); err != nil {
 			return t.c.explain(fmt.Sprintf("looking up image %q", name), err)
 		}
-		tag.Old = held[name]
 		t.state.Tags = append(t.state.Tags, tag)
 	}
 	return nil
