@@ -59,7 +59,7 @@ const maxShared = 3
 // No blob is read: whether they are whole is package verify's to find out.
 func Open(r io.ReaderAt, size int64) (*Bundle, error) {
 	b := newBundle(r, size)
-	packed, err := b.readManifest()
+	packed, err := b.readStart()
 	if err != nil {
 		return nil, err
 	}

@@ -31,7 +31,7 @@ func Stage(ctx context.Context, r io.Reader, f *os.File) (size int64, err error)
 
 // peek fails on what can be known to be wrong from the start of a bundle.
 func peek(f *os.File, size int64) error {
-	_, err := newBundle(f, size).readManifest()
+	_, err := newBundle(f, size).readStart()
 	if errors.Is(err, io.ErrUnexpectedEOF) && size == stagePeek {
 		return nil // a manifest larger than that
 	}

@@ -12,21 +12,11 @@ import (
 	"airgap/bundle/image"
 )
 
-// readManifest reads the manifest, and the signature if there is one, from the
-// start of the file; packed tells whether it is in frames.
-func (b *Bundle) readManifest() (packed bool, err error) {
-	head := make([]byte, 4)
-	if _, err := b.r.ReadAt(head, 0); err != nil {
-		return false, asForeign(err)
-	}
-	var start io.Reader = io.NewSectionReader(b.r, 0, b.size)
-	if packed = binary.LittleEndian.Uint32(head) == magicFrame; packed {
-		start = &prefix{b: b}
-	}
-	if b.raw, err = readEntry(start, manifestName, MaxManifest); err != nil {
-		return packed, b.foreign(err, start, packed)
-	}
-	if b.manifest, err = parseManifest(b.raw); err != nil {
+// readStart reads the manifest, and the signature if there is one; packed tells
+// whether they are in frames.
+func (b *Bundle) readStart() (packed bool, err error) {
+	start, packed, err := b.readManifest()
+	if err != nil {
 		return packed, err
 	}
 	b.signature, err = readEntry(start, signatureName, maxSignature)
@@ -34,6 +24,24 @@ func (b *Bundle) readManifest() (packed bool, err error) {
 		err = nil
 	}
 	return packed, err
+}
+
+// readManifest reads the manifest from the start of the file, and gives what is
+// behind it.
+func (b *Bundle) readManifest() (start io.Reader, packed bool, err error) {
+	head := make([]byte, 4)
+	if _, err := b.r.ReadAt(head, 0); err != nil {
+		return nil, false, asForeign(err)
+	}
+	start = io.NewSectionReader(b.r, 0, b.size)
+	if packed = binary.LittleEndian.Uint32(head) == magicFrame; packed {
+		start = &prefix{b: b}
+	}
+	if b.raw, err = readEntry(start, manifestName, MaxManifest); err != nil {
+		return start, packed, b.foreign(err, start, packed)
+	}
+	b.manifest, err = parseManifest(b.raw)
+	return start, packed, err
 }
 
 // asForeign says that a file too short to hold anything is not a bundle.
@@ -200,7 +208,7 @@ func (p *prefix) frame() (packed []byte, size int64, err error) {
 // short or another's: nobody has looked at it.
 func ReadID(r io.ReaderAt, size int64) (image.Digest, error) {
 	b := newBundle(r, size)
-	if _, err := b.readManifest(); err != nil {
+	if _, _, err := b.readManifest(); err != nil {
 		return image.Digest{}, err
 	}
 	return b.ID(), nil

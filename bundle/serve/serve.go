@@ -154,9 +154,12 @@ func (r *repository) sort() {
 // blobsOf lists everything of an image.
 func blobsOf(img Image) ([]blob, error) {
 	var list []blob
+	subjects := map[image.Digest]bool{} // what is an index or a manifest, whatever it is called
+	for _, d := range img.Graph.Subjects() {
+		subjects[d] = true
+	}
 	for _, d := range img.Graph.Documents() {
-		b := blob{Descriptor: d, raw: img.Graph.Document(d.Digest), image: &img}
-		b.manifest = d.MediaType.IsIndex() || d.MediaType.IsImage()
+		b := blob{Descriptor: d, raw: img.Graph.Document(d.Digest), image: &img, manifest: subjects[d.Digest]}
 		if b.manifest {
 			r, ok, err := image.ReferrerOf(d, b.raw)
 			if err != nil {

@@ -179,7 +179,7 @@ func newTemp(dir string) (*scratch.File, error) { return scratch.New(dir, "airga
 // fillWithPackets keeps a bundle that comes in packets, and says what was lost.
 func (b *bundleFile) fillWithPackets(ctx context.Context, env *ui.Env, in io.Reader, dir string, progress func(int64)) error {
 	s, err := parity.ReadPackets(ctx, in, dir, progress)
-	if errors.Is(err, io.ErrUnexpectedEOF) {
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, parity.ErrMixed) {
 		return &bundle.DamagedError{What: "packets", Err: err}
 	}
 	if err != nil {

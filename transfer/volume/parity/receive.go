@@ -75,6 +75,9 @@ func ReadPackets(ctx context.Context, r io.Reader, dir string, progress func(n i
 	return in.Staged, nil
 }
 
+// ErrMixed says that good packets came, and enough of them, but not of one stream.
+var ErrMixed = errors.New("what came is not what was sent: the packets do not belong together")
+
 // receiver is a stream that is being taken in.
 type receiver struct {
 	*Staged
@@ -198,7 +201,7 @@ func (in *receiver) finish() error {
 		return in.tooDamaged(err)
 	}
 	if in.t.root() != in.stream.root {
-		return errors.New("what came is not what was sent: the packets do not belong together")
+		return ErrMixed
 	}
 	spill, err := in.stage(in.dir)
 	if err != nil {
