@@ -13,7 +13,7 @@ PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 wind
 MAX_BYTES = 25000000
 
 .DEFAULT_GOAL = help
-.PHONY: help build install demo test race lint fuzz torture faults bench docs cross clean
+.PHONY: help build install demo test race lint fuzz torture faults bench vectors docs cross clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ faults: ## cut transfers and pull media, hundreds of times; 9 GiB past a limit o
 
 bench: build ## measure airgap against what it replaces, into docs/BENCHMARKS.md
 	testdata/bench
+
+vectors: ## write testdata/vectors and its table
+	$(GO) test ./internal/vectors -run '^TestVectors$$' -count 1 -update
 
 docs: ## write docs/reference.md and docs/man from the commands themselves
 	$(GO) test ./cmd/airgap -run '^TestDocs$$' -count 1 -update

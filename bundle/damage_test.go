@@ -15,6 +15,7 @@ import (
 
 	"airgap/bundle"
 	"airgap/bundle/image"
+	"airgap/internal/vectors"
 )
 
 // small is a bundle of every part that the format has, of about 4 KiB.
@@ -307,12 +308,11 @@ func (f *failing) ReadAt(p []byte, off int64) (int, error) {
 // FuzzOpen never panics, and accepts only what the format allows: what is
 // accepted has the manifest's own bytes in it.
 func FuzzOpen(f *testing.F) {
-	seeds := [][]byte{small(f)}
-	seeds = append(seeds, unpacked(f, seeds[0]))
-	if len(seeds) == 0 {
-		f.Fatal("no seeds")
+	seeds, err := vectors.Seeds(".tar.zst", ".tar")
+	if err != nil {
+		f.Fatal(err)
 	}
-	for _, s := range seeds {
+	for _, s := range append(seeds, small(f)) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, file []byte) {

@@ -13,6 +13,7 @@ import (
 	"airgap/bundle"
 	"airgap/bundle/image"
 	"airgap/internal/forge"
+	"airgap/internal/vectors"
 )
 
 // forged opens a sound bundle up for changes.
@@ -151,6 +152,27 @@ func TestForged(t *testing.T) {
 			refused(t, "bundle", checked(t.Context(), f.File()))
 		})
 	}
+}
+
+// FuzzManifest: what is accepted is encoded to the same bytes.
+func FuzzManifest(f *testing.F) {
+	seeds, err := vectors.Entries("{")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, seed := range seeds {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		m, err := bundle.ParseManifest(raw)
+		if err != nil {
+			return
+		}
+		again, err := m.Encode()
+		if err != nil || !bytes.Equal(again, raw) {
+			t.Errorf("%q is encoded as %q, %v", raw, again, err)
+		}
+	})
 }
 
 // TestForgedDocuments are images whose documents two readers could read

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"airgap/bundle/image"
+	"airgap/internal/vectors"
 )
 
 func TestCheckJSON(t *testing.T) {
@@ -46,9 +47,22 @@ func FuzzCheckJSON(f *testing.F) {
 	for _, seed := range []string{`{"a":[1,{"b":null}]}`, `{"a":1,"A":2}`, `[`, "\xff", `"x"`} {
 		f.Add([]byte(seed))
 	}
+	addDocuments(f)
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		_ = image.CheckJSON(raw) // must end, and not panic
 	})
+}
+
+// addDocuments seeds a target with the documents of the vectors.
+func addDocuments(f *testing.F) {
+	f.Helper()
+	seeds, err := vectors.Entries("{", "[")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, seed := range seeds {
+		f.Add(seed)
+	}
 }
 
 // TestFoldsAsJSONDoes: what encoding/json takes for one field is one key.
@@ -105,6 +119,7 @@ func FuzzCountJSON(f *testing.F) {
 	} {
 		f.Add([]byte(seed))
 	}
+	addDocuments(f)
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		got := image.CountJSON(raw) // must end, and not panic
 		var v any

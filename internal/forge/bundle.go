@@ -9,6 +9,7 @@ package forge
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
@@ -48,6 +49,17 @@ func changed[T any](change func(T) T, v T) T {
 		return v
 	}
 	return change(v)
+}
+
+// Pack makes the bundle of images as airgap does.
+func Pack(ctx context.Context, set image.Set, want image.Platforms) ([]byte, error) {
+	plan, err := bundle.NewPlan(ctx, []image.Set{set}, want)
+	if err != nil {
+		return nil, err
+	}
+	var file bytes.Buffer
+	_, err = plan.WriteTo(ctx, &file, bundle.WriteOptions{})
+	return file.Bytes(), err
 }
 
 // Open takes a sound bundle apart.
@@ -191,6 +203,34 @@ func (b *Bundle) File() []byte {
 	}
 	file := bytes.Join(frames, nil)
 	return append(file, changed(b.End, End(sha256.Sum256(file), changed(b.Rows, append(rows, [2]uint32{48, 0}))))...)
+}
+
+// Zeros is the bundle with zeros for the content of its last entry, for which
+// Contents has nothing.
+func (b *Bundle) Zeros() []byte {
+	short, e := *b, b.Manifest.Entries[len(b.Contents)]
+	short.Raw = b.RawManifest()
+	m := *b.Manifest
+	m.Entries = m.Entries[:len(b.Contents)]
+	short.Manifest = &m
+	t, cuts := short.tar()
+	at := cuts[len(cuts)-2] // of what shares the last frame, but for the end
+	before := append(bytes.Clone(t[at:len(t)-1024]), Header(e.Name, e.Size)...)
+	var file []byte
+	var rows [][2]uint32
+	add := func(content int, frame []byte) {
+		file = append(file, frame...)
+		rows = append(rows, [2]uint32{uint32(len(frame)), uint32(content)})
+	}
+	for i := range cuts[:len(cuts)-2] {
+		add(cuts[i+1]-cuts[i], Frame(t[cuts[i]:cuts[i+1]]))
+	}
+	add(len(before), Frame(before))
+	for zeros := Frame(make([]byte, maxFrame)); e.Size > 0; e.Size -= maxFrame {
+		add(maxFrame, zeros)
+	}
+	add(1024, Frame(make([]byte, 1024)))
+	return append(file, End(sha256.Sum256(file), append(rows, [2]uint32{48, 0}))...)
 }
 
 // End is the trailer and the seek table of a file whose frames have a hash. The

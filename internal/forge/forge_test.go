@@ -26,19 +26,15 @@ func TestBundles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		plan, err := bundle.NewPlan(t.Context(), []image.Set{set}, image.Platforms{All: true})
+		file, err := forge.Pack(t.Context(), set, image.Platforms{All: true})
 		if err != nil {
 			t.Fatal(err)
 		}
-		var file bytes.Buffer
-		if _, err := plan.WriteTo(t.Context(), &file, bundle.WriteOptions{}); err != nil {
-			t.Fatal(err)
-		}
-		b, err := forge.Open(file.Bytes())
+		b, err := forge.Open(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		plain := unpacked(t, file.Bytes())
+		plain := unpacked(t, file)
 		if !bytes.Equal(b.Plain(), plain) || !bytes.Equal(unpacked(t, b.File()), plain) {
 			t.Errorf("%s: the tar is another", fixture.Label)
 		}

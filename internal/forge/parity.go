@@ -33,9 +33,13 @@ func (g Geometry) Shards(data []byte) [][]byte {
 		copy(shards[i], data[i*g.Shard:])
 		group, c := i%g.groups(), i/g.groups()
 		for j := range g.M {
-			a := inverse(byte(g.K+j) ^ byte(c))
+			var times [256]byte // the factor
+			for b, a := 0, inverse(byte(g.K+j)^byte(c)); b < 256; b++ {
+				times[b] = multiply(a, byte(b))
+			}
+			parity := shards[g.data()+j*g.groups()+group]
 			for x, b := range shards[i] {
-				shards[g.data()+j*g.groups()+group][x] ^= multiply(a, b)
+				parity[x] ^= times[b]
 			}
 		}
 	}

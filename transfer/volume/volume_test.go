@@ -15,6 +15,7 @@ import (
 	"testing/iotest"
 
 	"airgap/internal/forge"
+	"airgap/internal/vectors"
 	"airgap/transfer"
 	"airgap/transfer/media"
 	"airgap/transfer/transfertest"
@@ -230,6 +231,13 @@ func seeds() []Footer {
 func FuzzFooter(f *testing.F) {
 	for _, seed := range seeds() {
 		f.Add(must(seed.Marshal()))
+	}
+	files, err := vectors.Seeds(".001", ".002", ".par")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, file := range files {
+		f.Add(file[max(0, len(file)-FooterSize):])
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		footer, err := ParseFooter(b)

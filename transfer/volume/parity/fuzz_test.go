@@ -5,6 +5,8 @@ import (
 	"context"
 	"math/rand/v2"
 	"testing"
+
+	"airgap/internal/vectors"
 )
 
 var fuzzed = Geometry{Size: 64*400 - 9, Shard: 64, Data: 50, Parity: 5}
@@ -61,6 +63,13 @@ func FuzzPackets(f *testing.F) {
 		if _, _, err := receive(f, seed); err != nil {
 			f.Fatalf("a seed finds nothing: %v", err)
 		}
+		f.Add(seed)
+	}
+	seeds, err := vectors.Seeds(".packets")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, seed := range seeds {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
