@@ -228,6 +228,22 @@ func TestBareStranger(t *testing.T) {
 	}
 }
 
+// TestWholeAmongVolumes is a copy of all under the name of a volume, which its
+// beginning stands in for: no repair makes that volume of it.
+func TestWholeAmongVolumes(t *testing.T) {
+	dir, raw, _ := protected(t, true)
+	if err := os.WriteFile(filepath.Join(dir, "b.tar.001"), raw, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	before := snapshot(t, dir)
+	reads(t, dir, raw)
+	s := must(open(t, dir, "", OpenOptions{}))
+	if _, err := s.Repair(t.Context(), folder(t, dir), nil); err == nil || !strings.Contains(err.Error(), "rename it first") {
+		t.Errorf("error %v", err)
+	}
+	same(t, dir, before)
+}
+
 // TestChosenByID opens the set that is meant whatever it is called, and parity
 // for the file that it is told.
 func TestChosenByID(t *testing.T) {

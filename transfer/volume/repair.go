@@ -64,6 +64,9 @@ func (m *mender) foresee(ctx context.Context, r Report) error {
 		return &IncompleteError{r}
 	}
 	for _, n := range r.Damaged {
+		if e, ok := m.member(n); ok && m.slice > 0 && e.footer == nil && e.size == m.whole.Total {
+			return fmt.Errorf("file %q has the name of a volume and is as long as all of them: rename it first", filepath.Join(m.dir, e.name))
+		}
 		want := m.known(n)
 		if m.slice == 0 {
 			want = m.whole.SHA256
