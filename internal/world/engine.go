@@ -343,6 +343,18 @@ func (e *engine) remove(named string, force bool) (status int, err error) {
 	return 200, nil
 }
 
+// look gives what names stand for, all of which are there.
+func (e *engine) look() (map[string]string, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for name, id := range e.names {
+		if e.images[id] == nil {
+			return nil, fmt.Errorf("%s is %s, which is not there", name, id)
+		}
+	}
+	return maps.Clone(e.names), nil
+}
+
 // prune is image prune.
 func (e *engine) prune() {
 	maps.DeleteFunc(e.images, func(id string, _ *held) bool {

@@ -63,56 +63,102 @@ func (w *world) SendTwice(t *rapid.T) {
 	second := w.drawFile(t, "another", func(path string, c *Content) bool {
 		return c.sound(Whole) && c.Bundle.ID != "" && filepath.Base(path) == filepath.Base(first)
 	})
-	dir, cut := drawFolder(t), cutting{}
+	dir := drawFolder(t)
 	to := rapid.SampledFrom([]string{dir, w.host.dest(dir)}).Draw(t, "to")
-	if rapid.Bool().Draw(t, "cutting") {
-		cut = drawCutting(t)
+	cut := rapid.SampledFrom([]cutting{{}, {}, {parity: 10}, {volumes: true}, drawCutting(t)}).Draw(t, "cut")
+	sends := []*sentBeside{{name: first, cut: cut}, {name: second, cut: cut}}
+	if rapid.IntRange(0, 3).Draw(t, "alike") == 0 {
+		sends[1].cut = drawCutting(t)
 	}
-	one, other := w.content(first).Bundle, w.content(second).Bundle
-	inTheWay := w.mayNotArrive(first, dir, cut) || w.mayNotArrive(second, dir, cut)
-	beside := append(w.beside(first), w.beside(second)...)
-	a, b := w.both(append([]string{"send", first, to}, cut.args()...), append([]string{"send", second, to}, cut.args()...))
+	inTheWay, beside := false, []string(nil)
+	for _, s := range sends {
+		s.Bundle = w.content(s.name).Bundle
+		s.args = append([]string{"send", s.name, to}, s.cut.args()...)
+		inTheWay = inTheWay || w.mayNotArrive(s.name, dir, s.cut)
+		beside = append(beside, w.beside(s.name)...)
+	}
+	sends[0].Result, sends[1].Result = w.both(sends[0].args, sends[1].args)
 	path := filepath.Join(dir, filepath.Base(first))
-	w.settle(func(c change) (*Content, error) {
-		whose := one
-		if c.now != nil && c.now.Bundle == other || bytes.Contains(c.raw, []byte(other.hex())) || c.raw != nil && w.prove(c, other) == nil {
-			whose = other
+	w.settle(func(c change) (is *Content, err error) {
+		for _, s := range sends {
+			if s == sends[1] && err == nil && !s.isIn(c) {
+				break
+			}
+			if is, err = along(beside, w.written(path, s.Bundle, s.cut))(c); err == nil && s.isIn(c) {
+				break
+			}
 		}
-		return along(beside, w.written(path, whose, cut))(c)
+		return is, err
 	})
 	var lacks []error
-	for _, sent := range []struct {
-		Result
-		*Bundle
-	}{{a, one}, {b, other}} {
-		if sent.Status != 0 {
+	for _, s := range sends {
+		if s.Status != 0 {
 			continue
 		}
-		err := w.holds(path, sent.Bundle, cut)
+		err := w.holds(path, s.Bundle, s.cut)
 		if err == nil {
 			return
 		}
 		lacks = append(lacks, err)
 	}
 	if len(lacks) > 0 || !inTheWay {
-		w.fail("two were sent at once, and neither is there: %v\n%s\n%s", lacks, a.Err, b.Err)
+		w.fail("two were sent at once, and neither is there: %v\n%s\n%s", lacks, sends[0].Err, sends[1].Err)
 	}
 }
 
-// UnpackTwice imports two bundles into the layout at once: what succeeded is
-// there.
+// sentBeside is a send beside another.
+type sentBeside struct {
+	Result
+	*Bundle
+	name string
+	cut  cutting
+	args []string
+}
+
+// isIn says that a file that has changed is the bundle that was sent, as far as
+// that shows.
+func (s *sentBeside) isIn(c change) bool {
+	return c.gone || c.now != nil && c.now.Bundle == s.Bundle || bytes.Contains(c.raw, []byte(s.hex()))
+}
+
+// target is a place that images are imported into.
+type target struct {
+	to   string            // its spec
+	had  map[string]string // what names stood for
+	look func() (map[string]string, error)
+	id   func(b *Bundle, name string) string // what a name of a bundle stands for there
+	keep func(now map[string]string)
+}
+
+func (w *world) drawPlace(t *rapid.T) target {
+	digest := func(b *Bundle, name string) string { return b.Images[name] }
+	switch rapid.SampledFrom([]string{"layout", "engine", "registry"}).Draw(t, "into") {
+	case "engine":
+		return target{"docker", maps.Clone(w.engine.names), w.engine.look, func(b *Bundle, name string) string { return w.ids[b.Day][name].id }, func(map[string]string) {}}
+	case "registry":
+		p := w.registry
+		return target{"docker://" + p.address + "/" + mirror, p.names, p.look, digest, func(now map[string]string) { p.names = now }}
+	}
+	return target{"oci:" + dest, w.place.names, w.place.look, digest, func(now map[string]string) { w.place.names = now }}
+}
+
+// UnpackTwice imports two bundles into a place at once: both are there, and one of
+// them has each name.
 func (w *world) UnpackTwice(t *rapid.T) {
 	sound := func(_ string, c *Content) bool { return c.sound(Whole) }
 	names := []string{w.drawFile(t, "bundle", sound), w.drawFile(t, "another", sound)}
-	a, b := w.both([]string{"unpack", "--to", "oci:" + dest, names[0]}, []string{"unpack", "--to", "oci:" + dest, names[1]})
+	place := w.drawPlace(t)
+	a, b := w.both([]string{"unpack", "--to", place.to, names[0]}, []string{"unpack", "--to", place.to, names[1]})
 	w.settle(untouched)
-	now, err := w.place.look()
+	now, err := place.look()
 	if err != nil {
-		w.fail("the layout: %v", err)
+		w.fail("%s: %v", place.to, err)
 	}
 	may := map[string][]string{}
-	for name, digest := range w.place.names {
-		may[name] = []string{digest}
+	for name, id := range place.had {
+		if !isOwn(name) {
+			may[name] = []string{id}
+		}
 	}
 	for i, r := range []Result{a, b} {
 		if r.Status != 0 {
@@ -123,19 +169,22 @@ func (w *world) UnpackTwice(t *rapid.T) {
 		}
 	}
 	for _, path := range names {
-		for name, digest := range w.content(path).Bundle.Images {
-			may[name] = append(may[name], digest)
+		for name := range w.content(path).Bundle.Images {
+			may[name] = append(may[name], place.id(w.content(path).Bundle, name))
 		}
 	}
-	for name, digests := range may {
-		if !slices.Contains(digests, now[name]) {
-			w.fail("the layout has %s as %q, expected one of %q", name, now[name], digests)
+	for name, ids := range may {
+		if !slices.Contains(ids, now[name]) {
+			w.fail("%s has %s as %q, expected one of %q", place.to, name, now[name], ids)
 		}
 	}
 	if len(now) != len(may) {
-		w.fail("the layout holds %v", now)
+		w.fail("%s holds %v", place.to, now)
 	}
-	w.place.names = maps.Clone(now)
+	place.keep(now)
+	if place.to == "docker" {
+		w.noOrphans(a)
+	}
 }
 
 // Rollback undoes an import into the engine: a name is put back to what it was
