@@ -51,41 +51,20 @@ func TestInterruptedBetween(t *testing.T) {
 // one has sent the first of its own: it must not take the place of that.
 func TestSendsOfSeveralFiles(t *testing.T) {
 	t.Chdir(t.TempDir())
-	for _, dir := range []string{"mine", "theirs", "usb", "alone"} {
+	for _, dir := range []string{"usb", "alone"} {
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, dir := range []string{"mine", "theirs"} {
-		images, err := layout.Write(dir+".images", empty.Index)
-		if err == nil {
-			err = os.WriteFile(dir+".txt", []byte(dir), 0o644)
-		}
-		if err == nil {
-			err = images.AppendImage(emptyImage(t), layout.WithAnnotations(map[string]string{refName: "app:v1"}))
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		mustEnd(t, ui.OK, "pack", "-o", filepath.Join(dir, defaultBundle), "--include-files", dir+".txt", "oci:"+dir+".images")
-	}
+	packInto(t, "mine")
+	packInto(t, "theirs")
 	folder, err := media.Open("usb")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer folder.Close()
 	env, _, _ := newEnv()
-	b, err := openBundle(t.Context(), env, filepath.Join("mine", defaultBundle))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close()
-	s := &sender{
-		env: env, o: sendOptions{parallel: 1, cut: cutOptions{parity: 10}}, dests: []string{"usb"}, bundle: b,
-		file: sync.OnceValues(func() (transfer.File, error) { return fileToSend(t.Context(), env, b) }),
-	}
-	s.shipment = newShipment(t.Context(), s)
-	defer s.shipment.close()
+	s := newSender(t, env, filepath.Join("mine", defaultBundle), cutOptions{parity: 10})
 	began := false
 	w := &way{sender: s, dest: "usb", place: &meanwhile{folder, func(next transfer.File) {
 		if next.Name == defaultBundle && !began {
@@ -104,6 +83,66 @@ func TestSendsOfSeveralFiles(t *testing.T) {
 			t.Errorf("%s is not what was sent (%v)", name, err)
 		}
 	}
+}
+
+// TestParityIsNeeded: parity that is asked for may not stay here because there is
+// some beside the bundle, which has the same name.
+func TestParityIsNeeded(t *testing.T) {
+	t.Chdir(t.TempDir())
+	packInto(t, "mine", "--parity", "10%")
+	for _, percent := range []int{0, 100} {
+		env, _, _ := newEnv()
+		c := newSender(t, env, filepath.Join("mine", defaultBundle), cutOptions{parity: percent}).shipment
+		files, err := c.of(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := 1
+		if percent > 0 {
+			want = len(files)
+		}
+		if needed := c.needed(files); len(files) != 2 || len(needed) != want {
+			t.Errorf("%d%%: %d of %d files are needed", percent, len(needed), len(files))
+		}
+	}
+}
+
+// packInto packs something into a folder that it makes.
+func packInto(t *testing.T, dir string, flags ...string) {
+	t.Helper()
+	images, err := layout.Write(dir+".images", empty.Index)
+	if err == nil {
+		err = images.AppendImage(emptyImage(t), layout.WithAnnotations(map[string]string{refName: "app:v1"}))
+	}
+	if err == nil {
+		err = os.WriteFile(dir+".txt", []byte(dir), 0o644) // so that each is another
+	}
+	if err == nil {
+		err = os.Mkdir(dir, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustEnd(t, ui.OK, append([]string{"pack", "-o", filepath.Join(dir, defaultBundle), "--include-files", dir + ".txt", "oci:" + dir + ".images"}, flags...)...)
+}
+
+// newSender is a send of a bundle, until the test ends.
+func newSender(t *testing.T, env *ui.Env, name string, cut cutOptions) *sender {
+	t.Helper()
+	b, err := openBundle(t.Context(), env, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &sender{
+		env: env, o: sendOptions{parallel: 1, cut: cut}, bundle: b,
+		file: sync.OnceValues(func() (transfer.File, error) { return fileToSend(t.Context(), env, b) }),
+	}
+	s.shipment = newShipment(t.Context(), s)
+	t.Cleanup(func() {
+		s.shipment.close()
+		b.Close()
+	})
+	return s
 }
 
 // emptyImage is one of no layers for this platform.

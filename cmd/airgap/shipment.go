@@ -162,8 +162,12 @@ func (c *shipment) besideAt(path string) (file transfer.File, err error) {
 	return file, err
 }
 
-// needed are those of the files that have to travel: all but the parity beside.
+// needed are those of the files that have to travel: all but the parity beside,
+// which has the names of what --parity makes.
 func (c *shipment) needed(files []transfer.File) []transfer.File {
+	if c.o.cut.parity > 0 {
+		return files
+	}
 	return slices.DeleteFunc(slices.Clone(files), func(f transfer.File) bool { return c.bundle.isParity(f.Name) })
 }
 
