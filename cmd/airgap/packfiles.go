@@ -19,15 +19,15 @@ func (o packOptions) isOutput(path string) bool {
 		return ok && isOpenFile(to, path)
 	}
 	dir, name := o.outputIn()
-	isPartial := func(path string) bool {
+	isBegun := func(path string) bool {
 		base := filepath.Base(path)
-		return strings.HasPrefix(base, "."+name+".") && strings.HasSuffix(base, ".partial")
+		return strings.HasPrefix(base, "."+name+".") && (strings.HasSuffix(base, ".partial") || strings.HasSuffix(base, ".lock"))
 	}
-	if isPartial(filepath.Dir(path)) { // in which volumes are made
+	if isBegun(filepath.Dir(path)) { // in which volumes are made
 		path = filepath.Dir(path)
 	}
 	beside, ok := strings.CutPrefix(filepath.Base(path), name)
-	return (ok && besideBundle.MatchString(beside) || isPartial(path)) && sameFile(filepath.Dir(path), dir)
+	return (ok && besideBundle.MatchString(beside) || isBegun(path)) && sameFile(filepath.Dir(path), dir)
 }
 
 func isOpenFile(f *os.File, path string) bool {
