@@ -96,12 +96,16 @@ func owner(line, path string, cut cutting) string {
 // fresh is the name of a volume of a new set that is about to replace one of an old.
 var fresh = regexp.MustCompile(`^.+\.[A-Z0-9]{8}\.new$`)
 
+// begun is the name of a file, or of a folder of such, that has not got its own
+// yet; or of a lock, which may have been put aside.
+var begun = regexp.MustCompile(`^\..+\.(partial|lock(\.[A-Z0-9]{8})?)$`)
+
 // isDebris says that a name in a folder is one under which something is being
 // written.
 func isDebris(path, dir string) bool {
 	rest, ok := strings.CutPrefix(path, dir+"/")
 	top, _, _ := strings.Cut(rest, "/")
-	return ok && fresh.MatchString(top) || ok && strings.HasPrefix(top, ".") && (strings.HasSuffix(top, ".partial") || strings.HasSuffix(top, ".lock"))
+	return ok && (fresh.MatchString(top) || begun.MatchString(top))
 }
 
 // KillUnpack kills an import into the layout: each name points to what it did or

@@ -232,7 +232,7 @@ func (w *world) complete(path string, b *Bundle, cut cutting) {
 		w.fail("%v", err)
 	}
 	if left := w.paths(func(other string, c *Content) bool {
-		return c.is(Debris) && c.Name == owner(w.script[len(w.script)-1], path, cut) && (cut.parity > 0 || !ofParity.MatchString(other))
+		return c.is(Debris) && c.Name == owner(w.script[len(w.script)-1], path, cut) && (cut.parity > 0 || !ofParity.MatchString(other)) && !aside.MatchString(other)
 	}); len(left) > 0 {
 		w.fail("what a killed run has left is still there: %q", left)
 	}
@@ -245,9 +245,12 @@ func (w *world) complete(path string, b *Bundle, cut cutting) {
 	}
 }
 
-// ofParity is the name under which parity, or its sums, are being written: whoever
-// writes none has nothing to do with it.
-var ofParity = regexp.MustCompile(`/\..+\.par([0-9]{3,})?\.`)
+// What no run clears up: parity, or its sums, that somebody was writing, where it
+// writes none; and a lock that somebody had put aside.
+var (
+	ofParity = regexp.MustCompile(`/\..+\.par([0-9]{3,})?\.`)
+	aside    = regexp.MustCompile(`/\..+\.lock\.[A-Z0-9]{8}$`)
+)
 
 // holds says what of a bundle is lacking where it is to be, and counts its volumes.
 func (w *world) holds(path string, b *Bundle, cut cutting) error {
