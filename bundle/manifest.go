@@ -376,7 +376,7 @@ func (m *Manifest) checkBlobs() (map[image.Digest]int64, error) {
 func (m *Manifest) checkSize() error {
 	var sum int64
 	for _, e := range m.Entries {
-		if e.Size < 0 || e.Size > maxBundle || sum > maxBundle {
+		if e.Size < 0 || e.Size > maxBundle-sum {
 			return fmt.Errorf("entry %q: size %d is out of range", e.Name, e.Size)
 		}
 		sum += e.Size

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -47,22 +48,34 @@ type document struct {
 	Layers        []Descriptor    `json:"layers"`
 	FSLayers      json.RawMessage `json:"fsLayers"`
 	Subject       *Descriptor     `json:"subject"`
+
+	// Only their types matter here: ReferrerOf reads them.
+	ArtifactType string            `json:"artifactType"`
+	Annotations  map[string]string `json:"annotations"`
+}
+
+// decode reads a document, which is an object.
+func decode(raw []byte, into any) error {
+	if err := CheckJSON(raw); err != nil {
+		return err
+	}
+	if !bytes.HasPrefix(bytes.TrimLeft(raw, " \t\r\n"), []byte("{")) {
+		return errors.New("it is no JSON object")
+	}
+	return json.Unmarshal(raw, into)
 }
 
 // parseDocument reads an index or a manifest. Of what a manifest consists of it
 // keeps only what a graph is about.
 func parseDocument(raw []byte, d Descriptor) (*document, error) {
-	if err := CheckJSON(raw); err != nil {
-		return nil, fmt.Errorf("document %s: %w", d.Digest, err)
-	}
 	var doc document
-	if err := json.Unmarshal(raw, &doc); err != nil {
+	if err := decode(raw, &doc); err != nil {
 		return nil, fmt.Errorf("document %s: %w", d.Digest, err)
 	}
 	if doc.FSLayers != nil || doc.SchemaVersion == 1 {
 		return nil, errSchema1
 	}
-	doc.FSLayers = nil
+	doc.FSLayers, doc.Annotations = nil, nil
 	for i, l := range doc.Layers {
 		doc.Layers[i] = bare(l)
 	}
@@ -116,12 +129,6 @@ type config struct {
 }
 
 func parseConfig(raw []byte) (*config, error) {
-	if err := CheckJSON(raw); err != nil {
-		return nil, err
-	}
-	var c config
-	if err := json.Unmarshal(raw, &c); err != nil {
-		return nil, err
-	}
-	return &c, nil
+	c := new(config)
+	return c, decode(raw, c)
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -188,5 +189,33 @@ func served(t *testing.T, arg string) {
 	cancel()
 	if err := <-ended; err != nil {
 		t.Errorf("serve: %v", err)
+	}
+}
+
+// TestLargeVector opens the one of 8 GiB, and proves all but those.
+func TestLargeVector(t *testing.T) {
+	list, err := vectors.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(list, func(v vectors.Vector) bool { return v.Large })
+	if i < 0 {
+		t.Fatal("there is none")
+	}
+	files, err := list[i].Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	content := files[list[i].Arg]
+	b, err := bundle.Open(bytes.NewReader(content), int64(len(content)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := verify.Read(t.Context(), b); err != nil {
+		t.Error(err)
+	}
+	content[len(content)/3] ^= 1 // in one of the frames of zeros
+	if _, err := b.Sum(t.Context(), func(int64) {}); err == nil {
+		t.Error("a byte is another, and the trailer does not tell")
 	}
 }

@@ -288,7 +288,9 @@ func (m *maker) badDerived() {
 
 // badGraphs are images that do not hold together, in bundles that do.
 func (m *maker) badGraphs() {
-	doc := func(name, about, phrase, old, changed string) { m.bad(name, about, phrase, edit(old, changed)) }
+	doc := func(name, about, phrase, old, changed string) *Vector {
+		return m.bad(name, about, phrase, edit(old, changed))
+	}
 	doc("document-member-twice", "a manifest has a member twice", "twice", `"schemaVersion"`, `"schemaVersion":2,"schemaVersion"`)
 	doc("document-member-twice-in-cases", "a config has a member in two cases", "twice", `"os":"linux"`, `"os":"linux","OS":"windows"`)
 	doc("document-long-s", "a manifest has layers and layerſ, which some decoders take for one", "twice", `"layers"`, `"layerſ":[],"layers"`)
@@ -303,6 +305,9 @@ func (m *maker) badGraphs() {
 	doc("manifest-schema-1", "a manifest of schema 1", "schema 1", `"schemaVersion":2`, `"schemaVersion":1`)
 	doc("manifest-size-no-integer", "a descriptor's size is 1e3", "document", `"size":`, `"size":1e3,"x":`)
 	doc("manifest-digest-in-capitals", "a descriptor's digest is in upper case", "document", `"digest":"sha256:`, `"digest":"SHA256:`)
+	doc("manifest-artifact-type", "a manifest's artifactType is a number", "document", `"schemaVersion"`, `"artifactType":5,"schemaVersion"`)
+	doc("manifest-subject", "a manifest's subject is a string", "document", `"schemaVersion"`, `"subject":"sha256","schemaVersion"`)
+	doc("descriptor-urls", "a descriptor's urls are an object", "document", `"size":`, `"urls":{},"size":`).Unseen = "it makes no use of urls, and takes any"
 	doc("config-diffids-too-few", "a config has a diffID too few", "diffIDs", `"diff_ids":["sha256:`, `"diff_ids":["sha256:0000000000000000000000000000000000000000000000000000000000000000"],"x":["sha256:`)
 	m.bad("layer-left-out", "a layer is not there", "", func(b *forge.Bundle) {
 		n := len(b.Contents) - 1
@@ -379,6 +384,9 @@ func (m *maker) badGraphs() {
 			b.Contents[n+i], b.Contents[n+i-1] = b.Contents[n+i-1], b.Contents[n+i]
 		}
 	})
+	m.badOf(func(i *images) {
+		i.name("docker.io/library/a:1", i.PutJSON(types.OCIManifestSchema1, map[string]any{"schemaVersion": 2, "config": i.Put(types.OCIConfigJSON, []byte(`{}`))}))
+	}, "config-null", "a config that is null", "no JSON object", edit(`{}`, `null`))
 	m.wrongImages()
 }
 

@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
 """reader.py FILE...: proves bundles by bundle/FORMAT.md alone, whose sections the comments name. Exit status: 0 sound,
 3 damaged or no bundle, 1 it needs a newer reader. Whoever runs it needs the zstd command, and memory for the largest layer."""
-import gzip, hashlib, json, os, re, subprocess, sys, tempfile, zlib
-
+import gzip, hashlib, json, os, re, subprocess, sys, tempfile
 FRAME, MAX_FRAME, OWN, OCI, DOCKER = 0xFD2FB528, 4 << 20, 64 << 10, "application/vnd.oci.image.", "application/vnd.docker."
 INDEXES, MANIFESTS = {OCI + "index.v1+json", DOCKER + "distribution.manifest.list.v2+json"}, {OCI + "manifest.v1+json", DOCKER + "distribution.manifest.v2+json"}
 CONFIGS = {OCI + "config.v1+json", DOCKER + "container.image.v1+json"}
@@ -95,14 +94,15 @@ def walk(root, sizes, content):  # 4: the documents that an image consists of, w
     def document(d):
         give(d, docs)
         text = content(d[1]).decode()
-        need(d[2] <= 4 << 20 and 1 + sum(map(re.sub(r'(?s)"(?:\\.|[^"\\])*"', "", text).count, "{[,")) <= 262144, f"{d[1]}: too large")
+        values = 1 + sum(map(re.sub(r'(?s)"(?:\\.|[^"\\])*"', "", text).count, "{[,"))
+        need(text.lstrip(" \t\r\n")[:1] == "{" and d[2] <= 4 << 20 and values <= 262144, f"{d[1]}: no object, or too large")
         return tidy(json.loads(text, object_pairs_hook=Pairs, parse_constant=int))
     def step(d, depth):
         doc = document(d)
-        children, config, layers, own = (member(doc, k, t, v) for k, t, v in (("manifests", list, None), ("config", dict, None), ("layers", list, None), ("mediaType", str, "")))
-        is_index = children is not None
+        types, is_index = {"manifests": list, "config": dict, "layers": list, "mediaType": str, "artifactType": str, "subject": dict, "annotations": dict}, member(doc, "manifests", list) is not None
+        children, config, layers, own, *_ = (member(doc, name, kind) for name, kind in types.items())
         need(depth <= 8 and is_index == (config is layers is None) and (is_index or config is not None), f"{d[1]}: neither index nor manifest, or both")
-        need((own in ("", d[0]) or not d[0]) and d[0] not in (MANIFESTS if is_index else INDEXES) and len(children or []) <= 4096, f"{d[1]}: media type, or too many")
+        need((own in ("", None, d[0]) or not d[0]) and d[0] not in (MANIFESTS if is_index else INDEXES) and len(children or []) <= 4096, f"{d[1]}: media type, or too many")
         need(member(doc, "schemaVersion", int, 2) != 1 and "fslayers" not in doc and not d[0].startswith(DOCKER + "distribution.manifest.v1"), f"{d[1]}: schema 1")
         for child in map(descriptor, children or []):
             uses[0] += child[1] not in sizes
@@ -117,7 +117,7 @@ def walk(root, sizes, content):  # 4: the documents that an image consists of, w
             ids = member(member(says, "rootfs", dict, {}), "diff_ids", list, [])
             need(len(ids) == len(layers) and all(re.fullmatch(DIGEST, i) for i in ids), f"{config[1]}: diffIDs")
             parts = [sign + member(says, k, str, "") for sign, k in (("", "os"), ("/", "architecture"), ("/", "variant"), (":", "os.version"))]
-            platform = parts[0] and "".join(p for p in parts if len(p) > 1 or p is parts[0])
+            platform = parts[0] and parts[0] + "".join(p for p in parts[1:] if len(p) > 1)
         uses[0] += 2 + len(layers)
         manifests.append((({"platform": platform} if platform else {}) | {"manifest": digest, "config": config[1], "diffIDs": ids}, platform, [l[1] for l in layers]))
     step(root, 0)
