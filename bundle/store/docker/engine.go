@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/moby/moby/api/types/system"
@@ -50,7 +51,8 @@ type Engine struct {
 
 	platform image.Platform
 	store    store
-	zstd     bool // it reads zstd layers
+	zstd     bool        // it reads zstd layers
+	deaf     atomic.Bool // it does not come to this machine's loopback
 	rootDir  string
 
 	reloading sync.Mutex

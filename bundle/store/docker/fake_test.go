@@ -33,6 +33,7 @@ type fake struct {
 	load    func(w http.ResponseWriter, r *http.Request)
 	push    func(repository, tag string) error // repository is a URL
 	save    func(w http.ResponseWriter)
+	pull    func(name string) error
 	create  int      // status of creating a container
 	tag     func()   // called before a name is given; may be nil
 	named   []string // what is listed under names
@@ -73,6 +74,12 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(200, list)
 	case path == "/images/load":
 		f.load(w, r)
+	case path == "/images/create":
+		said := map[string]any{"status": "pulled"}
+		if err := f.pull(r.URL.Query().Get("fromImage") + ":" + r.URL.Query().Get("tag")); err != nil {
+			said = map[string]any{"errorDetail": map[string]string{"message": err.Error()}}
+		}
+		answer(200, said)
 	case path == "/images/get":
 		f.save(w)
 	case strings.HasSuffix(path, "/push"):

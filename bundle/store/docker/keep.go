@@ -3,7 +3,7 @@ package docker
 import (
 	"context"
 	"errors"
-	"strings"
+	"regexp"
 	"time"
 
 	"github.com/moby/moby/api/types/container"
@@ -30,18 +30,24 @@ const (
 )
 
 // keptName is the name that an image has while it is imported.
-func (e *Engine) keptName(id image.Digest) string {
-	return keptIn + ":" + e.owner.String() + "-" + id.Hex[:12]
+func (e *Engine) keptName(id image.Digest) string { return e.nameIn(keptIn, id) }
+
+// nameIn is such a name in any repository: its tag says whose it is.
+func (e *Engine) nameIn(repository string, id image.Digest) string {
+	return repository + ":" + e.owner.String() + "-" + id.Hex[:12]
 }
 
-// ownerOf tells whose a name is, if it is one that keptName makes.
+// kept is the whole of such a name: in our repository, or in one that the engine
+// pulls from.
+var kept = regexp.MustCompile(`^(?:` + regexp.QuoteMeta(keptIn) + `|127\.0\.0\.1:[0-9]+/` + imports + `[a-z2-7]{26}):(.+)-[0-9a-f]{12}$`)
+
+// ownerOf tells whose a name is, if it is one that nameIn makes.
 func ownerOf(name string) (owner, bool) {
-	tag, ok := strings.CutPrefix(name, keptIn+":")
-	i := strings.LastIndexByte(tag, '-')
-	if !ok || i < 0 {
+	parts := kept.FindStringSubmatch(name)
+	if parts == nil {
 		return owner{}, false
 	}
-	return parseOwner(tag[:i])
+	return parseOwner(parts[1])
 }
 
 // answersWithin is how long an engine may take for what is no import.
@@ -158,7 +164,7 @@ func (e *Engine) sweepContainers(ctx context.Context) error {
 }
 
 func (e *Engine) sweepNames(ctx context.Context) error {
-	list, err := e.client.ImageList(ctx, client.ImageListOptions{Filters: client.Filters{}.Add("reference", keptIn)})
+	list, err := e.client.ImageList(ctx, client.ImageListOptions{Filters: client.Filters{}.Add("reference", keptIn, "127.0.0.1:*/"+imports+"*")})
 	if err != nil {
 		return e.explain("listing images", err)
 	}

@@ -3,6 +3,7 @@ package docker
 import (
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,7 +22,11 @@ func TestOwner(t *testing.T) {
 	} else if got, ok := ownerOf(name); !ok || got != own {
 		t.Errorf("%q belongs to %v", name, got)
 	}
-	for _, name := range []string{"", "airgap.invalid/import:latest", "airgap.invalid/import:a-b-c", "my-app:" + own.String() + "-1", "airgap.invalid/import:a-b-zz-1"} {
+	pulled := "127.0.0.1:5001/airgap-import/" + strings.Repeat("ab", 13)
+	if got, ok := ownerOf((&Engine{owner: own}).nameIn(pulled, image.SHA256(nil))); !ok || got != own {
+		t.Errorf("what is pulled belongs to %v", got)
+	}
+	for _, name := range []string{pulled + ":v1", "x/" + pulled + ":" + own.String() + "-e3b0c44298fc", "", "airgap.invalid/import:latest", "airgap.invalid/import:a-b-c", "my-app:" + own.String() + "-1", "airgap.invalid/import:a-b-zz-1"} {
 		if whose, ok := ownerOf(name); ok {
 			t.Errorf("%q belongs to %v", name, whose)
 		}

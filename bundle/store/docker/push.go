@@ -273,9 +273,11 @@ func refuses(ctx context.Context, addr string) bool {
 	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
+// noPassword is {} as the engine's API takes passwords.
+const noPassword = "e30="
+
 // send has the engine push a name, without a password.
 func (e *Engine) send(ctx context.Context, name string) error {
-	const noPassword = "e30=" // {}
 	answer, err := e.client.ImagePush(ctx, name, client.ImagePushOptions{RegistryAuth: noPassword})
 	if err != nil {
 		return err

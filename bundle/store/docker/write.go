@@ -131,7 +131,13 @@ const tries = 5
 
 // bring has the engine import the image, and proves that it did.
 func (t *txn) bring(ctx context.Context, from image.Fetcher, layers layerPlan, done func(n int64)) error {
-	if err := t.load(ctx, from, layers, done); err != nil {
+	settled := &settled{total: t.state.Size, done: done, unpacking: layers.bringing.unpacking}
+	if t.mayPull() {
+		if done, err := t.pull(ctx, from, settled); done || err != nil {
+			return err
+		}
+	}
+	if err := t.load(ctx, from, layers, settled); err != nil {
 		return err
 	}
 	t.engine.forgetChains()
@@ -142,10 +148,9 @@ func (t *txn) bring(ctx context.Context, from image.Fetcher, layers layerPlan, d
 // has been given whole it imports, whoever listens: so its answer is waited for,
 // within bounds, also after the context has ended. A stream that is broken off
 // it forgets.
-func (t *txn) load(ctx context.Context, from image.Fetcher, layers layerPlan, done func(n int64)) error {
+func (t *txn) load(ctx context.Context, from image.Fetcher, layers layerPlan, settled *settled) error {
 	request, cancel := outlasting(ctx, t.engine.patience)
 	defer cancel()
-	settled := &settled{total: t.state.Size, done: done, unpacking: layers.bringing.unpacking}
 	content := dockertar.Content{
 		Dialect: t.engine.imports(), Graph: t.img.Graph, Manifest: t.manifest, Name: t.kept,
 		Omit: layers.omit, Late: layers.late,
