@@ -593,3 +593,23 @@ func TestPromiseOfNobody(t *testing.T) {
 		}
 	}
 }
+
+// TestUnpin takes a name by digest away, which Docker 28 lists among the tags.
+func TestUnpin(t *testing.T) {
+	pinned := "docker.io/library/a@sha256:" + strings.Repeat("a", 64)
+	for name, c := range map[string]struct {
+		tags []string
+		goes bool
+	}{
+		"alone":             {nil, true},
+		"among the tags":    {[]string{strings.TrimPrefix(pinned, "docker.io/library/")}, true},
+		"with a tag beside": {[]string{"a:1"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &fake{store: "io.containerd.snapshotter.v1", held: map[string]any{pinned: map[string]any{"Id": "sha256:" + strings.Repeat("a", 64), "RepoTags": c.tags}}}
+			if err := f.open(t).Retag(t.Context(), pinned, image.Digest{}); err != nil || (f.removed.Load() == 1) != c.goes {
+				t.Errorf("error %v, taken away %q", err, f.taken)
+			}
+		})
+	}
+}

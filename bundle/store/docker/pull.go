@@ -65,9 +65,13 @@ func (t *txn) openOutbox(ctx context.Context, from image.Fetcher) (*outbox, erro
 
 func (b *outbox) close() { _ = b.server.Close() }
 
-// give answers with what has a digest, and to whatever tag with the root.
+// give answers with what has a digest, and to whatever tag with the root. An
+// engine that has been given something wrong would try again: it gets no more.
 func (b *outbox) give(w http.ResponseWriter, r *http.Request) {
-	b.hear()
+	if b.hear() != nil {
+		w.WriteHeader(http.StatusGone)
+		return
+	}
 	id := b.graph.Root.Desc.Digest
 	if asked := r.PathValue("id"); strings.Contains(asked, ":") {
 		id, _ = parseID(asked)
@@ -105,11 +109,12 @@ func (b *outbox) send(w io.Writer, d image.Descriptor) error {
 	return err
 }
 
-// hear notes that the engine has come.
-func (b *outbox) hear() {
+// hear notes that the engine has come, and tells what has gone wrong before.
+func (b *outbox) hear() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.asked = true
+	return b.err
 }
 
 // failed keeps the first error that is not the engine's.
@@ -151,11 +156,11 @@ func (t *txn) pull(ctx context.Context, from image.Fetcher, s *settled) (done bo
 	}
 	asked, wrong := box.heard()
 	switch {
+	case wrong != nil:
+		return true, wrong
 	case err == nil:
 		s.finish()
 		return true, nil
-	case wrong != nil:
-		return true, wrong
 	case ctx.Err() != nil:
 		return true, context.Cause(ctx)
 	case !asked:

@@ -153,7 +153,7 @@ func (t *txn) giveBack(ctx context.Context) error {
 		}
 		now, err := t.engine.Tagged(ctx, name)
 		if err == nil && now == (image.Digest{}) {
-			err = t.engine.tag(ctx, t.state.ID, name)
+			err = t.name(ctx, full)
 		}
 		if err != nil {
 			return t.engine.explain(fmt.Sprintf("tagging %q", name), err)

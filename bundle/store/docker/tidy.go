@@ -49,7 +49,7 @@ func (e *Engine) Retag(ctx context.Context, name string, to image.Digest) error 
 }
 
 // standsAlone says whether a name by digest is there, and no tag in its repository
-// for the same image.
+// for the same image. Docker 28 lists names by digest among the tags.
 func (e *Engine) standsAlone(ctx context.Context, name string) (bool, error) {
 	held, err := e.client.ImageInspect(ctx, name)
 	if cerrdefs.IsNotFound(err) {
@@ -57,7 +57,7 @@ func (e *Engine) standsAlone(ctx context.Context, name string) (bool, error) {
 	}
 	return err == nil && !slices.ContainsFunc(held.RepoTags, func(tag string) bool {
 		full, err := image.Normalize(tag)
-		return err == nil && image.Repository(full) == image.Repository(name)
+		return err == nil && !image.Pinned(full) && image.Repository(full) == image.Repository(name)
 	}), err
 }
 
