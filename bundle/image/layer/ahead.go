@@ -96,5 +96,12 @@ func (a *ahead) Close() error {
 	for buf := range a.free {
 		aheadPool.Put(buf)
 	}
+	close(a.full)
+	for c := range a.full {
+		aheadPool.Put(c.buf)
+	}
+	if a.cur.buf != nil {
+		aheadPool.Put(a.cur.buf)
+	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -35,9 +36,14 @@ var ErrLimit = errors.New("layer exceeds the limits")
 // Open gives the uncompressed bytes of a layer. Closing the result does not
 // close r, and is needed for r to be no longer in use, and for others to have
 // the room that a zstd window takes: reading may wait for that.
-func Open(r io.Reader) (io.ReadCloser, error) {
+func Open(r io.Reader) (io.ReadCloser, error) { return open(r, newBuffer()) }
+
+// newBuffer is what a layer is read through.
+func newBuffer() *bufio.Reader { return bufio.NewReaderSize(nil, 128<<10) }
+
+func open(r io.Reader, buffered *bufio.Reader) (io.ReadCloser, error) {
 	in := &counter{r: r}
-	buffered := bufio.NewReaderSize(in, 128<<10)
+	buffered.Reset(in)
 	head, err := buffered.Peek(4)
 	if err != nil && err != io.EOF {
 		return nil, err
@@ -89,12 +95,18 @@ func isSkippable(head []byte) bool {
 	return len(head) == 4 && head[0]&0xf0 == 0x50 && bytes.Equal(head[1:], []byte{0x2a, 0x4d, 0x18})
 }
 
+// buffers are for layers whose end is waited for: small ones are read by the
+// thousand.
+var buffers = sync.Pool{New: func() any { return newBuffer() }}
+
 // DiffID is the digest of the uncompressed bytes of a layer. Reading,
 // decompressing and hashing run side by side. All of r is read, to io.EOF.
 func DiffID(r io.Reader) (image.Digest, error) {
 	packed := newAhead(r)
 	defer packed.Close()
-	z, err := Open(packed)
+	buffer := buffers.Get().(*bufio.Reader)
+	defer buffers.Put(buffer)
+	z, err := open(packed, buffer)
 	if err != nil {
 		return image.Digest{}, err
 	}
