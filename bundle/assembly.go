@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -17,8 +18,8 @@ import (
 )
 
 // assembly puts a bundle together from its contents: the frames of the file,
-// in order, each either finished already or made from a blob when its turn
-// comes.
+// in order, each either finished already, in the spool, or made from a blob when
+// its turn comes.
 type assembly struct {
 	plan     *Plan
 	spool    *spool
@@ -34,8 +35,7 @@ type assembly struct {
 // already, or one blob.
 type segment struct {
 	frame   int      // index of its first frame
-	packed  [][]byte // finished frames, or
-	spooled *spooled // frames in the spool, or
+	spooled *spooled // finished frames, or
 	blob    image.Descriptor
 }
 
@@ -43,13 +43,7 @@ type segment struct {
 // made: that of a blob whose media type says that it is compressed follows
 // from the blob's size.
 func (s segment) size() (n int64, known bool) {
-	switch {
-	case s.packed != nil:
-		for _, p := range s.packed {
-			n += int64(len(p))
-		}
-		return n, true
-	case s.spooled != nil:
+	if s.spooled != nil {
 		return s.spooled.packedSize(), true
 	}
 	whole, rest := s.blob.Size/MaxFrame, s.blob.Size%MaxFrame
@@ -79,6 +73,9 @@ func newAssembly(ctx context.Context, p *Plan, c *contents, s *spool, o WriteOpt
 	}
 	b.add(make([]byte, tarEnd))
 	b.flush()
+	if b.err != nil {
+		return nil, b.err
+	}
 	if b.frame != len(a.table) {
 		return nil, fmt.Errorf("laid out %d frames where %d are expected", b.frame, len(a.table))
 	}
@@ -90,6 +87,8 @@ type builder struct {
 	*assembly
 	frame   int
 	pending bytes.Buffer // tar bytes that share the next frames
+	packed  []byte       // scratch
+	err     error        // why frames could not be kept
 }
 
 func (b *builder) addContent(ctx context.Context, c *contents, i int, slot slot) error {
@@ -131,7 +130,7 @@ func (b *builder) small(ctx context.Context, d image.Descriptor) ([]byte, error)
 		return doc, nil
 	}
 	if s := b.spool.get(d.Digest); s != nil {
-		return s.small, nil
+		return b.spool.content(s)
 	}
 	r, err := b.open(ctx, d)
 	if err != nil {
@@ -147,21 +146,32 @@ func (b *builder) small(ctx context.Context, d image.Descriptor) ([]byte, error)
 
 // add takes tar bytes and packs what fills a frame.
 func (b *builder) add(content []byte) {
-	b.pending.Write(content)
-	for b.pending.Len() > MaxFrame {
-		b.pack(b.pending.Next(MaxFrame))
+	for len(content) > 0 {
+		if b.pending.Len() == MaxFrame {
+			b.flush()
+		}
+		n := min(len(content), MaxFrame-b.pending.Len())
+		b.pending.Write(content[:n])
+		content = content[n:]
 	}
 }
 
 // flush ends the current frame.
 func (b *builder) flush() {
-	for b.pending.Len() > 0 {
-		b.pack(b.pending.Next(MaxFrame))
+	if b.pending.Len() > 0 {
+		b.pack(b.pending.Bytes())
+		b.pending.Reset()
 	}
 }
 
+// pack makes a frame. It goes into the spool, for all that is small may be much.
 func (b *builder) pack(content []byte) {
-	b.segments = append(b.segments, segment{frame: b.frame, packed: [][]byte{b.framer.packAll(content)}})
+	b.packed = b.framer.encode(content, b.packed)
+	finished := &spooled{}
+	if err := b.spool.append(finished, b.packed); b.err == nil {
+		b.err = err
+	}
+	b.segments = append(b.segments, segment{frame: b.frame, spooled: finished})
 	b.frame++
 }
 
@@ -185,15 +195,7 @@ func (a *assembly) produce(ctx context.Context, s segment, accept func(head []by
 		n++
 		return emit(packed)
 	}
-	switch {
-	case s.packed != nil:
-		for _, packed := range s.packed {
-			if err := note(packed); err != nil {
-				return err
-			}
-		}
-		return nil
-	case s.spooled != nil:
+	if s.spooled != nil {
 		return a.spool.copyFrames(ctx, s.spooled, note)
 	}
 	r, err := a.open(ctx, s.blob)
@@ -266,13 +268,19 @@ func (a *assembly) place(ctx context.Context, f *os.File, offs []int64, jobs int
 		defer front.failWith(ctx)()
 		return front.follow(f, offs, out.hash)
 	})
-	for _, i := range longestFirst(offs) {
+	judged := newJudged(a.segments)
+	for _, i := range a.order(offs) {
 		if ctx.Err() != nil {
 			break
 		}
 		group.Go(func() error {
-			at := offs[i]
-			return a.produce(ctx, a.segments[i], packedOnly, func(packed []byte) error {
+			s, at := a.segments[i], offs[i]
+			if s.spooled != nil {
+				if err := judged.wait(ctx); err != nil {
+					return err
+				}
+			}
+			return a.produce(ctx, s, judged.packedOnly, func(packed []byte) error {
 				_, err := f.WriteAt(packed, at)
 				at += int64(len(packed))
 				front.reach(i, at)
@@ -286,14 +294,65 @@ func (a *assembly) place(ctx context.Context, f *os.File, offs []int64, jobs int
 	return out, a.end(io.MultiWriter(io.NewOffsetWriter(f, out.size), out.hash), &out)
 }
 
-// longestFirst orders segments so that the longest does not run alone at the end.
-func longestFirst(offs []int64) []int {
+// judged is when all blobs have been found to be compressed as their media types
+// say. Until then nothing in the spool may be copied, which loses it there:
+// should the offsets be wrong, everything is written once more.
+type judged struct {
+	left atomic.Int64 // blobs
+	all  chan struct{}
+}
+
+func newJudged(segments []segment) *judged {
+	j := &judged{all: make(chan struct{})}
+	j.left.Store(1)
+	for _, s := range segments {
+		if s.spooled == nil {
+			j.left.Add(1)
+		}
+	}
+	j.one()
+	return j
+}
+
+func (j *judged) one() {
+	if j.left.Add(-1) == 0 {
+		close(j.all)
+	}
+}
+
+// packedOnly judges a blob by its first bytes.
+func (j *judged) packedOnly(head []byte) error {
+	if err := packedOnly(head); err != nil {
+		return err
+	}
+	j.one()
+	return nil
+}
+
+func (j *judged) wait(ctx context.Context) error {
+	select {
+	case <-j.all:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// order puts segments so that the longest does not run alone at the end, and so
+// that what is in the spool waits for none that has not begun.
+func (a *assembly) order(offs []int64) []int {
 	order := make([]int, len(offs)-1)
 	for i := range order {
 		order[i] = i
 	}
+	late := func(i int) int {
+		if a.segments[i].spooled != nil {
+			return 1
+		}
+		return 0
+	}
 	slices.SortStableFunc(order, func(a, b int) int {
-		return cmp.Compare(offs[b+1]-offs[b], offs[a+1]-offs[a])
+		return cmp.Or(cmp.Compare(late(a), late(b)), cmp.Compare(offs[b+1]-offs[b], offs[a+1]-offs[a]))
 	})
 	return order
 }

@@ -171,10 +171,7 @@ func (f *framer) pack(buf *frameBuffer, result chan<- *frameBuffer) {
 	result <- buf
 }
 
-// packAll packs content that is in memory already, at most MaxFrame bytes.
-func (f *framer) packAll(content []byte) []byte { return f.encode(content, nil) }
-
-// encode packs content into the memory of packed. How follows from the level
+// encode packs content, at most MaxFrame bytes, into the memory of packed. How follows from the level
 // and the content alone.
 func (f *framer) encode(content, packed []byte) []byte {
 	pool := f.encoders

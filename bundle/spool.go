@@ -30,7 +30,7 @@ type spool struct {
 type spooled struct {
 	size   int64  // of the blob
 	plain  bool   // nothing of it is compressed
-	small  []byte // its content, when it has no frames of its own
+	small  span   // its content, when it has no frames of its own
 	frames []span // packed frames, in order
 }
 
@@ -95,11 +95,14 @@ func (s *spool) store(ctx context.Context, size int64, r io.Reader) (image.Diges
 	b := &spooled{size: size}
 	var err error
 	if size < MinOwnFrame {
-		b.small = make([]byte, size)
-		if _, err = io.ReadFull(r, b.small); err == nil || size == 0 {
+		small := make([]byte, size)
+		if _, err = io.ReadFull(r, small); err == nil || size == 0 {
 			err = expectEOF(r)
 		}
-		b.plain = layer.IsPlain(b.small)
+		if err == nil {
+			b.small, err = s.write(small)
+		}
+		b.plain = layer.IsPlain(small)
 	} else {
 		accept := func(head []byte) error { b.plain = layer.IsPlain(head); return nil }
 		err = s.framer.frames(ctx, r, size, accept, func(packed []byte) error { return s.append(b, packed) })
@@ -114,14 +117,30 @@ func (s *spool) store(ctx context.Context, size int64, r io.Reader) (image.Diges
 	return d, nil
 }
 
+// append adds a packed frame to a blob.
 func (s *spool) append(b *spooled, packed []byte) error {
+	at, err := s.write(packed)
+	b.frames = append(b.frames, at)
+	return err
+}
+
+// write keeps bytes, and says where.
+func (s *spool) write(content []byte) (span, error) {
 	s.mu.Lock()
-	at := span{s.end, int64(len(packed))}
+	at := span{s.end, int64(len(content))}
 	s.end = at.end()
 	s.mu.Unlock()
-	b.frames = append(b.frames, at)
-	_, err := s.file.WriteAt(packed, at.off)
-	return err
+	_, err := s.file.WriteAt(content, at.off)
+	return at, err
+}
+
+// content is that of a blob without frames of its own.
+func (s *spool) content(b *spooled) ([]byte, error) {
+	raw := make([]byte, b.small.size)
+	if _, err := s.file.ReadAt(raw, b.small.off); err != nil {
+		return nil, fmt.Errorf("reading the spool: %w", err)
+	}
+	return raw, nil
 }
 
 // get finds a blob in a spool; a nil spool holds nothing.

@@ -110,7 +110,8 @@ func (p *Plan) write(ctx context.Context, o WriteOptions, put func(*assembly) (w
 	if err != nil {
 		return Summary{}, err
 	}
-	a, err := newAssembly(ctx, p, c, spool, o)
+	id := image.SHA256(c.raw)
+	a, err := newAssembly(ctx, p, c, spool, o) // c is not needed any more, and large
 	if err != nil {
 		return Summary{}, err
 	}
@@ -119,7 +120,7 @@ func (p *Plan) write(ctx context.Context, o WriteOptions, put func(*assembly) (w
 		return Summary{}, err
 	}
 	return Summary{
-		Totals: p.Totals, ID: image.SHA256(c.raw), Size: out.size, Content: a.geometry.size,
+		Totals: p.Totals, ID: id, Size: out.size, Content: a.geometry.size,
 		SHA256: hex.EncodeToString(out.hash.Sum(nil)),
 	}, nil
 }
