@@ -10,19 +10,11 @@ package main
 
 import (
 	"os"
-	"runtime/debug"
 
 	"airgap/cmd/airgap/internal/ui"
 )
 
-// memoryGoal is what the garbage collector keeps the process to, in bytes, if
-// it can. Without a goal it lets the heap double between two runs, which costs
-// 40 MB more and gains no time. GOMEMLIMIT in the environment goes before it.
-const memoryGoal = 72 << 20
-
 func main() {
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryGoal)
-	}
+	keepMemory()
 	os.Exit(Main(os.Args[1:], ui.System()))
 }
