@@ -97,9 +97,13 @@ func isOutput(path, output string) bool {
 }
 
 // UnpackFiles writes out the files that have travelled along, into a folder that
-// may have some of these names.
+// may have some of these names. If there are none yet, some are packed first.
 func (w *world) UnpackFiles(t *rapid.T) {
-	name := w.drawFile(t, "bundle", func(_ string, c *Content) bool { return c.is(Whole, Volume) && len(c.Bundle.Files) > 0 })
+	hasFiles := func(_ string, c *Content) bool { return c.is(Whole, Volume) && len(c.Bundle.Files) > 0 }
+	if len(w.paths(hasFiles)) == 0 {
+		w.PackAlong(t)
+	}
+	name := w.drawFile(t, "bundle", hasFiles)
 	dir := drawFolder(t)
 	want := w.named(name)
 	r := w.airgap("unpack", "--to", "oci:"+dest, "--files", dir, name)

@@ -28,10 +28,9 @@ import (
 // go: an image is its config, a layer that it has needs not be brought, an image
 // without a name is dangling, and what a container uses stays.
 type engine struct {
+	visitors
 	undo       map[string][][2]string // what airgap has done to names, backwards
 	mu         sync.Mutex
-	open       map[net.Conn]bool
-	closed     *sync.Cond        // one of them has been
 	images     map[string]*held  // by ID
 	names      map[string]string // IDs by name
 	containers map[string]container
@@ -57,8 +56,7 @@ type held struct {
 // startEngine serves an engine at a socket.
 func startEngine(t *testing.T, socket string) *engine {
 	t.Helper()
-	e := &engine{open: map[net.Conn]bool{}}
-	e.closed = sync.NewCond(&e.mu)
+	e := &engine{visitors: newVisitors()}
 	e.reset()
 	l, err := net.Listen("unix", socket)
 	if err != nil {
@@ -75,41 +73,6 @@ func (e *engine) reset() {
 	defer e.mu.Unlock()
 	e.images, e.names, e.containers = map[string]*held{}, map[string]string{}, map[string]container{}
 	e.asked, e.meanwhile, e.undo, e.killed = nil, nil, map[string][][2]string{}, false
-}
-
-// connected remembers who is connected.
-func (e *engine) connected(c net.Conn, state http.ConnState) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	switch state {
-	case http.StateNew:
-		e.open[c] = true
-	case http.StateClosed:
-		delete(e.open, c)
-		e.closed.Broadcast()
-	}
-}
-
-// whoIs are those who are connected now.
-func (e *engine) whoIs() map[net.Conn]bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return maps.Clone(e.open)
-}
-
-// waitForAllBut waits until all others have gone, and what they have asked for is
-// done.
-func (e *engine) waitForAllBut(some map[net.Conn]bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for {
-		others := maps.Clone(e.open)
-		maps.DeleteFunc(others, func(c net.Conn, _ bool) bool { return some[c] })
-		if len(others) == 0 {
-			return
-		}
-		e.closed.Wait()
-	}
 }
 
 var versioned = regexp.MustCompile(`^/v1\.[0-9]+`)

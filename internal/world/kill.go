@@ -108,45 +108,26 @@ func isDebris(path, dir string) bool {
 	return ok && (fresh.MatchString(top) || begun.MatchString(top))
 }
 
-// KillUnpack kills an import into the layout: each name points to what it did or
-// to what it was to, and what it points to is whole.
+// KillUnpack kills an import: each name points to what it did or to what it was to,
+// what it points to is whole, and what is left goes with the next that succeeds.
 func (w *world) KillUnpack(t *rapid.T) {
 	name := w.drawFile(t, "bundle", func(_ string, c *Content) bool { return c.sound(Whole) })
-	b := w.content(name).Bundle
-	w.killed(t, "unpack", "--to", "oci:"+dest, name)
+	b, place := w.content(name).Bundle, w.drawPlace(t)
+	others := place.now()
+	w.killed(t, "unpack", "--to", place.to, name)
+	place.waitForOthers(others)
 	w.settle(untouched)
-	now, err := w.place.look()
+	now, err := place.look()
 	if err != nil {
-		w.fail("the layout: %v", err)
+		w.fail("%s: %v", place.to, err)
 	}
-	for _, image := range slices.Concat(keys(now), keys(w.place.names)) {
-		if now[image] != w.place.names[image] && now[image] != b.Images[image] {
-			w.fail("the layout has %s as %q, which was %q and was to be %q", image, now[image], w.place.names[image], b.Images[image])
+	for _, image := range slices.Concat(keys(now), keys(place.had)) {
+		if now[image] != place.had[image] && !isOwn(image) && (b.Images[image] == "" || now[image] != place.id(b, image)) {
+			w.fail("%s has %s as %q, which was %q and was to be %q", place.to, image, now[image], place.had[image], b.Images[image])
 		}
 	}
-	w.place.names = now
-	w.place.killed = true
-}
-
-// KillImport kills an import into the engine: each name points to what it did or
-// to what it was to, and what is left there goes with the next that succeeds.
-func (w *world) KillImport(t *rapid.T) {
-	name := w.drawFile(t, "bundle", func(_ string, c *Content) bool { return c.sound(Whole) })
-	b := w.content(name).Bundle
-	before, others := maps.Clone(w.engine.names), w.engine.whoIs()
-	w.killed(t, "unpack", name)
-	w.engine.waitForAllBut(others)
-	w.settle(untouched)
-	w.engine.killed = true
-	for _, image := range slices.Concat(keys(before), keys(w.engine.names)) {
-		now := w.engine.names[image]
-		if isOwn(image) || now == before[image] && w.engine.images[now] != nil {
-			continue
-		}
-		if b.Images[image] == "" || now != w.ids[b.Day][image].id || w.engine.images[now] == nil {
-			w.fail("the engine has %s as %q, which was %q", image, now, before[image])
-		}
-	}
+	place.keep(now)
+	*place.killed = true
 }
 
 // KillRepair damages a file that has parity, and kills its repair: nothing else is

@@ -23,6 +23,7 @@ import (
 
 // registryPlace is a registry that images are pushed into, below a folder of it.
 type registryPlace struct {
+	visitors
 	address   string
 	mu        sync.Mutex
 	registry  http.Handler      // of this world
@@ -35,9 +36,11 @@ type registryPlace struct {
 // startRegistry serves one that is empty.
 func startRegistry(t *testing.T) *registryPlace {
 	t.Helper()
-	p := &registryPlace{}
+	p := &registryPlace{visitors: newVisitors()}
 	p.reset()
-	server := httptest.NewServer(p)
+	server := httptest.NewUnstartedServer(p)
+	server.Config.ConnState = p.connected
+	server.Start()
 	t.Cleanup(server.Close)
 	p.address = strings.TrimPrefix(server.URL, "http://")
 	return p

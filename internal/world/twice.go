@@ -123,23 +123,27 @@ func (s *sentBeside) isIn(c change) bool {
 
 // target is a place that images are imported into.
 type target struct {
-	to   string            // its spec
-	had  map[string]string // what names stood for
-	look func() (map[string]string, error)
-	id   func(b *Bundle, name string) string // what a name of a bundle stands for there
-	keep func(now map[string]string)
+	visitors
+	to     string            // its spec
+	had    map[string]string // what names stood for
+	look   func() (map[string]string, error)
+	id     func(b *Bundle, name string) string // what a name of a bundle stands for there
+	keep   func(now map[string]string)
+	killed *bool // somebody has killed an import there
 }
 
 func (w *world) drawPlace(t *rapid.T) target {
 	digest := func(b *Bundle, name string) string { return b.Images[name] }
 	switch rapid.SampledFrom([]string{"layout", "engine", "registry"}).Draw(t, "into") {
 	case "engine":
-		return target{"docker", maps.Clone(w.engine.names), w.engine.look, func(b *Bundle, name string) string { return w.ids[b.Day][name].id }, func(map[string]string) {}}
+		e := w.engine
+		return target{e.visitors, "docker", maps.Clone(e.names), e.look, func(b *Bundle, name string) string { return w.ids[b.Day][name].id }, func(map[string]string) {}, &e.killed}
 	case "registry":
 		p := w.registry
-		return target{"docker://" + p.address + "/" + mirror, p.names, p.look, digest, func(now map[string]string) { p.names = now }}
+		return target{p.visitors, "docker://" + p.address + "/" + mirror, p.names, p.look, digest, func(now map[string]string) { p.names = now }, new(bool)}
 	}
-	return target{"oci:" + dest, w.place.names, w.place.look, digest, func(now map[string]string) { w.place.names = now }}
+	p := w.place
+	return target{newVisitors(), "oci:" + dest, p.names, p.look, digest, func(now map[string]string) { p.names = now }, &p.killed}
 }
 
 // UnpackTwice imports two bundles into a place at once: both are there, and one of
