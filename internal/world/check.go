@@ -124,7 +124,7 @@ func (w *world) actions() map[string]func(*rapid.T) {
 	}
 	if w.long { // what is not a function of the seed alone, and takes its time
 		maps.Copy(list, map[string]func(*rapid.T){
-			"pack twice": w.PackTwice, "unpack twice": w.UnpackTwice, "send twice": w.SendTwice,
+			"pack twice": w.PackTwice, "unpack twice": w.UnpackTwice, "send twice": w.SendTwice, "pack and send": w.PackAndSend,
 			"kill pack": w.KillPack, "kill send": w.KillSend, "kill unpack": w.KillUnpack, "kill unpack 2": w.KillUnpack,
 			"full disk": w.FillDisk, "kill repair": w.KillRepair,
 		})

@@ -148,7 +148,7 @@ func (w *world) KillRepair(t *rapid.T) {
 	w.killed(t, "repair", name)
 	mended, hurt := w.repaired(name, want), map[string]bool{}
 	for path := range w.files {
-		hurt[path] = w.content(path).is(Whole, Volume, Parity) && w.content(path).Damaged
+		hurt[path] = w.isEmpty(path) || w.content(path).is(Whole, Volume, Parity) && w.content(path).Damaged
 	}
 	w.settle(func(c change) (*Content, error) {
 		switch {

@@ -37,7 +37,7 @@ func (w *world) sent(r Result, name, dir string, want reading, cut cutting) *Bun
 	if r.Status != 0 {
 		whole := w.refusedWriting("")
 		w.settle(func(c change) (*Content, error) {
-			if r.Status == 3 && (c.old == nil || c.old.is(Debris)) && !c.gone && isDebris(c.path, dir) {
+			if r.Status == damagedStatus && (c.old == nil || c.old.is(Debris)) && !c.gone && isDebris(c.path, dir) {
 				// What turns out to be damaged on the way is gone on with when it is repaired.
 				return &Content{Kind: Debris, Name: "send"}, nil
 			}

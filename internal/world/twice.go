@@ -22,7 +22,7 @@ func (w *world) both(first, second []string) (a, b Result) {
 	wg.Go(func() { b = w.run(append(slices.Clone(second), "--json")) })
 	wg.Wait()
 	w.script[len(w.script)-1] += fmt.Sprintf("   # %d, %d", a.Status, b.Status)
-	w.ends[fmt.Sprintf("both %s %d %d", first[0], a.Status, b.Status)]++
+	w.ends[fmt.Sprintf("%s & %s %d %d", first[0], second[0], a.Status, b.Status)]++
 	return a, b
 }
 
@@ -106,6 +106,46 @@ func (w *world) SendTwice(t *rapid.T) {
 	}
 }
 
+// PackAndSend sends a bundle while another is packed under its name: one of them
+// arrives, whole, and it is that which send names.
+func (w *world) PackAndSend(t *rapid.T) {
+	name := w.drawFile(t, "bundle", func(_ string, c *Content) bool { return c.sound(Whole) && c.Bundle.ID != "" })
+	dir, day := drawFolder(t), rapid.SampledFrom(days).Draw(t, "day")
+	path := filepath.Join(dir, filepath.Base(name))
+	if path == name {
+		t.Skip("the same file")
+	}
+	old, fresh := w.content(name).Bundle, w.bundle(day, []string{app}, nil)
+	inTheWay := w.mayNotArrive(name, dir, cutting{})
+	a, b := w.both([]string{"pack", "-o", name, "oci:src/" + day + ":" + app}, []string{"send", name, rapid.SampledFrom([]string{dir, w.host.dest(dir)}).Draw(t, "to")})
+	if a.Status == 0 {
+		fresh.ID = a.answer("bundle")
+	}
+	arrives := old
+	if b.Status == 0 && b.answer("bundle") == fresh.ID {
+		arrives = fresh
+	}
+	beside := w.beside(name)
+	w.settle(func(c change) (*Content, error) {
+		if kind, _ := role(name, c.path); kind != Foreign {
+			return w.written(name, fresh, cutting{})(c)
+		}
+		return along(beside, w.written(path, arrives, cutting{}))(c)
+	})
+	if c := w.content(name); a.Status == 0 && !(c.sound(Whole) && c.Bundle == fresh) {
+		w.fail("%s is %s, expected %s", name, c, fresh)
+	}
+	if c := w.content(path); b.Status == 0 && !(c.sound(Whole) && c.Bundle == arrives) {
+		w.fail("%s is %s, expected %s", path, c, arrives)
+	}
+	if a.Status != 0 && !w.mayRefuse(name, cutting{}) || b.Status != 0 && b.Status != damagedStatus && !inTheWay {
+		w.fail("nothing is in the way: %s\n%s", a.Err, b.Err)
+	}
+}
+
+// damagedStatus is the exit status for a bundle that is not as it should be.
+const damagedStatus = 3
+
 // sentBeside is a send beside another.
 type sentBeside struct {
 	Result
@@ -115,10 +155,15 @@ type sentBeside struct {
 	args []string
 }
 
-// isIn says that a file that has changed is the bundle that was sent, as far as
-// that shows.
+// isIn says that a file that has changed is of the bundle that was sent, and is cut
+// as that was, as far as that shows.
 func (s *sentBeside) isIn(c change) bool {
-	return c.gone || c.now != nil && c.now.Bundle == s.Bundle || bytes.Contains(c.raw, []byte(s.hex()))
+	if c.gone || c.now != nil && c.now.Bundle == s.Bundle {
+		return true
+	}
+	footer := c.raw[max(0, len(c.raw)-1024):]
+	whole := bytes.Contains(footer, []byte("\nslice 0\n"))
+	return bytes.HasPrefix(footer, []byte("airgap ")) && bytes.Contains(footer, []byte(s.hex())) && whole != s.cut.volumes
 }
 
 // target is a place that images are imported into.
