@@ -142,6 +142,8 @@ type Tidier interface {
 	// Retag makes a name point to an image that the place has, else to
 	// nothing: with its last name an image goes too.
 	Retag(ctx context.Context, name string, to Digest) error
+	// Untag takes a name away and keeps the image, also if that was its last.
+	Untag(ctx context.Context, name string) error
 	// RemoveUnused removes an image. One that has a name or that a container
 	// uses stays: the error wraps ErrInUse.
 	RemoveUnused(ctx context.Context, id Digest) error
@@ -234,6 +236,9 @@ type State struct {
 	Platform Platform
 	// Present says that all content is there already: Write does nothing.
 	Present bool
+	// Existed says that the place had the image before it was brought, be it in
+	// part or under no name. A Tidier tells; others need not.
+	Existed bool
 	// Need lists the blobs that Write will ask the Fetcher for, and Size is
 	// the sum of their sizes in bytes.
 	Need []Descriptor

@@ -30,7 +30,8 @@ func newRollback() *cobra.Command {
 		Short: "put the names back that an unpack moved",
 		Long: `Rollback undoes what the last unpack of this user did to the names of images in
 Docker or podman: each points again to what it pointed to before, and a name
-that was new is removed, with its image if that has no other. Names that have
+that was new is removed, with its image if the unpack brought that and it has no
+other name. What had been there before stays. Names that have
 been moved since, and names whose former image is gone or that a container
 uses, are left as they are and listed; the same command tries them again.
 
@@ -185,6 +186,7 @@ func newNoting(env *ui.Env, to string, d *decided) *noting {
 	}
 	return &noting{env: env, journal: load.Journal{
 		To: to, Address: addressOf(to, d.sink), Bundle: d.docs.Bundle().ID(), Time: env.Now().UTC(), State: load.Naming,
+		Brought: d.Brought(),
 	}}
 }
 

@@ -27,6 +27,9 @@ type Journal struct {
 	Time    time.Time
 	State   JournalState
 	Tags    []image.Tag
+	// Brought are the images that the import has brought. Others had been there,
+	// be it under no name, as have all where this is not noted.
+	Brought []image.Digest
 }
 
 // JournalState is how far an import, or its undoing, has come.
@@ -54,6 +57,7 @@ type journalFile struct {
 	Time    time.Time    `json:"time"`
 	State   JournalState `json:"state"`
 	Tags    []journalTag `json:"tags"`
+	Brought []string     `json:"brought,omitempty"`
 }
 
 // Journals is a folder of journals, which need not exist. Each has a number,
@@ -106,6 +110,9 @@ func (s Journals) write(j Journal, noClobber bool) error {
 			tag.Old = t.Old.String()
 		}
 		file.Tags = append(file.Tags, tag)
+	}
+	for _, d := range j.Brought {
+		file.Brought = append(file.Brought, d.String())
 	}
 	raw, err := json.MarshalIndent(file, "", "  ")
 	if err != nil {
@@ -203,6 +210,13 @@ func (s Journals) read(number int) (Journal, error) {
 		}
 		j.Tags = append(j.Tags, tag)
 	}
+	for _, text := range file.Brought {
+		var d image.Digest
+		if err == nil {
+			d, err = parseDigest(text)
+		}
+		j.Brought = append(j.Brought, d)
+	}
 	if err != nil {
 		return Journal{}, fmt.Errorf("journal %q: %w", s.path(number), err)
 	}
@@ -238,8 +252,9 @@ func Attempts(list []Journal) []Journal {
 // last has made of it.
 func Join(attempts []Journal) Journal {
 	joined, at := attempts[0], map[string]int{} // at: places in the tags, by name
-	joined.Tags = nil
+	joined.Tags, joined.Brought = nil, nil
 	for _, j := range slices.Backward(attempts) {
+		joined.Brought = append(joined.Brought, j.Brought...)
 		for _, t := range j.Tags {
 			i, known := at[t.Name]
 			switch {
@@ -261,6 +276,7 @@ type Undo struct {
 	Tag     image.Tag
 	Already bool   // it points to what it pointed to before the import
 	Why     string // it is left as it is; empty if it is put back
+	Brought bool   // the import has brought the image, which goes with its last name
 }
 
 // PlanUndo decides for each name: it is put back to what it pointed to, unless
@@ -268,7 +284,7 @@ type Undo struct {
 func (j Journal) PlanUndo(ctx context.Context, place image.Tidier) ([]Undo, error) {
 	var plan []Undo
 	for _, tag := range j.Tags {
-		u := Undo{Tag: tag}
+		u := Undo{Tag: tag, Brought: slices.Contains(j.Brought, tag.New)}
 		now, err := place.Tagged(ctx, tag.Name)
 		switch {
 		case err != nil:
@@ -292,7 +308,12 @@ func RunUndo(ctx context.Context, place image.Tidier, plan []Undo) error {
 		if u.Already || u.Why != "" {
 			continue
 		}
-		err := place.Retag(ctx, u.Tag.Name, u.Tag.Old)
+		var err error
+		if u.Tag.Old == (image.Digest{}) && !u.Brought {
+			err = place.Untag(ctx, u.Tag.Name)
+		} else {
+			err = place.Retag(ctx, u.Tag.Name, u.Tag.Old)
+		}
 		switch {
 		case errors.Is(err, image.ErrNotFound):
 			plan[i].Why = "what it pointed to is gone"
@@ -316,7 +337,7 @@ func (s Journals) Settle(attempts []Journal, plan []Undo) error {
 		}
 	}
 	if len(left) > 0 {
-		last.Tags = left
+		last.Tags, last.Brought = left, Join(attempts).Brought
 	} else {
 		last.State = Undone
 	}

@@ -37,7 +37,19 @@ func (s *shelf) Retag(_ context.Context, name string, to image.Digest) error {
 	if s.tags[name] == s.used {
 		return image.ErrInUse
 	}
-	s.tags[name] = to
+	was := s.tags[name]
+	delete(s.tags, name)
+	if to != (image.Digest{}) {
+		s.tags[name] = to
+	} else if s.RemoveUnused(context.Background(), was) == nil {
+		delete(s.images, was)
+	}
+	return nil
+}
+
+// Untag is what Retag to nothing is not: there the image goes with its last name.
+func (s *shelf) Untag(_ context.Context, name string) error {
+	delete(s.tags, name)
 	return nil
 }
 
@@ -208,6 +220,7 @@ func TestUndo(t *testing.T) {
 		image.Tag{Name: "gone", Old: digest(8), New: digest(2)},
 		image.Tag{Name: "used", New: digest(5)},
 	)
+	j.Brought = []image.Digest{digest(3), digest(5)}
 	if err := journals.Keep(&j); err != nil {
 		t.Fatal(err)
 	}
@@ -256,6 +269,34 @@ func TestUndo(t *testing.T) {
 	undo(map[string]string{"removed since": "already"})
 	if state := listed(t, journals)[0].State; state != load.Undone {
 		t.Errorf("in the end it is %q", state)
+	}
+}
+
+// TestUndoKeepsImages: an image that was there before, under no name, stays when a
+// name that was new goes, and so does every image where it is not noted which were.
+func TestUndoKeepsImages(t *testing.T) {
+	s := &shelf{
+		tags:   map[string]image.Digest{"brought": digest(1), "there": digest(2), "unknown": digest(3)},
+		images: map[image.Digest]int64{digest(1): 1, digest(2): 1, digest(3): 1},
+	}
+	journals := load.Journals(t.TempDir())
+	first := journal("shelf", 1, load.Naming, image.Tag{Name: "brought", New: digest(1)}, image.Tag{Name: "there", New: digest(2)})
+	first.Brought = []image.Digest{digest(1)}
+	second := journal("shelf", 1, load.Named, image.Tag{Name: "unknown", New: digest(3)})
+	for _, j := range []*load.Journal{&first, &second} {
+		if err := journals.Keep(j); err != nil {
+			t.Fatal(err)
+		}
+	}
+	plan, err := load.Join(load.Attempts(listed(t, journals))).PlanUndo(t.Context(), s)
+	if err == nil {
+		err = load.RunUndo(t.Context(), s, plan)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.tags) > 0 || len(s.images) != 2 || s.images[digest(1)] != 0 {
+		t.Errorf("names %v, images %v", s.tags, s.images)
 	}
 }
 

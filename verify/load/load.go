@@ -199,6 +199,16 @@ func (p *Plan) Unchanged() bool {
 	return !slices.ContainsFunc(p.Items, func(i Item) bool { return !i.Unchanged() })
 }
 
+// Brought are the images that are not there before Run.
+func (p *Plan) Brought() (ids []image.Digest) {
+	for _, item := range p.Items {
+		if state := item.txn.State(); !state.Existed {
+			ids = append(ids, state.ID)
+		}
+	}
+	return ids
+}
+
 // RunOptions say how a plan is carried out.
 type RunOptions struct {
 	Parallel int // images side by side; less than 2 for one after the other

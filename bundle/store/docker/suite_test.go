@@ -488,6 +488,23 @@ func tidy(t *testing.T, e engine) {
 		t.Fatal(err)
 	}
 	tagged(name, second)
+	for _, last := range []string{other, name} { // beside another name, and without
+		if err := place.Untag(t.Context(), last); err != nil {
+			t.Fatal(err)
+		}
+		tagged(last, image.Digest{})
+		if held, err := e.behind.ImageInspect(t.Context(), second.String()); err != nil || last == name && len(held.RepoTags) > 0 {
+			t.Fatalf("the image of a name that was taken away: %v, %v", held.RepoTags, err)
+		}
+	}
+	if e.host != "" { // nobody else's
+		e.noneKept(t)
+	}
+	for _, again := range []string{name, other} {
+		if err := place.Retag(t.Context(), again, second); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := place.Retag(t.Context(), name, image.SHA256([]byte("none"))); !errors.Is(err, image.ErrNotFound) {
 		t.Errorf("naming an image that is not there: %v", err)
 	}

@@ -1,9 +1,11 @@
 package docker
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 
 	cerrdefs "github.com/containerd/errdefs"
@@ -59,6 +61,38 @@ func (e *Engine) standsAlone(ctx context.Context, name string) (bool, error) {
 		full, err := image.Normalize(tag)
 		return err == nil && !image.Pinned(full) && image.Repository(full) == image.Repository(name)
 	}), err
+}
+
+// Untag implements image.Tidier. An engine removes an image with its last name,
+// but not if another image takes that over: an empty one does, and goes with it.
+func (e *Engine) Untag(ctx context.Context, name string) (err error) {
+	op := fmt.Sprintf("taking the name %q away", image.Familiar(name))
+	if image.Pinned(name) {
+		if alone, err := e.standsAlone(ctx, name); err != nil || !alone {
+			return e.explain(op, err)
+		}
+		beside := e.keptName(image.SHA256([]byte("beside " + name)))
+		if _, err = e.client.ImageTag(ctx, client.ImageTagOptions{Source: name, Target: beside}); err == nil {
+			err = e.untag(ctx, name)
+		}
+		if err != nil {
+			return e.explain(op, err)
+		}
+		return e.Untag(ctx, beside)
+	}
+	empty := e.keptName(image.SHA256([]byte(name)))
+	imported, err := e.client.ImageImport(ctx, client.ImageImportSource{Source: bytes.NewReader(make([]byte, 1024)), SourceName: "-"}, empty, client.ImageImportOptions{})
+	if err != nil {
+		return e.explain(op, err)
+	}
+	_, err = io.Copy(io.Discard, imported) // it is there when the answer ends
+	if err = errors.Join(err, imported.Close()); err == nil {
+		_, err = e.client.ImageTag(ctx, client.ImageTagOptions{Source: empty, Target: name})
+	}
+	if err == nil {
+		err = e.untag(ctx, name)
+	}
+	return errors.Join(e.explain(op, err), e.unkeep(ctx, empty))
 }
 
 // RemoveUnused implements image.Tidier. The engine itself refuses to remove

@@ -41,6 +41,7 @@ func (t *txn) look(ctx context.Context) error {
 		return err
 	}
 	t.existed = t.existed || known && !t.written
+	t.state.Existed = t.state.Existed || t.existed
 	whole = whole && (t.written || t.committed || !t.img.Reload)
 	t.state.Present, t.state.Need, t.state.Size = whole, nil, 0
 	if !whole {
