@@ -13,10 +13,10 @@ PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 wind
 MAX_BYTES = 25000000
 
 .DEFAULT_GOAL = help
-.PHONY: help build install demo test race lint fuzz torture faults bench vectors docs cross clean
+.PHONY: help build install demo test race lint fuzz torture faults bench bench-growth vectors docs cross clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/airgap
 	$(BUILD) -o bin/airgap ./cmd/airgap
@@ -62,8 +62,11 @@ faults: ## cut transfers and pull media, hundreds of times; 9 GiB past a limit o
 	AIRGAP_CUTS=1000 $(GO) test -v -timeout 4h -count 2 -run 'SendsOn|CutAnywhere' ./transfer/sftp
 	AIRGAP_FAULTS=1 $(GO) test -v -timeout 4h -count 1 ./internal/faults
 
-bench: build ## measure airgap against what it replaces, into docs/BENCHMARKS.md
+bench: build ## measure airgap against what it replaces, and how time and memory grow with the work, into docs/BENCHMARKS.md
 	testdata/bench
+
+bench-growth: build ## only how time and memory grow with the work; BENCH_LAYERS="64 1024" leaves out the largest
+	BENCH_PARTS=growth testdata/bench
 
 vectors: ## write testdata/vectors and its table
 	$(GO) test ./internal/vectors -run '^TestVectors$$' -count 1 -update

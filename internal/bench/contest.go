@@ -48,7 +48,7 @@ func contests(o options) []contest {
 	}
 	names := strings.Join(o.images, " ")
 	there := []string{"DOCKER_HOST=" + o.engine}
-	empty := fmt.Sprintf("ids=$(docker -H %[1]s images -aq | sort -u); if [[ $ids ]]; then docker -H %[1]s rmi -f $ids; fi; sync", o.engine)
+	empty := emptyEngine(o.engine)
 	load := func(title, file, limit string) contest {
 		return contest{title: title, limit: limit, reset: empty, entries: []entry{
 			{command: "airgap unpack " + file, env: there},
@@ -72,6 +72,11 @@ func contests(o options) []contest {
 		{title: "Verify what came from an engine", entries: []entry{{command: "airgap verify engine.tar.zst"}}},
 		{title: "Verify what came from a registry", entries: []entry{{command: "airgap verify registry.tar.zst"}}},
 	}
+}
+
+// emptyEngine removes all images of an engine.
+func emptyEngine(host string) string {
+	return fmt.Sprintf("ids=$(docker -H %[1]s images -aq | sort -u); if [[ $ids ]]; then docker -H %[1]s rmi -f $ids; fi; sync", host)
 }
 
 func prefixed(prefix string, names []string) string {

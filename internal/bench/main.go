@@ -2,6 +2,10 @@
 // docs/BENCHMARKS.md. testdata/bench starts it with all that it needs:
 //
 //	bench -images "A B" -registry HOST:PORT -engine unix://SOCKET -out FILE
+//	bench -growth -engine unix://SOCKET -out FILE
+//
+// The second measures how time and memory grow with the work, with images of its
+// own, and draws that beside the document. Each keeps what the other has written.
 //
 // The images are in the machine's engine and in the registry; the engine named
 // by -engine is one that may be emptied. Sshd is started with keys of its own,
@@ -13,11 +17,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -29,6 +37,10 @@ type options struct {
 	rounds   int
 	only     string
 	out      string
+
+	growth           bool
+	many, engineMany []int64 // images
+	layers           []int64 // bytes
 }
 
 func main() {
@@ -39,9 +51,25 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds of each contest")
 	flag.StringVar(&o.only, "only", "", "hold only the contests in whose titles this stands; the files of those before must be there")
 	flag.StringVar(&o.out, "out", "BENCHMARKS.md", "file to write")
+	flag.BoolVar(&o.growth, "growth", false, "measure growth instead of contests")
+	many := flag.String("many", "100 1000 4000", "numbers of images for growth")
+	engineMany := flag.String("engine-many", "100 300", "numbers of images for growth in the engine")
+	layers := flag.String("layers", "64 256 1024 4096 16384", "sizes of a layer for growth, in MiB")
 	flag.Parse()
 	o.images = strings.Fields(*images)
-	if len(o.images) == 0 || o.engine == "" || o.rounds < 1 || flag.NArg() > 0 {
+	var err error
+	for _, list := range []struct {
+		text string
+		unit int64
+		to   *[]int64
+	}{{*many, 1, &o.many}, {*engineMany, 1, &o.engineMany}, {*layers, 1 << 20, &o.layers}} {
+		for _, text := range strings.Fields(list.text) {
+			n, numErr := strconv.ParseInt(text, 10, 32)
+			*list.to = append(*list.to, n*list.unit)
+			err = errors.Join(err, numErr)
+		}
+	}
+	if err != nil || len(o.images) == 0 && !o.growth || o.engine == "" || o.rounds < 1 || flag.NArg() > 0 {
 		flag.Usage()
 		os.Exit(2)
 	}
@@ -54,6 +82,9 @@ func main() {
 }
 
 func run(ctx context.Context, o options) error {
+	if o.growth {
+		return runGrowth(ctx, o)
+	}
 	ssh, err := startSSH(ctx)
 	if err != nil {
 		return fmt.Errorf("starting sshd: %w", err)
@@ -70,5 +101,39 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(o.out, []byte(report), 0o644)
+	_, grown, err := readParts(o.out)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(o.out, []byte(report+grown), 0o644)
+}
+
+// runGrowth measures growth, and writes its part of the document and the chart.
+func runGrowth(ctx context.Context, o options) error {
+	list, err := growth(ctx, o)
+	if err != nil {
+		return err
+	}
+	before, _, err := readParts(o.out)
+	if err != nil {
+		return err
+	}
+	const picture = "growth.svg"
+	if err := os.WriteFile(filepath.Join(filepath.Dir(o.out), picture), []byte(chart(panels(list))), 0o644); err != nil {
+		return err
+	}
+	return os.WriteFile(o.out, []byte(before+growthReport(list, picture)), 0o644)
+}
+
+// readParts takes a document apart: what is about contests, and what is about
+// growth, which comes last.
+func readParts(path string) (contests, growth string, err error) {
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "# Benchmarks\n", "", nil
+	}
+	if i := strings.Index(string(raw), growthHead); i >= 0 {
+		return string(raw[:i]), string(raw[i:]), err
+	}
+	return string(raw), "", err
 }

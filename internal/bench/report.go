@@ -29,6 +29,22 @@ func report(ctx context.Context, o options, list []contest) (string, error) {
 	return b.String(), nil
 }
 
+// growthHead begins the part of the document that is about growth.
+const growthHead = "\n# Growth\n"
+
+// growthReport is that part.
+func growthReport(list []*growing, picture string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\nWritten by `make bench-growth`, %s. ", growthHead, time.Now().UTC().Format("2 January 2006"))
+	b.WriteString("How time and memory grow with the work: behind each time stands how many times\n" +
+		"that before it is. What takes less than 3 s was run three times, and the middle one counts.\n")
+	fmt.Fprintf(&b, "\n![Lines of time and memory against the work; the dashed line is in proportion](%s)\n", picture)
+	for _, g := range list {
+		g.print(&b)
+	}
+	return b.String()
+}
+
 // print writes a contest's table.
 func (c contest) print(b *strings.Builder) {
 	fmt.Fprintf(b, "\n## %s\n\n", c.title)

@@ -28,7 +28,7 @@ func Many(n int, salt string) Fixture {
 			for part := range 3 {
 				layers = append(layers, b.smallLayer(fmt.Sprintf("image %d part %d", j, part)))
 			}
-			name := fmt.Sprintf("docker.io/airgap-test/many-%05d:%s-%d", i/manyTags, salt, j%manyTags)
+			name := "docker.io/airgap-test/" + ManyName(salt, j)
 			root := b.Manifest(Config{Platform: Host, Note: fmt.Sprintf("%s %d", salt, j)}, layers...)
 			root.Platform = nil
 			b.Name(name, root)
@@ -36,6 +36,11 @@ func Many(n int, salt string) Fixture {
 		}
 	}
 	return Fixture{Label: fmt.Sprintf("%d images", n), Images: b.Memory, Names: b.names}
+}
+
+// ManyName is the end of the name of the nth image of Many, from 0.
+func ManyName(salt string, n int) string {
+	return fmt.Sprintf("many-%05d:%s-%d", n/manyTags, salt, n%manyTags)
 }
 
 // manyTags is how many images share a repository in Many.
