@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"encoding/pem"
-	"fmt"
 	"io"
 	"log"
 	"math/rand/v2"
@@ -31,6 +30,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"airgap/bundle/image"
+	"airgap/internal/forge"
 )
 
 // refName is the annotation by which a layout names its images.
@@ -290,15 +290,6 @@ func scriptSign(ts *testscript.TestScript, _ bool, args []string) {
 	first, err := tar.NewReader(strings.NewReader(content)).Next()
 	ts.Check(err)
 	at := 512 + (first.Size+511)&^511
-	h := []byte(content[:512])
-	copy(h, "airgap.json.sig")
-	copy(h[124:], fmt.Sprintf("%011o", len(signature)))
-	copy(h[148:], "        ") // the checksum counts as spaces
-	sum := 0
-	for _, c := range h {
-		sum += int(c)
-	}
-	copy(h[148:], fmt.Sprintf("%06o\x00 ", sum))
-	signed := content[:at] + string(h) + signature + strings.Repeat("\x00", -len(signature)&511) + content[at:]
+	signed := content[:at] + string(forge.Header("airgap.json.sig", int64(len(signature)))) + signature + strings.Repeat("\x00", -len(signature)&511) + content[at:]
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(signed), 0o644))
 }

@@ -31,16 +31,18 @@ func TestVectors(t *testing.T) {
 		if v.Large && os.Getenv("AIRGAP_TORTURE") == "" {
 			continue // TestLargeVector has the time for some of it
 		}
+		if v.IsBundle() {
+			bundles++
+		} else {
+			others++
+		}
 		t.Run(v.Name, func(t *testing.T) {
 			files, err := v.Read()
 			if err != nil {
 				t.Fatal(err)
 			}
 			if v.IsBundle() {
-				bundles++
 				provenAlone(t, v, files[v.Arg])
-			} else {
-				others++
 			}
 			commanded(t, v, files)
 		})

@@ -8,7 +8,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"hash"
 	"io"
 	"os"
 	"os/exec"
@@ -18,10 +17,10 @@ import (
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/v1/types"
-	"github.com/klauspost/compress/zstd"
 
 	"airgap/bundle"
 	"airgap/bundle/image"
+	"airgap/internal/forge"
 )
 
 // mostMemory is what airgap may take of hostile input, in KiB of resident set.
@@ -36,10 +35,11 @@ func TestHostileInputStaysSmall(t *testing.T) {
 			path := filepath.Join(dir, "hostile.tar.zst")
 			f := newForged(t, path)
 			fill(f)
-			size := f.close()
-			if size > 6<<20 {
-				t.Fatalf("the file itself has %d bytes", size)
+			info, err := os.Stat(path)
+			if err != nil || info.Size() > 6<<20 {
+				t.Fatalf("the file itself: %v, %v", info, err)
 			}
+			size := info.Size()
 			code, most := peak(t, "verify", path)
 			if code != 3 || most > mostMemory {
 				t.Errorf("%d bytes: exit status %d, %d KiB", size, code, most)
@@ -92,7 +92,7 @@ func wideLayer(t *testing.T, i int) (packed []byte, diffID image.Digest) {
 	h := sha256.New()
 	var b bytes.Buffer
 	if i%2 == 1 {
-		small := frame(t, []byte("small"))
+		small := forge.Compressed([]byte("small"))
 		b.Write(small)
 		io.WriteString(h, "small")
 	}
@@ -286,25 +286,17 @@ func tellPeak(path string) int {
 	return 0
 }
 
-// forged writes a bundle as FORMAT.md has it, around whatever it is given.
+// forged is a bundle that is sealed as it should be, around whatever it is given.
 type forged struct {
 	t      *testing.T
-	file   *os.File
-	hash   hash.Hash
-	rows   []uint32 // packed length and content length of each frame
-	cut    bytes.Buffer
+	path   string
 	images []bundle.Image
 	blobs  []bundle.Blob
 	docs   map[image.Digest][]byte
 }
 
 func newForged(t *testing.T, path string) *forged {
-	t.Helper()
-	file, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &forged{t: t, file: file, hash: sha256.New(), docs: map[image.Digest][]byte{}}
+	return &forged{t: t, path: path, docs: map[image.Digest][]byte{}}
 }
 
 // doc adds a manifest's bytes, or others, and gives their descriptor.
@@ -355,92 +347,21 @@ func (f *forged) finish() {
 		m.Entries = append(m.Entries, bundle.Entry{Name: b.Entry, Size: b.Size, SHA256: b.Digest.Hex})
 		m.Size += b.Size
 	}
-	var raw bytes.Buffer
-	enc := json.NewEncoder(&raw)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", " ")
-	if err := enc.Encode(m); err != nil {
-		f.t.Fatal(err)
+	b := &forge.Bundle{Manifest: &m}
+	for _, blob := range f.blobs {
+		b.Contents = append(b.Contents, f.docs[blob.Digest])
 	}
-	f.manifest(raw.Bytes())
-	for _, b := range f.blobs {
-		content := f.docs[b.Digest]
-		f.cut.Write(header(b.Entry, b.Size))
-		own := len(content) >= bundle.MinOwnFrame
-		if own {
-			f.flush()
-		}
-		f.cut.Write(content)
-		if own {
-			f.flush()
-		}
-		f.cut.Write(make([]byte, -len(content)&511))
-	}
-	f.cut.Write(make([]byte, 1024))
-	f.flush()
+	f.write(b)
 }
 
-// manifest writes airgap.json.
+// manifest writes nothing but airgap.json.
 func (f *forged) manifest(raw []byte) {
 	f.t.Helper()
-	f.cut.Write(header("airgap.json", int64(len(raw))))
-	f.cut.Write(raw)
-	f.cut.Write(make([]byte, -len(raw)&511))
-	f.flush()
+	f.write(&forge.Bundle{Manifest: &bundle.Manifest{}, Raw: raw})
 }
 
-// flush writes what there is in frames.
-func (f *forged) flush() {
-	for f.cut.Len() > 0 {
-		content := f.cut.Next(bundle.MaxFrame)
-		packed := frame(f.t, content)
-		f.rows = append(f.rows, uint32(len(packed)), uint32(len(content)))
-		io.MultiWriter(f.file, f.hash).Write(packed)
-	}
-}
-
-// close ends the file and gives its size.
-func (f *forged) close() int64 {
-	trailer := append([]byte{0x5a, 0x2a, 0x4d, 0x18, 40, 0, 0, 0}, "airgap/1"...)
-	f.file.Write(f.hash.Sum(trailer))
-	rows := append(f.rows, 48, 0)
-	table := []uint32{0x184D2A5E, uint32(4*len(rows) + 9)}
-	binary.Write(f.file, binary.LittleEndian, append(append(table, rows...), uint32(len(rows)/2)))
-	f.file.Write([]byte{0, 0xb1, 0xea, 0x92, 0x8f})
-	info, err := f.file.Stat()
-	if err != nil || f.file.Close() != nil {
-		f.t.Fatal(err)
-	}
-	return info.Size()
-}
-
-// header is the tar header of an entry.
-func header(name string, size int64) []byte {
-	b := make([]byte, 512)
-	copy(b, name)
-	copy(b[100:], "0000644\x000000000\x000000000\x00")
-	copy(b[124:], fmt.Sprintf("%011o\x00%011o\x00        0", size, 0))
-	copy(b[257:], "ustar\x0000")
-	copy(b[329:], "0000000\x000000000\x00")
-	sum := 0
-	for _, c := range b {
-		sum += int(c)
-	}
-	copy(b[148:], fmt.Sprintf("%06o\x00 ", sum))
-	return b
-}
-
-var frames *zstd.Encoder
-
-// frame packs content into one frame of the format.
-func frame(t *testing.T, content []byte) []byte {
-	t.Helper()
-	if frames == nil {
-		var err error
-		frames, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(bundle.MaxFrame), zstd.WithSingleSegment(true))
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	return frames.EncodeAll(content, nil)
+func (f *forged) write(b *forge.Bundle) {
+	f.t.Helper()
+	b.Pack = forge.Compressed
+	writeFile(f.t, f.path, b.File())
 }

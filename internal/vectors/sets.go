@@ -125,6 +125,11 @@ func (m *maker) sets() {
 		f["b.tar.zst.002"] = v
 	}), "the last volume is missing")
 	m.set("footer-newer", "volumes of version 2", ".", files(footer(footer(cut, 0, "volume 1", "volume 2"), last, "volume 1", "volume 2")), newer, "newer version of airgap")
+	later := slices.Clone(cut)
+	for i := range later {
+		later[i].Lines = "airgap volume 2\nname b.tar.zst\nsealed yes\n"
+	}
+	m.set("footer-newer-with-other-lines", "volumes of version 2, with lines that nobody knows yet", ".", files(later), newer, "newer version of airgap")
 	alone := func(name, about, old, changed string) { // parity that is none, beside two volumes of which one is lost
 		incomplete("parity-"+name, "parity "+about+", and a volume is lost", files(footer(safe, parity, old, changed), lose("b.tar.zst.001")), "missing: 1")
 	}

@@ -98,7 +98,9 @@ func ParseFooter(b []byte) (Footer, error) {
 	default:
 		return Footer{}, errNoFooter
 	}
-	l.fields(&f)
+	if l.err == nil { // of a later version nobody knows the lines
+		l.fields(&f)
+	}
 	if l.err != nil {
 		return Footer{}, l.err
 	}
