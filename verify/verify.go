@@ -194,7 +194,7 @@ func Check(ctx context.Context, d *Documents, p Policy) (*Verified, *Report, err
 	if p.Jobs <= 0 {
 		p.Jobs = min(runtime.GOMAXPROCS(0), maxJobs)
 	}
-	c := &checker{Policy: p, docs: d, report: newReport(d, p.Level), diffIDs: diffIDs(d)}
+	c := &checker{Policy: p, docs: d, report: newReport(d, p.Level), claims: claims(d)}
 	if err := c.run(ctx, d.bundle); err != nil {
 		return nil, c.report, err
 	}
@@ -204,27 +204,32 @@ func Check(ctx context.Context, d *Documents, p Policy) (*Verified, *Report, err
 	return &Verified{docs: d}, c.report, nil
 }
 
-// diffIDs gives the diffIDs that images say of every layer. That one layer
-// cannot have two is for the hash to find out: each is compared.
-func diffIDs(d *Documents) map[image.Digest][]image.Digest {
-	ids := map[image.Digest][]image.Digest{}
-	for _, img := range d.images {
+// claim is what an image says of a layer.
+type claim struct {
+	diffID image.Digest
+	image  int // its place in Documents.images
+}
+
+// claims lists, in the order of the images, what they say of every layer. That
+// one layer cannot have two diffIDs is for the hash to find out: each is compared.
+func claims(d *Documents) map[image.Digest][]claim {
+	all := map[image.Digest][]claim{}
+	for at, img := range d.images {
 		for _, m := range img.Graph.Manifests {
 			for i, id := range m.DiffIDs {
-				if l := m.Layers[i].Digest; !slices.Contains(ids[l], id) {
-					ids[l] = append(ids[l], id)
-				}
+				l := m.Layers[i].Digest
+				all[l] = append(all[l], claim{id, at})
 			}
 		}
 	}
-	return ids
+	return all
 }
 
 // checker is a Check under way.
 type checker struct {
 	Policy
-	docs    *Documents
-	diffIDs map[image.Digest][]image.Digest
+	docs   *Documents
+	claims map[image.Digest][]claim
 
 	mu     sync.Mutex
 	report *Report
@@ -303,8 +308,8 @@ func (c *checker) blob(ctx context.Context, from image.Fetcher, blob bundle.Blob
 	}
 	defer r.Close()
 	counted := image.CountingReader(r, c.Progress)
-	ids := c.diffIDs[blob.Digest]
-	if c.Level != Full || len(ids) == 0 {
+	said := c.claims[blob.Digest]
+	if c.Level != Full || len(said) == 0 {
 		_, err = io.Copy(io.Discard, counted)
 		return err
 	}
@@ -316,9 +321,9 @@ func (c *checker) blob(ctx context.Context, from image.Fetcher, blob bundle.Blob
 		}
 		return c.wrongLayer(blob.Digest, image.Digest{}, err)
 	}
-	for _, id := range ids {
-		if got != id {
-			return c.wrongLayer(blob.Digest, got, image.OtherContent(got, id))
+	for _, s := range said {
+		if got != s.diffID {
+			return c.wrongLayer(blob.Digest, got, image.OtherContent(got, s.diffID))
 		}
 	}
 	return nil
@@ -326,13 +331,10 @@ func (c *checker) blob(ctx context.Context, from image.Fetcher, blob bundle.Blob
 
 // wrongLayer says which images are wrong because a layer has that diffID.
 func (c *checker) wrongLayer(blob, got image.Digest, err error) error {
-	wrong := &image.WrongLayerError{Layer: blob, Err: err}
-	for _, img := range c.docs.images {
-		for _, m := range img.Graph.Manifests {
-			if i := slices.IndexFunc(m.Layers, func(l image.Descriptor) bool { return l.Digest == blob }); m.Image && i >= 0 && m.DiffIDs[i] != got {
-				wrong.Images = append(wrong.Images, img.Label())
-				break
-			}
+	wrong, last := &image.WrongLayerError{Layer: blob, Err: err}, -1
+	for _, s := range c.claims[blob] {
+		if s.diffID != got && s.image != last {
+			wrong.Images, last = append(wrong.Images, c.docs.images[s.image].Label()), s.image
 		}
 	}
 	return wrong
