@@ -70,27 +70,19 @@ func (s *sshServer) run(ctx context.Context) (addr string, err error) {
 	if _, err := shell(ctx, fmt.Sprintf("mkdir -p %[1]s/in /run/sshd; for key in host id; do ssh-keygen -q -t ed25519 -N '' -f %[1]s/$key; done", s.dir), nil); err != nil {
 		return "", err
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	if addr, err = freeAddr(); err != nil {
 		return "", err
 	}
-	addr = l.Addr().String()
-	l.Close()
 	_, port, _ := net.SplitHostPort(addr)
 	s.cmd = exec.Command("/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", "-h", s.dir+"/host", "-o", "ListenAddress=127.0.0.1", "-p", port,
 		"-o", "AuthorizedKeysFile="+s.dir+"/id.pub", "-o", "PidFile=none", "-o", "StrictModes=no", "-o", "Subsystem=sftp internal-sftp")
 	if err := s.cmd.Start(); err != nil {
 		return "", err
 	}
-	for range 1000 {
-		conn, err := net.Dial("tcp", addr)
-		if err == nil {
-			return addr, conn.Close()
-		}
-		time.Sleep(10 * time.Millisecond)
+	if err = answers(addr); err != nil {
+		s.stop()
 	}
-	s.stop()
-	return "", fmt.Errorf("nothing answers at %s", addr)
+	return addr, err
 }
 
 // configure writes the clients' configuration, and an ssh that uses it, which

@@ -9,11 +9,9 @@ import (
 	"airgap/bundle/store/storetest"
 )
 
-// TestAskedWhereItIs: of many repositories those are asked for a blob that have
-// named it, also where none has it.
-func TestAskedWhereItIs(t *testing.T) {
-	f := storetest.Many(60, "asked") // in six repositories
-	m, host := start(t, f)
+// openAll opens all images of a fixture that are in a registry.
+func openAll(t *testing.T, host string, f storetest.Fixture) image.Set {
+	t.Helper()
 	var names []string
 	for _, name := range f.Names {
 		names = append(names, at(host)(name))
@@ -22,6 +20,15 @@ func TestAskedWhereItIs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return set
+}
+
+// TestAskedWhereItIs: of many repositories those are asked for a blob that have
+// named it, also where none has it.
+func TestAskedWhereItIs(t *testing.T) {
+	f := storetest.Many(60, "asked") // in six repositories
+	m, host := start(t, f)
+	set := openAll(t, host, f)
 	layers := f.Graph(t, f.Names[25]).Layers()
 	own, base := layers[len(layers)-1], layers[0]
 	m.hook(func(w http.ResponseWriter, req *http.Request) bool {
@@ -62,14 +69,7 @@ func TestManyNamesOfOne(t *testing.T) {
 	}
 	f.Names = f.Images.Names()
 	m, host := start(t, f)
-	var names []string
-	for _, name := range f.Names {
-		names = append(names, at(host)(name))
-	}
-	set, err := open(t, Options{}).Open(t.Context(), names, image.Platforms{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	set := openAll(t, host, f)
 	m.requests()
 	for _, root := range set.Roots() {
 		g, err := image.Read(t.Context(), set, root, image.Platforms{All: true}.Select)
