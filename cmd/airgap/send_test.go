@@ -107,6 +107,21 @@ func TestParityIsNeeded(t *testing.T) {
 	}
 }
 
+// TestParityGoes: parity that somebody removes after it was looked at is not sent,
+// and that is no reason not to send the bundle.
+func TestParityGoes(t *testing.T) {
+	t.Chdir(t.TempDir())
+	packInto(t, "mine", "--parity", "10%")
+	env, _, stderr := newEnv()
+	c := newSender(t, env, filepath.Join("mine", defaultBundle), cutOptions{}).shipment
+	if err := os.Remove(filepath.Join("mine", defaultBundle+".par")); err != nil {
+		t.Fatal(err)
+	}
+	if files, err := c.of(0); err != nil || len(files) != 1 || !strings.Contains(stderr.String(), "has gone meanwhile") {
+		t.Errorf("%d files, %v; it says %s", len(files), err, stderr)
+	}
+}
+
 // packInto packs something into a folder that it makes.
 func packInto(t *testing.T, dir string, flags ...string) {
 	t.Helper()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -132,6 +133,10 @@ func (c *shipment) beside() (list []transfer.File, err error) {
 		if damaged := (*volume.DamagedError)(nil); errors.As(err, &damaged) {
 			c.env.Detail("%s: %v", path, err)
 			c.env.Warn("%s is damaged and stays here: airgap repair makes it good", filepath.Base(path))
+			continue
+		}
+		if errors.Is(err, fs.ErrNotExist) { // who packs anew takes the old parity away first
+			c.env.Warn("%s has gone meanwhile, and is not sent", path)
 			continue
 		}
 		if err != nil {
