@@ -85,7 +85,9 @@ func openBundle(ctx context.Context, env *ui.Env, name string) (*bundleFile, err
 	if err != nil {
 		return nil, err
 	}
-	n.note(env)
+	if err := n.tell(env); err != nil {
+		return nil, errors.Join(err, n.close())
+	}
 	if n.set == nil {
 		return openFile(n.file)
 	}

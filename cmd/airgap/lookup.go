@@ -11,7 +11,6 @@ import (
 
 	"airgap/bundle"
 	"airgap/bundle/image"
-	"airgap/cmd/airgap/internal/ui"
 	"airgap/transfer/volume"
 	"airgap/transfer/volume/parity"
 )
@@ -23,6 +22,8 @@ type meaning struct {
 	set  *volume.Set // the volumes, or the file and its parity; nil: there is no parity
 	// strangers are files beside it that look as if they belonged to it.
 	strangers []string
+	// others are sets of other bundles that lie under its name.
+	others []volume.Summary
 }
 
 // lookUp finds out what a name stands for. A file that is there is what is read;
@@ -45,7 +46,9 @@ func lookUp(ctx context.Context, name string, o volume.OpenOptions) (*meaning, e
 // lookForVolumes finds the volumes of a file that is not there itself.
 func lookForVolumes(ctx context.Context, name string, o volume.OpenOptions, gone error) (*meaning, error) {
 	dir, base := filepath.Dir(name), filepath.Base(name)
-	if !isCut(ctx, name) {
+	named := besides(dir, base)
+	sets, err := volume.Find(ctx, dir)
+	if len(named) == 0 && (err != nil || !slices.ContainsFunc(sets, func(s volume.Summary) bool { return s.Name == base })) {
 		return nil, noBundle(name, gone)
 	}
 	o.Data = base // and no other file, if there is only parity
@@ -53,7 +56,10 @@ func lookForVolumes(ctx context.Context, name string, o volume.OpenOptions, gone
 	if err != nil {
 		return nil, err
 	}
-	return &meaning{set: set, strangers: set.Strangers()}, nil
+	if len(named) > 0 && !slices.ContainsFunc(named, set.Proves) {
+		return nil, errors.Join(notOfThem(name, named, set), set.Close())
+	}
+	return ofSet(set, slices.DeleteFunc(sets, func(s volume.Summary) bool { return !shares(s.Files, named) })), nil
 }
 
 // isCut says whether there are volumes of a file that is not there itself, or what
@@ -62,22 +68,6 @@ func isCut(ctx context.Context, name string) bool {
 	dir, base := filepath.Dir(name), filepath.Base(name)
 	sets, err := volume.Find(ctx, dir)
 	return len(besides(dir, base)) > 0 || err == nil && slices.ContainsFunc(sets, func(s volume.Summary) bool { return s.Name == base })
-}
-
-// lookIn finds what is in a folder: the set of volumes, or else the only bundle.
-func lookIn(ctx context.Context, dir string, o volume.OpenOptions) (*meaning, error) {
-	sets, err := volume.Find(ctx, dir)
-	if err != nil {
-		return nil, err
-	}
-	if !slices.ContainsFunc(sets, func(s volume.Summary) bool { return s.Cut }) {
-		return lookAtOnly(ctx, dir, sets, o)
-	}
-	set, err := volume.Open(ctx, dir, "", o)
-	if err != nil {
-		return nil, err
-	}
-	return &meaning{set: set, strangers: append(set.Strangers(), otherBundles(dir, set.ID())...)}, nil
 }
 
 // lookAtOnly takes the only bundle of a folder without volumes. Where there is
@@ -89,7 +79,8 @@ func lookAtOnly(ctx context.Context, dir string, sets []volume.Summary, o volume
 	}
 	for _, s := range sets {
 		for _, name := range dataOf(s) {
-			if isRegular(filepath.Join(dir, name)) && !slices.Contains(names, name) {
+			path := filepath.Join(dir, name)
+			if isRegular(path) && !slices.ContainsFunc(names, func(known string) bool { return sameFile(path, filepath.Join(dir, known)) }) {
 				names = append(names, name)
 			}
 		}
@@ -101,10 +92,7 @@ func lookAtOnly(ctx context.Context, dir string, sets []volume.Summary, o volume
 	case 1:
 		return lookAt(ctx, filepath.Join(dir, names[0]), o)
 	}
-	return nil, &ui.Error{
-		Err: fmt.Errorf("folder %q holds %d bundles", dir, len(names)), Code: ui.Failed,
-		Hints: []string{"name one of them: " + filepath.Join(dir, names[0])},
-	}
+	return nil, several(dir, nil, names)
 }
 
 // holdsBundle says whether there is a bundle in a folder, as far as names and
@@ -115,11 +103,12 @@ func holdsBundle(dir string) bool {
 	return len(names)+len(sets) > 0
 }
 
-// bundlesIn are the files of a folder that are called as bundles are.
+// bundlesIn are the files of a folder that are called as bundles are: a medium may
+// have made upper-case letters of it.
 func bundlesIn(dir string) (names []string, err error) {
 	entries, err := os.ReadDir(dir)
 	for _, e := range entries {
-		if e.Type().IsRegular() && strings.HasSuffix(e.Name(), ".tar.zst") && !strings.HasPrefix(e.Name(), ".") {
+		if e.Type().IsRegular() && strings.HasSuffix(strings.ToLower(e.Name()), ".tar.zst") && !strings.HasPrefix(e.Name(), ".") {
 			names = append(names, e.Name())
 		}
 	}
@@ -141,23 +130,6 @@ func dataOf(s volume.Summary) []string {
 func isRegular(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.Mode().IsRegular()
-}
-
-// otherBundles are the bundles beside a set of volumes that are not what it was
-// cut from.
-func otherBundles(dir, id string) (others []string) {
-	names, _ := bundlesIn(dir) // what cannot be read now has been read a moment ago
-	for _, name := range names {
-		f, size, err := openWhole(filepath.Join(dir, name))
-		if err != nil {
-			continue
-		}
-		if is, err := bundle.ReadID(f, size); err != nil || is.Hex != id {
-			others = append(others, name)
-		}
-		f.Close()
-	}
-	return others
 }
 
 // lookAt takes a file that is there.
@@ -341,17 +313,4 @@ func openWhole(path string) (*os.File, int64, error) {
 		return nil, 0, errors.Join(err, f.Close())
 	}
 	return f, info.Size(), nil
-}
-
-// note names what is beside a bundle and is not of it.
-func (n *meaning) note(env *ui.Env) {
-	const most = 3
-	if len(n.strangers) == 0 {
-		return
-	}
-	names := strings.Join(n.strangers[:min(len(n.strangers), most)], ", ")
-	if more := len(n.strangers) - most; more > 0 {
-		names += fmt.Sprintf(" and %d more", more)
-	}
-	env.Note("not used, since it does not belong to what is read: %s", names)
 }

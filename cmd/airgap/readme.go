@@ -32,7 +32,7 @@ IF SOMETHING IS DAMAGED OR LOST
 The parity files repair it, as far as they reach: airgap unpack does that while it
 reads. To make the medium itself good again:
 
-      /tmp/airgap repair .
+      /tmp/airgap repair {what}
 `
 
 // dataVolume is the end of the name of a volume, and parityFile of parity.
@@ -51,12 +51,12 @@ func readme(b *bundleFile, files, programs []transfer.File) transfer.File {
 	for _, f := range slices.Concat(files, programs) {
 		names = append(names, fmt.Sprintf("%s  (%s)", f.Name, ui.Size(f.Size)))
 		if parityFile.MatchString(f.Name) {
-			repair = repairText
+			repair = strings.ReplaceAll(repairText, "{what}", whatToName(files))
 		}
 	}
 	text := strings.NewReplacer(
 		"{id}", b.ID().String(), "{version}", thisVersion(), "{images}", indented(images), "{files}", indented(names),
-		"{program}", programs[0].Name, "{parity}", repair, "{plain}", plainCommand(files),
+		"{program}", programs[0].Name, "{parity}", repair, "{plain}", plainCommand(files), "{what}", whatToName(files),
 	).Replace(readmeText)
 	sum := sha256.Sum256([]byte(text))
 	return transfer.File{Name: readmeName, Size: int64(len(text)), SHA256: hex.EncodeToString(sum[:]), Data: strings.NewReader(text), Hashed: true}
@@ -74,6 +74,17 @@ func plainCommand(files []transfer.File) string {
 	}
 	return fmt.Sprintf("Each volume ends with a note of %d bytes that is not of the bundle. Docker takes\nthe bundle without these notes:\n\n"+
 		"      (%s) |\n        zstd -dc | docker load", volume.FooterSize, strings.Join(parts, "; "))
+}
+
+// whatToName is what airgap is told to read: the bundle where it is one file, since
+// others may lie beside it, and the folder where it is cut.
+func whatToName(files []transfer.File) string {
+	for _, f := range files {
+		if !parityFile.MatchString(f.Name) && !dataVolume.MatchString(f.Name) {
+			return f.Name
+		}
+	}
+	return "."
 }
 
 func indented(lines []string) string { return "      " + strings.Join(lines, "\n      ") }

@@ -41,7 +41,9 @@ func runRepair(ctx context.Context, env *ui.Env, name string) (err error) {
 	if err != nil {
 		return inState(untouched, err)
 	}
-	n.note(env)
+	if err := n.tell(env); err != nil {
+		return errors.Join(err, n.close())
+	}
 	set := n.set
 	if set == nil {
 		return &ui.Error{

@@ -26,7 +26,8 @@ decompressed (bundle.tar) is as good.
 
 A folder, or any of its volumes, stands for a bundle that was cut: which volumes
 are missing, damaged or of another run is told first, and whether the parity is
-enough for them. What parity can repair is damage all the same (exit status 3),
+enough for them. A folder with two bundles is refused, be they whole or not: name
+a file of the one that is meant. What parity can repair is damage all the same (exit status 3),
 though airgap unpack reads it; airgap repair makes it good.
 
 A whole bundle can hold a wrong image: one whose layers do not have the content
@@ -81,7 +82,9 @@ func openToVerify(ctx context.Context, env *ui.Env, name string) (b *bundleFile,
 	if err != nil {
 		return nil, nil, err
 	}
-	n.note(env)
+	if err := n.tell(env); err != nil {
+		return nil, nil, errors.Join(err, n.close())
+	}
 	set := n.set
 	if set == nil {
 		b, err = openFile(n.file)

@@ -83,7 +83,7 @@ func noteRemoved(env *ui.Env, name string, removed []string) {
 // warnOfOther says that a file of that name stays beside the volumes of a bundle:
 // an older one, or something else altogether.
 func warnOfOther(env *ui.Env, path string) {
-	env.Warn("the file %s has the bundle's name and is not what the volumes hold: to read the volumes, name their folder or one of them", path)
+	env.Warn("the file %s has the bundle's name and is not what the volumes hold: to read the volumes, name one of them", path)
 }
 
 // removeAll removes files of a folder with their sums.

@@ -110,6 +110,5 @@ func (f Footer) calls(name string) bool {
 	if f.Parity != nil {
 		right = parityName(f.Name, f.Number, f.Parity.Files)
 	}
-	rest, ok := strings.CutPrefix(name, right)
-	return ok && (rest == "" || waiting.MatchString(rest))
+	return waiting.ReplaceAllString(name, "") == right
 }

@@ -350,11 +350,22 @@ func choose(dir, name string, groups []*group) (*group, error) {
 	return nil, &ChoiceError{Dir: dir, Name: name, Sets: summaries(groups)}
 }
 
-// meant are the sets that have a name, or a file of that name. Without a name
-// parity of a file that is not cut is that file's, where there are volumes.
+// meant are the sets that have a name, or a file of that name. Where files lie
+// under the name they say of which file: no other is read in their stead, whatever
+// its volumes say and are called. Without a name parity of a file that is not cut
+// is that file's, where there are volumes.
 func meant(name string, groups []*group) []*group {
 	if name != "" {
-		return slices.DeleteFunc(slices.Clone(groups), func(g *group) bool { return !g.has(name) })
+		fitting := slices.DeleteFunc(slices.Clone(groups), func(g *group) bool { return !g.has(name) && !g.isUnder(name) })
+		under := slices.DeleteFunc(slices.Clone(fitting), func(g *group) bool { return !g.isUnder(name) })
+		if len(under) == 0 {
+			return fitting
+		}
+		// Those of another name have been given it.
+		under = slices.DeleteFunc(under, func(g *group) bool { return g.name != name })
+		return slices.DeleteFunc(fitting, func(g *group) bool {
+			return !slices.ContainsFunc(under, func(u *group) bool { return u.file == g.file })
+		})
 	}
 	if cut := slices.DeleteFunc(slices.Clone(groups), func(g *group) bool { return g.slice == 0 }); len(cut) > 0 {
 		return cut
@@ -362,60 +373,16 @@ func meant(name string, groups []*group) []*group {
 	return groups
 }
 
+// isUnder says whether a file of the set lies under a name.
+func (g *group) isUnder(name string) bool {
+	return slices.ContainsFunc(g.files(), func(file string) bool { return liesUnder(file, name) })
+}
+
 func sameFile(groups []*group) bool {
 	return !slices.ContainsFunc(groups, func(g *group) bool {
 		first := groups[0]
 		return g != first && (g.name != first.name || g.file != first.file || g.whole == nil || first.whole == nil || g.whole.SHA256 != first.whole.SHA256)
 	})
-}
-
-// Summary is a set as a folder has it.
-type Summary struct {
-	Name     string
-	Set      string
-	File     string
-	Cut      bool     // into volumes; otherwise it is the parity of one file
-	Files    []string // names of those of it that are there
-	Volumes  int      // 0: not known, since the last is missing
-	There    []int
-	Parity   int   // parity files that are there
-	Total    int64 // bytes of the whole, 0 if that is not known
-	Complete bool  // each volume is there, damaged or not
-}
-
-func summaries(groups []*group) []Summary {
-	var list []Summary
-	for _, g := range groups {
-		s := Summary{Name: g.name, Set: g.id, File: g.file, Cut: g.slice > 0, Files: g.files(), Volumes: g.count(), There: numbers(g.data), Parity: len(g.parity), Complete: g.complete()}
-		if g.whole != nil {
-			s.Total = g.whole.Total
-		}
-		list = append(list, s)
-	}
-	return list
-}
-
-// files are the names of what has a footer of the set.
-func (g *group) files() []string {
-	names := slices.Clone(g.twice)
-	for _, members := range []map[int]entry{g.data, g.parity} {
-		for _, e := range members {
-			if e.footer != nil {
-				names = append(names, e.name)
-			}
-		}
-	}
-	slices.Sort(names)
-	return names
-}
-
-func numbers(members map[int]entry) []int {
-	var list []int
-	for n := range members {
-		list = append(list, n)
-	}
-	slices.Sort(list)
-	return list
 }
 
 // Find tells what sets are in a folder, by name.

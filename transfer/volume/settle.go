@@ -29,7 +29,7 @@ type Made struct {
 }
 
 // waiting is what stands behind the name of a volume that does not have it yet.
-var waiting = regexp.MustCompile(`^\.[A-Z2-7]{8}\.new$`)
+var waiting = regexp.MustCompile(`\.[A-Z2-7]{8}\.new$`)
 
 // InTheWayError says that something has a name that the set needs, and is not of
 // an earlier one.
