@@ -100,6 +100,11 @@ func (doc *document) check(d Descriptor) error {
 	case isIndex && d.MediaType.IsImage(), isManifest && d.MediaType.IsIndex():
 		return fmt.Errorf("document %s: is not the %q that its descriptor says", d.Digest, d.MediaType)
 	}
+	if doc.Subject != nil {
+		if err := checkDescriptor(*doc.Subject); err != nil {
+			return fmt.Errorf("subject of document %s: %w", d.Digest, err)
+		}
+	}
 	if !isIndex {
 		return nil
 	}

@@ -307,6 +307,7 @@ func (m *maker) badGraphs() {
 	doc("manifest-digest-in-capitals", "a descriptor's digest is in upper case", "document", `"digest":"sha256:`, `"digest":"SHA256:`)
 	doc("manifest-artifact-type", "a manifest's artifactType is a number", "document", `"schemaVersion"`, `"artifactType":5,"schemaVersion"`)
 	doc("manifest-subject", "a manifest's subject is a string", "document", `"schemaVersion"`, `"subject":"sha256","schemaVersion"`)
+	doc("manifest-subject-no-digest", "a manifest's subject has no digest", "subject", `"schemaVersion"`, `"subject":{},"schemaVersion"`)
 	doc("descriptor-urls", "a descriptor's urls are an object", "document", `"size":`, `"urls":{},"size":`).Unseen = "it makes no use of urls, and takes any"
 	doc("config-diffids-too-few", "a config has a diffID too few", "diffIDs", `"diff_ids":["sha256:`, `"diff_ids":["sha256:0000000000000000000000000000000000000000000000000000000000000000"],"x":["sha256:`)
 	m.bad("layer-left-out", "a layer is not there", "", func(b *forge.Bundle) {
@@ -384,6 +385,10 @@ func (m *maker) badGraphs() {
 			b.Contents[n+i], b.Contents[n+i-1] = b.Contents[n+i-1], b.Contents[n+i]
 		}
 	})
+	m.badOf(func(i *images) {
+		a := i.image(amd64, i.gzip("one"))
+		i.name("docker.io/library/a:1", i.Index(a, i.Attestation(a)))
+	}, "artifact-config-types", "the config of an attestation has an array for os", "config", edit(`"os":"unknown","rootfs"`, `"os":[],"rootfs"`))
 	m.badOf(func(i *images) {
 		i.name("docker.io/library/a:1", i.PutJSON(types.OCIManifestSchema1, map[string]any{"schemaVersion": 2, "config": i.Put(types.OCIConfigJSON, []byte(`{}`))}))
 	}, "config-null", "a config that is null", "no JSON object", edit(`{}`, `null`))

@@ -99,6 +99,14 @@ func (i *images) image(p image.Platform, layers ...storetest.Layer) image.Descri
 	return i.Manifest(storetest.Config{Platform: p}, layers...)
 }
 
+// sbom is an artifact with a subject.
+func (i *images) sbom(subject image.Descriptor) image.Descriptor {
+	return i.PutJSON(types.OCIManifestSchema1, map[string]any{
+		"schemaVersion": 2, "mediaType": types.OCIManifestSchema1, "artifactType": "application/spdx+json", "subject": subject,
+		"config": i.Put(types.OCIEmptyJSON, []byte(`{}`)), "layers": []image.Descriptor{i.Put("application/spdx+json", []byte(`{"spdxVersion":"SPDX-2.3"}`))},
+	})
+}
+
 // rooted is a set of images with roots of ours.
 type rooted struct {
 	image.Set

@@ -74,11 +74,7 @@ func (m *maker) goodBundles() {
 	m.good("good-artifact", "an SBOM with a subject, beside its image; its config is no document", func(i *images) {
 		d := i.image(amd64, i.gzip("one"))
 		i.name("docker.io/library/a:1", d)
-		sbom := i.Put("application/spdx+json", []byte(`{"spdxVersion":"SPDX-2.3"}`))
-		empty := i.Put(types.OCIEmptyJSON, []byte(`{}`))
-		i.name("", i.PutJSON(types.OCIManifestSchema1, map[string]any{
-			"schemaVersion": 2, "mediaType": types.OCIManifestSchema1, "artifactType": "application/spdx+json", "config": empty, "layers": []image.Descriptor{sbom}, "subject": d,
-		}))
+		i.name("", i.sbom(d))
 	})
 	m.good("good-only-artifact", "a cosign signature by its tag and nothing else: no manifest.json", func(i *images) {
 		layer := i.Put("application/vnd.dev.cosign.simplesigning.v1+json", []byte(`{"critical":{}}`))

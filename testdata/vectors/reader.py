@@ -99,11 +99,11 @@ def walk(root, sizes, content):  # 4: the documents that an image consists of, w
         return tidy(json.loads(text, object_pairs_hook=Pairs, parse_constant=int))
     def step(d, depth):
         doc = document(d)
-        types, is_index = {"manifests": list, "config": dict, "layers": list, "mediaType": str, "artifactType": str, "subject": dict, "annotations": dict}, member(doc, "manifests", list) is not None
-        children, config, layers, own, *_ = (member(doc, name, kind) for name, kind in types.items())
+        types, is_index = {"manifests": list, "config": dict, "layers": list, "mediaType": str, "subject": dict, "artifactType": str, "annotations": dict}, member(doc, "manifests", list) is not None
+        children, config, layers, own, subject, *_ = (member(doc, name, kind) for name, kind in types.items())
         need(depth <= 8 and is_index == (config is layers is None) and (is_index or config is not None), f"{d[1]}: neither index nor manifest, or both")
         need((own in ("", None, d[0]) or not d[0]) and d[0] not in (MANIFESTS if is_index else INDEXES) and len(children or []) <= 4096, f"{d[1]}: media type, or too many")
-        need(member(doc, "schemaVersion", int, 2) != 1 and "fslayers" not in doc and not d[0].startswith(DOCKER + "distribution.manifest.v1"), f"{d[1]}: schema 1")
+        need(member(doc, "schemaVersion", int, 2) != 1 and "fslayers" not in doc and (subject is None or descriptor(subject)) and not d[0].startswith(DOCKER + "distribution.manifest.v1"), f"{d[1]}: schema 1, or subject")
         for child in map(descriptor, children or []):
             uses[0] += child[1] not in sizes
             if child[1] in sizes and child[1] not in seen:
@@ -113,11 +113,11 @@ def walk(root, sizes, content):  # 4: the documents that an image consists of, w
     def manifest(digest, config, layers):
         says, ids, platform = document(config) if config[0] in CONFIGS else give(config, others), [], None
         for l in layers: give(l, others)
-        if config[0] in CONFIGS and all(l[0] in LAYERS for l in layers):
-            ids = member(member(says, "rootfs", dict, {}), "diff_ids", list, [])
-            need(len(ids) == len(layers) and all(re.fullmatch(DIGEST, i) for i in ids), f"{config[1]}: diffIDs")
+        if config[0] in CONFIGS:
+            ids, is_image = member(member(says, "rootfs", dict, {}), "diff_ids", list, []), all(l[0] in LAYERS for l in layers)
+            need((not is_image or len(ids) == len(layers)) and all(re.fullmatch(DIGEST, i) for i in ids), f"{config[1]}: diffIDs")
             parts = [sign + member(says, k, str, "") for sign, k in (("", "os"), ("/", "architecture"), ("/", "variant"), (":", "os.version"))]
-            platform = parts[0] and parts[0] + "".join(p for p in parts[1:] if len(p) > 1)
+            ids, platform = (ids, parts[0] and parts[0] + "".join(p for p in parts[1:] if len(p) > 1)) if is_image else ([], None)
         uses[0] += 2 + len(layers)
         manifests.append((({"platform": platform} if platform else {}) | {"manifest": digest, "config": config[1], "diffIDs": ids}, platform, [l[1] for l in layers]))
     step(root, 0)
