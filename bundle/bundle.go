@@ -14,7 +14,7 @@
 //
 // The errors that callers branch on are [*DamagedError], [*NewerError] and
 // [*ForeignError], and [*ReadError] for the medium; when packing, the sources'
-// errors come as they are.
+// errors come as they are, and [*WrittenError] says that the bundle is there.
 package bundle
 
 import (

@@ -378,6 +378,29 @@ func TestExisting(t *testing.T) {
 	}
 }
 
+// TestSumsInTheWay has no sums written, which is not to say that the bundle has not
+// been.
+func TestSumsInTheWay(t *testing.T) {
+	p := newPlace()
+	kinds["one layer"](p)
+	plan, err := bundle.NewPlan(t.Context(), []image.Set{p}, all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "b.tar.zst")
+	_, err = plan.WriteFile(t.Context(), path, bundle.WriteOptions{
+		Before: func() error { return os.MkdirAll(path+".sha256/of somebody", 0o700) },
+	})
+	var written *bundle.WrittenError
+	if !errors.As(err, &written) || written.Sums || written.Unsure {
+		t.Errorf("the sums cannot be written: %+v, %v", written, err)
+	}
+	if err := os.RemoveAll(path + ".sha256"); err != nil {
+		t.Fatal(err)
+	}
+	onlyFiles(t, filepath.Dir(path), "b.tar.zst")
+}
+
 // TestVerifyFindsLies packs layers that are not what their images say: the
 // bundle is whole, but not sound.
 func TestVerifyFindsLies(t *testing.T) {

@@ -46,8 +46,22 @@ func (p *Plan) WriteTo(ctx context.Context, w io.Writer, o WriteOptions) (Summar
 	return p.write(ctx, o, func(a *assembly) (written, error) { return a.stream(ctx, w) })
 }
 
+// WrittenError says that the bundle is there whole under its name, and what is
+// not as it should be beside it.
+type WrittenError struct {
+	Path   string
+	Sums   bool // its sums are there too
+	Unsure bool // it is not certain that the disk has what is there
+	Err    error
+}
+
+func (e *WrittenError) Error() string { return e.Err.Error() }
+
+func (e *WrittenError) Unwrap() error { return e.Err }
+
 // WriteFile writes the bundle and, beside it, path.sha256. Nothing has these
-// names before it is whole and on the disk; after an error no new file is left.
+// names before it is whole and on the disk; after an error no new file is left,
+// unless it is a *WrittenError.
 func (p *Plan) WriteFile(ctx context.Context, path string, o WriteOptions) (Summary, error) {
 	replaced, err := checkOutput(path, o.NoClobber)
 	if err != nil {
@@ -76,14 +90,23 @@ func (p *Plan) WriteFile(ctx context.Context, path string, o WriteOptions) (Summ
 		}
 		return o.Before()
 	})
+	var named *durable.NamedError
+	if errors.As(err, &named) {
+		return Summary{}, &WrittenError{Path: path, Unsure: true, Err: err}
+	}
 	if err != nil {
 		return Summary{}, err
 	}
 	summary.Path, summary.Replaced = path, replaced
-	return summary, durable.CreateFile(sumsPath(path), false, func(f *os.File) error {
+	err = durable.CreateFile(sumsPath(path), false, func(f *os.File) error {
 		_, err := fmt.Fprintf(f, "%s  %s\n", summary.SHA256, filepath.Base(path))
 		return err
 	})
+	if err != nil {
+		there := errors.As(err, &named)
+		return summary, &WrittenError{Path: path, Sums: there, Unsure: there, Err: err}
+	}
+	return summary, nil
 }
 
 // removeLeft removes what killed runs have left half written of the file and its

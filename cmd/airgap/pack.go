@@ -18,6 +18,7 @@ import (
 	"airgap/bundle/store"
 	"airgap/cmd/airgap/internal/list"
 	"airgap/cmd/airgap/internal/ui"
+	"airgap/transfer/volume"
 	"airgap/transfer/volume/parity"
 	"airgap/verify"
 )
@@ -211,7 +212,7 @@ func runPack(ctx context.Context, env *ui.Env, o packOptions, specs []string) er
 	}
 	written, err := o.write(ctx, env, plan)
 	if err != nil {
-		return inState("no bundle has been written", err)
+		return inState(writtenState(err), err)
 	}
 	noteLosses(env, written.Totals)
 	if o.verify {
@@ -234,6 +235,23 @@ func (o packOptions) write(ctx context.Context, env *ui.Env, plan *bundle.Plan) 
 		progress.Done()
 	}
 	return written, err
+}
+
+// writtenState is the state of things after packing that has failed.
+func writtenState(err error) string {
+	var one *bundle.WrittenError
+	var several *volume.UntidyError
+	switch {
+	case errors.As(err, &several):
+		return "the bundle is there whole, but its names, parity and sums may not be, and something of an earlier one may be, too"
+	case !errors.As(err, &one):
+		return "no bundle has been written"
+	case one.Sums:
+		return "the bundle and its sums are there whole, but it is not certain that the disk has them"
+	case one.Unsure:
+		return "the bundle is there whole, without its sums, but it is not certain that the disk has it"
+	}
+	return "the bundle is there whole, without its sums"
 }
 
 // put writes the bundle to where it is wanted.

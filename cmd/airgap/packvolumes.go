@@ -100,7 +100,13 @@ func (o packOptions) writeVolumes(ctx context.Context, env *ui.Env, plan *bundle
 	if err != nil {
 		return p, err
 	}
-	defer func() { err = errors.Join(err, apart.Close()) }()
+	defer func() {
+		left := apart.Close()
+		if err == nil {
+			left = inState("the bundle is there whole, and so is a folder that it was made in", left)
+		}
+		err = errors.Join(err, left)
+	}()
 	var doubt string
 	made := volume.Made{From: apart.Dir(), Name: name, Sync: func() (err error) {
 		doubt, err = syncBoth(ctx, medium, apart)

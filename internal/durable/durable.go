@@ -61,9 +61,21 @@ func removeLeft(path string) {
 	}
 }
 
+// NamedError says that a file is there whole under its name, and that its folder
+// could not be synced: a cut may take it away.
+type NamedError struct{ Err error }
+
+func (e *NamedError) Error() string { return e.Err.Error() }
+
+func (e *NamedError) Unwrap() error { return e.Err }
+
+// syncDir is SyncDir, but for tests.
+var syncDir = SyncDir
+
 // CreateFile makes path appear with what fill writes: a temporary file beside
 // it, which takes the place of what was there. With noClobber nothing is
-// replaced: the error wraps fs.ErrExist. The file has the mode that the umask
+// replaced: the error wraps fs.ErrExist. Once it has its name the error is a
+// *NamedError. The file has the mode that the umask
 // gives to new ones.
 func CreateFile(path string, noClobber bool, fill func(*os.File) error) error {
 	return CreateFileMode(path, 0o666, noClobber, fill)
@@ -79,9 +91,10 @@ func CreateFileMode(path string, perm fs.FileMode, noClobber bool, fill func(*os
 	if err != nil {
 		return err
 	}
+	named := false
 	defer func() {
 		f.Close()
-		if err != nil {
+		if err != nil && !named {
 			os.Remove(f.Name())
 		}
 	}()
@@ -98,7 +111,11 @@ func CreateFileMode(path string, perm fs.FileMode, noClobber bool, fill func(*os
 	if err := rename(f.Name(), path, noClobber); err != nil {
 		return err
 	}
-	return SyncDir(dir)
+	named = true
+	if err := syncDir(dir); err != nil {
+		return &NamedError{err}
+	}
+	return nil
 }
 
 // Hold keeps a folder from all others who hold it until release, for files that

@@ -1,6 +1,7 @@
 package durable
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -43,6 +44,30 @@ func TestRemovePartials(t *testing.T) {
 	}
 	if err := RemovePartials(filepath.Join(dir, "none"), isB); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestNamed: a file that has its name by the time its folder cannot be synced is
+// there, which the error says.
+func TestNamed(t *testing.T) {
+	broken := errors.New("the disk is broken")
+	syncDir = func(string) error { return broken }
+	t.Cleanup(func() { syncDir = SyncDir })
+	path := filepath.Join(t.TempDir(), "a")
+	err := CreateFile(path, false, func(f *os.File) error {
+		_, err := f.WriteString("whole")
+		return err
+	})
+	var named *NamedError
+	if !errors.As(err, &named) || !errors.Is(err, broken) {
+		t.Errorf("the folder cannot be synced: %v", err)
+	}
+	if raw, err := os.ReadFile(path); err != nil || string(raw) != "whole" {
+		t.Errorf("there is %q, %v", raw, err)
+	}
+	err = CreateFile(path, false, func(*os.File) error { return broken })
+	if errors.As(err, &named) || !errors.Is(err, broken) {
+		t.Errorf("before it has its name: %v", err)
 	}
 }
 

@@ -63,8 +63,19 @@ func (m Made) Settle(ctx context.Context, dir string) (removed []string, err err
 	if err := s.take(s.last()); err != nil {
 		return s.removed, err
 	}
-	return s.removed, s.tidy()
+	if err := s.tidy(); err != nil {
+		return s.removed, &UntidyError{err}
+	}
+	return s.removed, nil
 }
+
+// UntidyError says that the new volumes are there whole, though some may not have
+// their names yet; and parity, sums and old volumes may not be as they should.
+type UntidyError struct{ Err error }
+
+func (e *UntidyError) Error() string { return e.Err.Error() }
+
+func (e *UntidyError) Unwrap() error { return e.Err }
 
 // settling is one Settle.
 type settling struct {

@@ -145,7 +145,14 @@ func settleOnce(t *testing.T, w workshop, old, new, oldPar, newPar, k int, kill 
 	}
 	m, newRaw := w.made(t, dir, 2, new, newPar)
 	err := m.faulty(k, kill).settle(t, dir)
-	whole(t, dir, oldRaw, newRaw, old == 1 || new == 1, k, err)
+	got := whole(t, dir, oldRaw, newRaw, old == 1 || new == 1, k, err)
+	if new == 1 { // beside which the old volumes may be
+		got, _ = os.ReadFile(filepath.Join(dir, "b.tar"))
+	}
+	var untidy *UntidyError
+	if isNew := bytes.Equal(got, newRaw); err != nil && !kill && isNew != errors.As(err, &untidy) {
+		t.Errorf("step %d: the new one is there: %v, and it says %v", k, isNew, err)
+	}
 	if err != nil {
 		again, raw := w.made(t, dir, 3, new, newPar)
 		if err := again.settle(t, dir); err != nil {
@@ -177,15 +184,16 @@ func settleOnce(t *testing.T, w workshop, old, new, oldPar, newPar, k int, kill 
 	return err == nil
 }
 
-// whole demands that the set, or the file, that is there is one of the two.
-func whole(t *testing.T, dir string, old, new []byte, file bool, k int, ended error) {
+// whole demands that the set, or the file, that is there is one of the two, which
+// it gives.
+func whole(t *testing.T, dir string, old, new []byte, file bool, k int, ended error) (got []byte) {
 	t.Helper()
 	got, err := readOne(t, dir)
 	if err != nil && file {
 		got, err = os.ReadFile(filepath.Join(dir, "b.tar")) // which can be named
 	}
 	if err != nil && old == nil {
-		return // there was none, and the new one is not there yet
+		return nil // there was none, and the new one is not there yet
 	}
 	if err != nil || !bytes.Equal(got, old) && !bytes.Equal(got, new) {
 		t.Fatalf("step %d (%v): %d bytes, %v: neither is whole", k, ended, len(got), err)
@@ -201,6 +209,7 @@ func whole(t *testing.T, dir string, old, new []byte, file bool, k int, ended er
 			}
 		}
 	}
+	return got
 }
 
 func readsNew(t *testing.T, dir string, raw []byte) {
