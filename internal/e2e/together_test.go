@@ -30,7 +30,7 @@ func TestTogether(t *testing.T) {
 				m := &machine{t: t, dir: m.dir, env: []string{"DOCKER_HOST=unix://" + p.addr}}
 				started := make(chan *process, 1)
 				var second *process
-				sprung := p.set(up, 3<<20, func() {
+				sprung := p.importing(e, func() {
 					first := <-started
 					second = m.start("unpack")
 					second.saying("another airgap is at work in Docker engine: waiting for it")
@@ -52,4 +52,13 @@ func TestTogether(t *testing.T) {
 			})
 		}
 	}
+}
+
+// importing lays a trap at where an engine has begun to take in an image: it has
+// a part of what is loaded, or is pulling.
+func (p *proxy) importing(e engine, do func()) <-chan struct{} {
+	if status, _ := e.try("info", "--format", "{{.DriverStatus}}"); strings.Contains(status, "io.containerd.snapshotter") {
+		return p.setAt(down, "Pulling from", do)
+	}
+	return p.set(up, 3<<20, do)
 }
