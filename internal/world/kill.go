@@ -161,10 +161,7 @@ func (w *world) KillRepair(t *rapid.T) {
 	foreseen := w.run([]string{"repair", filepath.Join(twin, filepath.Base(name)), "--json"})
 	w.must(os.RemoveAll(twin))
 	w.killed(t, "repair", name)
-	mended, hurt := w.repaired(name, want), map[string]bool{}
-	for path := range w.files {
-		hurt[path] = w.isEmpty(path) || w.content(path).is(Whole, Volume, Parity) && w.content(path).Damaged
-	}
+	mended := w.repaired(name, want)
 	w.settle(func(c change) (*Content, error) {
 		switch {
 		case c.old.is(Debris) && c.gone:
@@ -173,7 +170,7 @@ func (w *world) KillRepair(t *rapid.T) {
 			return &Content{Kind: Debris, Name: "repair"}, nil
 		case c.old.is(Whole, Volume, Parity) && c.old.Damaged && !c.gone && c.now == nil:
 			return c.old, nil // some of it is mended
-		case c.old.is(Sums) && c.gone && hurt[strings.TrimSuffix(c.path, ".sha256")]:
+		case c.old.is(Sums) && c.gone && w.content(strings.TrimSuffix(c.path, ".sha256")).needsRepair():
 			return nil, nil // they are written anew
 		}
 		return mended(c)
@@ -192,6 +189,9 @@ func (w *world) KillRepair(t *rapid.T) {
 		w.fail("%s could have been repaired, and after one was killed it cannot: %s", name, again.Err)
 	}
 }
+
+// needsRepair says that a file is lost, or is not as it was.
+func (c *Content) needsRepair() bool { return !c.is(Whole, Volume, Parity) || c.Damaged }
 
 // twin is a folder for a copy of another.
 const twin = "twin"
