@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"slices"
 	"strings"
 
 	"airgap/transfer"
@@ -36,14 +35,18 @@ func atWork(ctx context.Context, p transfer.Place, entries []fs.DirEntry, name s
 // lock.
 func setOf(name string) string { return name + ".set" }
 
-// setLock keeps other sends of several files of that name out of a folder: each of
-// them would wait for one file and then replace what has been sent before.
+// setLock keeps other sends of that name out of a folder while several files are
+// sent: each of them would wait for one file and then replace what has been sent
+// before. Where the bundle is cut the name of the whole is locked as well, which is
+// what those have who send it whole.
 type setLock struct {
 	*way
 	name  string
+	cut   bool
 	owner string
-	place transfer.Place // by which it is held
-	give  func()
+	place transfer.Place  // by which it is held
+	held  context.Context // ends when somebody takes it over
+	give  []func()
 }
 
 // take takes the lock, unless it is held by the connection that is in use.
@@ -51,12 +54,19 @@ func (l *setLock) take(ctx context.Context) error {
 	if l.place == l.way.place {
 		return nil
 	}
-	err := l.try(ctx, func(p transfer.Place) error {
-		_, give, err := p.Lock(ctx, transfer.File{Name: setOf(l.name), Temporary: "." + setOf(l.name) + ".partial"}, transfer.LockOptions{Owner: l.owner, Note: l.env.Note})
-		if err == nil {
-			l.place, l.give = p, give
+	err := l.try(ctx, func(p transfer.Place) (err error) {
+		l.held, l.give = ctx, nil // what a connection had that broke off is gone with it
+		for _, name := range l.names() {
+			var unlock func()
+			l.held, unlock, err = p.Lock(l.held, transfer.File{Name: name, Temporary: "." + name + ".partial"}, transfer.LockOptions{Owner: l.owner, Note: l.env.Note})
+			if err != nil {
+				l.release()
+				return err
+			}
+			l.give = append(l.give, unlock)
 		}
-		return err
+		l.place = p
+		return nil
 	})
 	if busy := (*transfer.BusyError)(nil); errors.As(err, &busy) {
 		return &transfer.BusyError{Place: busy.Place, Path: strings.TrimSuffix(busy.Path, setOf(""))}
@@ -64,10 +74,19 @@ func (l *setLock) take(ctx context.Context) error {
 	return err
 }
 
-func (l *setLock) release() {
-	if l.give != nil {
-		l.give()
+// names are what is locked.
+func (l *setLock) names() []string {
+	if l.cut {
+		return []string{setOf(l.name), l.name}
 	}
+	return []string{setOf(l.name)}
+}
+
+func (l *setLock) release() {
+	for _, unlock := range l.give {
+		unlock()
+	}
+	l.give = nil
 }
 
 // listed is a folder that has been listed already.
@@ -79,12 +98,20 @@ type listed struct {
 // ReadDir implements transfer.Dir.
 func (d listed) ReadDir() ([]fs.DirEntry, error) { return d.entries, nil }
 
-// missing is the first of the names that is not among the entries, or "".
-func missing(entries []fs.DirEntry, names []string) string {
-	for _, name := range names {
-		if !slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == name }) {
-			return name
+// entry is what the folder lists under a name, or nil. A folder that does not care
+// for case may list it under another.
+func (d listed) entry(name string) fs.DirEntry {
+	var alike fs.DirEntry
+	for _, e := range d.entries {
+		if e.Name() == name {
+			return e
+		}
+		if strings.EqualFold(e.Name(), name) {
+			alike = e
 		}
 	}
-	return ""
+	if alike != nil && isThere(d, name) {
+		return alike
+	}
+	return nil
 }

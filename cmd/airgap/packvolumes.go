@@ -180,7 +180,7 @@ func (o packOptions) checkFree(ctx context.Context, dir, name string) (old volum
 	if err != nil {
 		return old, err
 	}
-	if par := name + ".par"; o.cut.parity > 0 && o.cut.size == 0 && slices.Contains(old.Others, par) {
+	if par := name + ".par"; o.cut.parity > 0 && o.cut.size == 0 && old.IsInTheWay(dir, par) {
 		return old, &volume.InTheWayError{Path: filepath.Join(dir, par)}
 	}
 	if !o.noClobber {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"io/fs"
 
 	"airgap/bundle"
 	"airgap/transfer"
@@ -38,16 +37,19 @@ func mayReplaceAll(ctx context.Context, p transfer.Place, files []transfer.File,
 	if _, err := p.Find(ctx, files[0]); err != nil { // where Visit looks
 		return err
 	}
-	var entries []fs.DirEntry
-	err := p.Visit(ctx, func(dir transfer.Dir) (err error) {
-		entries, err = dir.ReadDir()
+	there := map[string]bool{}
+	err := p.Visit(ctx, func(dir transfer.Dir) error {
+		entries, err := dir.ReadDir()
+		for _, file := range files {
+			there[file.Name] = (listed{dir, entries}).entry(file.Name) != nil
+		}
 		return err
 	})
 	if err != nil {
 		return err
 	}
 	for _, file := range files {
-		if missing(entries, []string{file.Name}) != "" {
+		if !there[file.Name] {
 			continue
 		}
 		if err := transfer.MayReplace(ctx, p, file, transfer.SendOptions{MayReplace: mayReplace(file, name)}); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -81,6 +82,89 @@ func TestSendsOfSeveralFiles(t *testing.T) {
 		there, err2 := os.ReadFile(filepath.Join("usb", name))
 		if err := errors.Join(err1, err2); err != nil || !bytes.Equal(alone, there) {
 			t.Errorf("%s is not what was sent (%v)", name, err)
+		}
+	}
+}
+
+// sendVolumes sends volumes of a bundle to a folder, where somebody does something
+// before each file, and once before the last.
+func sendVolumes(t *testing.T, name, dir string, meantime func(next transfer.File)) error {
+	t.Helper()
+	folder, err := media.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer folder.Close()
+	env, _, _ := newEnv()
+	w := &way{sender: newSender(t, env, name, cutOptions{size: 1 << 20}), dest: dir, place: &meanwhile{folder, meantime}}
+	_, err = w.carry(t.Context(), func(string, int64) *ui.Progress { return env.Progress("sending", 0) })
+	return err
+}
+
+// TestSendsOfVolumes: while volumes are sent nobody else sends that name to the
+// folder, be it cut otherwise or whole. What takes no lock is noticed at the end.
+func TestSendsOfVolumes(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for i, name := range []string{"mine", "theirs"} {
+		content := make([]byte, 2_500_000)
+		rand.NewChaCha8([32]byte{byte(i)}).Read(content)
+		if err := os.WriteFile(name+".bin", content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		packInto(t, name, "--include-files", name+".bin")
+	}
+	mine, theirs, last := filepath.Join("mine", defaultBundle), filepath.Join("theirs", defaultBundle), defaultBundle+".003"
+	for _, cut := range [][]string{nil, {"--volume-size", "2MiB"}, {"--volume-size", "1MiB"}} {
+		began := false
+		os.Mkdir("usb", 0o755)
+		err := sendVolumes(t, mine, "usb", func(next transfer.File) {
+			if next.Name == last && !began {
+				began = true
+				mustEnd(t, ui.Transfer, append([]string{"send", theirs, "usb"}, cut...)...)
+			}
+		})
+		if err != nil || !began {
+			t.Fatalf("%v; the other has begun: %t", err, began)
+		}
+		mustEnd(t, ui.OK, "verify", "usb")
+		mustEnd(t, ui.OK, append([]string{"send", theirs, "usb"}, cut...)...)
+		mustEnd(t, ui.OK, "verify", "usb")
+		os.RemoveAll("usb")
+	}
+
+	mustMkdir(t, "usb", "other")
+	mustEnd(t, ui.OK, "send", theirs, "other", "--volume-size", "1MiB")
+	first := defaultBundle + ".001"
+	for what, do := range map[string]func() error{
+		"removed": func() error { return os.Remove(filepath.Join("usb", first)) },
+		"cut off": func() error { return os.Truncate(filepath.Join("usb", first), 1000) },
+		"replaced": func() error {
+			raw, err := os.ReadFile(filepath.Join("other", first))
+			return errors.Join(err, os.WriteFile(filepath.Join("usb", first), raw, 0o644))
+		},
+	} {
+		err := sendVolumes(t, mine, "usb", func(next transfer.File) {
+			if next.Name == last {
+				if err := do(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		var state *stateError
+		if !errors.As(err, &state) || state.state != "the bundle is not whole there" {
+			t.Errorf("%s: %v", what, err)
+		}
+		os.Remove(filepath.Join("usb", first))
+	}
+	mustEnd(t, ui.OK, "send", mine, "usb", "--volume-size", "1MiB")
+	mustEnd(t, ui.OK, "verify", "usb")
+}
+
+func mustMkdir(t *testing.T, dirs ...string) {
+	t.Helper()
+	for _, dir := range dirs {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

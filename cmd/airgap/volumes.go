@@ -58,15 +58,8 @@ func checkVolumes(ctx context.Context, env *ui.Env, set *volume.Set) (volume.Rep
 	return report, err
 }
 
-// dropOutdated removes what an earlier run has left of a bundle beside the files
-// that this one has written; sum is the bundle's. A whole file of that name that
-// stays keeps its parity.
-func dropOutdated(ctx context.Context, env *ui.Env, dir transfer.Dir, name, sum string, stays bool, written []string) error {
-	old, err := volume.FindEarlier(ctx, dir, name, sum)
-	if err != nil {
-		return err
-	}
-	names := old.Outdated(stays, written)
+// dropOutdated removes what an earlier run has left of a bundle of that name.
+func dropOutdated(env *ui.Env, dir transfer.Dir, name string, names []string) error {
 	if err := removeAll(dir, names); err != nil {
 		return err
 	}

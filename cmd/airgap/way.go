@@ -14,6 +14,7 @@ import (
 	"airgap/cmd/airgap/internal/ui"
 	"airgap/transfer"
 	"airgap/transfer/media"
+	"airgap/transfer/volume"
 )
 
 // way is the way to a destination, whose connection may have to be another one
@@ -62,15 +63,16 @@ func (w *way) carry(ctx context.Context, show shower) (receipt transfer.Receipt,
 		return receipt, inState(unsent, err)
 	}
 	progress := show(w.dest, sizeOf(files))
-	var sent []string
-	alone := &setLock{way: w, name: w.bundle.fileName(), owner: rand.Text()}
+	var sent []transfer.File
+	name := w.bundle.fileName()
+	alone := &setLock{way: w, name: name, cut: !slices.ContainsFunc(files, func(f transfer.File) bool { return f.Name == name }), owner: rand.Text(), held: ctx}
 	defer alone.release()
 	for _, file := range files {
 		if len(files) > 1 {
 			err = alone.take(ctx)
 		}
 		if err == nil {
-			receipt, err = w.carryOne(ctx, file, progress)
+			receipt, err = w.carryOne(alone.held, file, progress)
 		}
 		if err == nil {
 			err = w.tell(w.dest, receipt, len(files) > 1)
@@ -78,10 +80,13 @@ func (w *way) carry(ctx context.Context, show shower) (receipt transfer.Receipt,
 		if err != nil {
 			break
 		}
-		sent = append(sent, file.Name)
+		sent = append(sent, file)
+	}
+	if err == nil && len(files) > 1 { // a connection that broke off may have lost it
+		err = alone.take(ctx)
 	}
 	if err == nil {
-		err = inState("the bundle is there whole, and so may be something of an earlier one", w.dropOld(ctx, receipt, sent))
+		err = w.dropOld(alone.held, receipt, sent, alone)
 	}
 	if !w.together() {
 		if err == nil {
@@ -99,38 +104,47 @@ func (w *way) carryOne(ctx context.Context, file transfer.File, progress *ui.Pro
 }
 
 // dropOld removes what an earlier send of that name has left beside what has been
-// sent, of which the last is receipt's.
-func (w *way) dropOld(ctx context.Context, receipt transfer.Receipt, sent []string) error {
+// sent, of which the last is receipt's; but first it sees whether that is still there.
+func (w *way) dropOld(ctx context.Context, receipt transfer.Receipt, sent []transfer.File, alone *setLock) error {
 	file, err := w.file()
 	if err != nil {
 		return err
 	}
-	cut, name := !slices.Contains(sent, file.Name), file.Name
-	if !cut { // it may have been given another name
+	name := file.Name
+	if !alone.cut { // it may have been given another name
 		name = path.Base(filepath.ToSlash(receipt.Path))
 	}
-	keep := slices.Concat(sent, w.sources())
-	looked := w.place // by sending
-	return w.try(ctx, func(p transfer.Place) error {
+	looked, whole := w.place, false // by sending
+	err = w.try(ctx, func(p transfer.Place) error {
 		if p != looked {
 			if _, err := p.Find(ctx, file); err != nil {
 				return err
 			}
 		}
-		return p.Visit(ctx, func(dir transfer.Dir) error {
-			entries, err := dir.ReadDir()
+		return p.Visit(ctx, func(folder transfer.Dir) error {
+			entries, err := folder.ReadDir()
 			if err != nil {
 				return err
 			}
-			if busy, err := w.beside(ctx, p, entries, name, sent); busy || err != nil {
+			dir := listed{folder, entries}
+			old, err := volume.FindEarlier(ctx, dir, name, file.SHA256)
+			if err != nil {
 				return err
 			}
-			dir = listed{dir, entries}
-			stays := cut && isThere(dir, name)
-			if whole := strings.TrimSuffix(receipt.Path, sent[len(sent)-1]) + name; stays && !w.isHere(whole, w.bundle.name) {
+			if len(sent) > 1 { // one may have been given another name
+				if err := w.allThere(dir, old, sent); err != nil {
+					return err
+				}
+			}
+			whole = true
+			if busy, err := w.beside(ctx, p, entries, name, alone); busy || err != nil {
+				return err
+			}
+			stays := alone.cut && isThere(dir, name)
+			if whole := strings.TrimSuffix(receipt.Path, sent[len(sent)-1].Name) + name; stays && !w.isHere(whole, w.bundle.name) {
 				warnOfOther(w.env, whole)
 			}
-			err = dropOutdated(ctx, w.env, dir, name, file.SHA256, stays, keep)
+			err = dropOutdated(w.env, dir, name, old.Outdated(stays, slices.Concat(namesSent(sent), w.sources())))
 			if errors.Is(err, fs.ErrPermission) {
 				w.env.Note("%s: what may be left there of an earlier %s stays: %v", w.dest, name, err)
 				return nil
@@ -138,16 +152,50 @@ func (w *way) dropOld(ctx context.Context, receipt transfer.Receipt, sent []stri
 			return err
 		})
 	})
+	if !whole {
+		return err
+	}
+	return inState("the bundle is there whole, and so may be something of an earlier one", err)
+}
+
+func namesSent(files []transfer.File) (names []string) {
+	for _, f := range files {
+		names = append(names, f.Name)
+	}
+	return names
+}
+
+// allThere sees whether all that has been sent is still there, by names, sizes and
+// footers. Whoever takes something away or puts something else in its place needs
+// no lock.
+func (w *way) allThere(dir listed, old volume.Earlier, sent []transfer.File) error {
+	for _, f := range sent {
+		e := dir.entry(f.Name)
+		if e == nil {
+			return inState("the bundle is not whole there", &transfer.GoneError{Path: w.dest + ": " + f.Name})
+		}
+		info, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			return inState("the bundle is not whole there", &transfer.GoneError{Path: w.dest + ": " + f.Name, Err: err})
+		}
+		if err != nil {
+			return err
+		}
+		if info.Size() != f.Size || !old.Is(f) {
+			return inState("the bundle is not whole there", &transfer.BusyError{Place: w.dest, Path: f.Name})
+		}
+	}
+	return nil
 }
 
 // beside looks for another send that is going on in the folder, which may have
 // taken what this one has sent for something that an earlier one has left.
-func (w *way) beside(ctx context.Context, p transfer.Place, entries []fs.DirEntry, name string, sent []string) (busy bool, err error) {
-	if gone := missing(entries, sent); gone != "" && len(sent) > 1 { // one may have been given another name
-		return false, &transfer.GoneError{Path: w.dest + ": " + gone}
-	}
-	if len(sent) > 1 { // setLock keeps them out
-		entries = slices.DeleteFunc(slices.Clone(entries), func(e fs.DirEntry) bool { return e.Name() == transfer.LockName(setOf(name)) })
+func (w *way) beside(ctx context.Context, p transfer.Place, entries []fs.DirEntry, name string, alone *setLock) (busy bool, err error) {
+	if alone.place != nil { // it keeps them out
+		entries = slices.DeleteFunc(slices.Clone(entries), func(e fs.DirEntry) bool {
+			locked, ok := transfer.LockedName(e.Name())
+			return ok && slices.Contains(alone.names(), locked)
+		})
 	}
 	busy, err = atWork(ctx, p, entries, name, transfer.LockOptions{Owner: rand.Text(), Note: w.env.Note})
 	if busy {

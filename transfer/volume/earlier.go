@@ -22,6 +22,19 @@ type Earlier struct {
 	Volumes, Parity, Beside []string
 	// Others only have such a name.
 	Others []string
+
+	files map[string]entry // with footers
+}
+
+// Is says whether what is called as a file that has been sent ends as it does: a
+// volume or parity with its footer. Anything else cannot be told by its end.
+func (e Earlier) Is(sent transfer.File) bool {
+	want, err := footerOf(sent.Data, sent.Size)
+	if err != nil {
+		return true
+	}
+	is, there := e.files[sent.Name]
+	return there && is.size == sent.Size && bytes.Equal(is.footer.text(), want.text())
 }
 
 // Outdated is what has to go where the file is written anew, but for what is
@@ -47,14 +60,18 @@ func FindEarlier(ctx context.Context, dir transfer.Dir, name, sum string) (found
 	if err != nil {
 		return found, err
 	}
-	list = slices.DeleteFunc(list, func(d fs.DirEntry) bool { return !strings.HasPrefix(d.Name(), name+".") })
+	list = called(dir, list, name)
 	entries, err := readEntries(ctx, dir, list)
 	if err != nil {
 		return found, err
 	}
 	known := map[string]bool{}
+	found.files = map[string]entry{}
 	for _, e := range entries {
 		f := e.footer
+		if f != nil {
+			found.files[e.name] = e
+		}
 		if f == nil || f.Name != name || !f.calls(e.name) {
 			continue
 		}
@@ -75,6 +92,52 @@ func FindEarlier(ctx context.Context, dir transfer.Dir, name, sum string) (found
 	}
 	return found, nil
 }
+
+// called are the entries of a folder that are called after a file, as volumes and
+// parity would be: where the folder does not care for case, neither does this.
+func called(dir transfer.Dir, list []fs.DirEntry, name string) (entries []fs.DirEntry) {
+	for _, d := range list {
+		if small, ok := smallName(d.Name(), name); ok && isCalled(dir, list, small) {
+			entries = append(entries, renamed{d, small})
+		} else if strings.HasPrefix(d.Name(), name+".") {
+			entries = append(entries, d)
+		}
+	}
+	return entries
+}
+
+// smallName is how a volume or parity file of a file of that name is called, where
+// something is called so but for case.
+func smallName(entry, name string) (small string, ok bool) {
+	n := len(name)
+	if len(entry) <= n || !strings.EqualFold(entry[:n], name) {
+		return "", false
+	}
+	small = name + strings.ToLower(entry[n:])
+	return small, small != entry && IsName(small, name)
+}
+
+// isCalled says whether a folder takes a name for that of a file which it lists
+// under another.
+func isCalled(dir transfer.Dir, list []fs.DirEntry, name string) bool {
+	if slices.ContainsFunc(list, func(d fs.DirEntry) bool { return d.Name() == name }) {
+		return false
+	}
+	f, err := dir.Open(name)
+	if err == nil {
+		f.Close()
+	}
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// renamed is an entry by another name.
+type renamed struct {
+	fs.DirEntry
+	name string
+}
+
+// Name implements fs.DirEntry.
+func (r renamed) Name() string { return r.name }
 
 // MayReplace says whether what has the name of a volume or parity file f of a file
 // of that name may be lost for it: as FindEarlier knows it, or because it is the

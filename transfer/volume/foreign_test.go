@@ -285,11 +285,49 @@ func TestEarlier(t *testing.T) {
 	os.WriteFile(at("b.tar.009"), []byte("notes"), 0o644)
 	got, err := FindEarlier(t.Context(), transfer.LocalDir(dir), "b.tar", "")
 	want := Earlier{Volumes: []string{"b.tar.003", "b.tar.004", "b.tar.005"}, Parity: []string{"b.tar.par002"}, Others: []string{"b.tar.007", "b.tar.009"}}
-	if err != nil || !reflect.DeepEqual(got, want) {
+	if got.files = nil; err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	if got := got.Outdated(true, []string{"b.tar.004"}); !slices.Equal(got, []string{"b.tar.003", "b.tar.005", "b.tar.par002"}) {
 		t.Errorf("outdated: %v", got)
+	}
+}
+
+// careless is a folder that does not care for case, as those of FAT do.
+type careless struct{ transfer.LocalDir }
+
+func (d careless) listed(name string) string {
+	entries, _ := d.ReadDir()
+	for _, e := range entries {
+		if strings.EqualFold(e.Name(), name) {
+			return e.Name()
+		}
+	}
+	return name
+}
+
+func (d careless) Open(name string) (transfer.Regular, error) {
+	return d.LocalDir.Open(d.listed(name))
+}
+
+// TestEarlierCase: where a folder does not care for case, volumes in upper-case
+// letters are those of an earlier set, and files of others with such names are in
+// the way; elsewhere they have nothing to do with it.
+func TestEarlierCase(t *testing.T) {
+	dir, _, _ := protected(t, true)
+	for name := range snapshot(t, dir) {
+		os.Rename(filepath.Join(dir, name), filepath.Join(dir, strings.ToUpper(name)))
+	}
+	os.WriteFile(filepath.Join(dir, "B.Tar.009"), []byte("notes"), 0o644)
+	want := Earlier{Volumes: []string{"b.tar.001", "b.tar.002", "b.tar.003", "b.tar.004", "b.tar.005"}, Parity: []string{"b.tar.par001", "b.tar.par002"}, Others: []string{"b.tar.009"}}
+	got, err := FindEarlier(t.Context(), careless{transfer.LocalDir(dir)}, "b.tar", "")
+	slices.Sort(got.Volumes)
+	if got.files = nil; err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	got, err = FindEarlier(t.Context(), transfer.LocalDir(dir), "b.tar", "")
+	if got.files = nil; err != nil || !reflect.DeepEqual(got, Earlier{}) {
+		t.Errorf("%+v, %v", got, err)
 	}
 }
 

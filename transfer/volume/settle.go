@@ -39,6 +39,16 @@ func (e *InTheWayError) Error() string {
 	return fmt.Sprintf("%q is in the way: it is not of an earlier set of volumes", e.Path)
 }
 
+// IsInTheWay says whether something in the folder here has a name that is needed,
+// and is not of an earlier set. The folder says so, whatever its list has.
+func (e Earlier) IsInTheWay(dir, name string) bool {
+	if slices.Contains(slices.Concat(e.Volumes, e.Parity, e.Beside), name) {
+		return false
+	}
+	_, err := os.Lstat(filepath.Join(dir, name))
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
 // Settle moves a set to its folder, in place of an earlier one of that name, and
 // says what of that it has removed. At each moment one of the two is there whole,
 // whatever ends it: of the new volumes all but one come first, under names that
@@ -55,7 +65,7 @@ func (m Made) Settle(ctx context.Context, dir string) (removed []string, err err
 		return nil, err
 	}
 	for _, name := range slices.Concat(m.Volumes, m.Parity) {
-		if slices.Contains(old.Others, name) {
+		if name != m.Name && old.IsInTheWay(dir, name) {
 			return nil, &InTheWayError{filepath.Join(dir, name)}
 		}
 	}
