@@ -2,11 +2,14 @@ package main
 
 import "testing"
 
-// TestMemoryGoal: what needs more than the goal has room to work in.
+// TestMemoryGoal: a short run keeps to the goal, a long one that needs more has
+// room to work in, and nobody is left without.
 func TestMemoryGoal(t *testing.T) {
-	for live, want := range map[int64]int64{0: memoryGoal, 44 << 20: memoryGoal, 54 << 20: 92 << 20, 200 << 20: 384 << 20} {
-		if got := goalFor(live); got != want {
-			t.Errorf("with %d MiB in use the goal is %d MiB, expected %d", live>>20, got>>20, want>>20)
+	for _, c := range []struct{ live, runs, want int64 }{ // MiB, but for runs
+		{0, 0, 72}, {10, 1000, 72}, {28, 1000, 72}, {40, 2, 73}, {40, 20, 82}, {40, 1000, 95}, {50, 5, 85}, {200, 1, 385}, {200, 1000, 415},
+	} {
+		if got := goalFor(c.live<<20, c.runs); got != c.want<<20 {
+			t.Errorf("with %d MiB in use after %d runs the goal is %.1f MiB, expected %d", c.live, c.runs, float64(got)/(1<<20), c.want)
 		}
 	}
 }
