@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"hash"
 	"io"
 
 	"airgap/bundle/image"
@@ -103,11 +104,8 @@ func (b *Bundle) Sum(ctx context.Context, progress func(n int64)) (string, error
 }
 
 func (b *Bundle) prove(ctx context.Context, f *front, seen io.Writer, progress func(int64)) (sum string, err error) {
-	end := b.size // of what the trailer is about; a plain tar has none, and every byte of it is checked on its own
-	if !b.Plain() {
-		end = b.frames[len(b.frames)-1]
-	}
-	h := sha256.New()
+	h := b.newTrailerCheck()
+	end := h.end
 	buf := make([]byte, min(1<<20, b.size))
 	for at := int64(0); at < end; {
 		if err := context.Cause(ctx); err != nil {
@@ -117,8 +115,8 @@ func (b *Bundle) prove(ctx context.Context, f *front, seen io.Writer, progress f
 		if err != nil {
 			return "", err
 		}
-		h.Write(buf[:n])
-		_, _ = seen.Write(buf[:n]) // which never fails
+		_, _ = h.Write(buf[:n]) // which never fails, nor does this:
+		_, _ = seen.Write(buf[:n])
 		at += int64(n)
 		f.reach(0, at)
 		progress(int64(n))
@@ -129,9 +127,53 @@ func (b *Bundle) prove(ctx context.Context, f *front, seen io.Writer, progress f
 	}
 	progress(b.size - end)
 	f.reach(0, b.size)
-	if !b.Plain() && !bytes.HasPrefix(rest, trailer(h.Sum(nil))) {
-		return "", damaged("trailer", "the hash of the file is not the one that it ends with")
+	_, _ = h.Write(rest)
+	if err := h.Close(); err != nil {
+		return "", err
 	}
-	h.Write(rest)
-	return hex.EncodeToString(h.Sum(nil)), nil
+	return hex.EncodeToString(h.hash.Sum(nil)), nil
+}
+
+// Trailer takes all bytes of the file, in order, from who reads them anyway. Close
+// compares them with the hash in the trailer; a plain tar has none.
+func (b *Bundle) Trailer() io.WriteCloser { return b.newTrailerCheck() }
+
+func (b *Bundle) newTrailerCheck() *trailerCheck {
+	c := &trailerCheck{hash: sha256.New(), end: b.size, plain: b.Plain()}
+	if !c.plain {
+		c.end = b.frames[len(b.frames)-1]
+	}
+	return c
+}
+
+// trailerCheck is one Trailer.
+type trailerCheck struct {
+	hash  hash.Hash // of all of it so far
+	at    int64
+	end   int64 // of what the trailer is about
+	plain bool  // every byte is checked on its own
+	want  []byte
+	rest  []byte // as much of what follows as the trailer may be
+}
+
+func (c *trailerCheck) Write(p []byte) (int, error) {
+	before := p[:min(int64(len(p)), max(0, c.end-c.at))]
+	c.hash.Write(before)
+	c.at += int64(len(before))
+	if after := p[len(before):]; len(after) > 0 {
+		if c.want == nil {
+			c.want = trailer(c.hash.Sum(nil))
+		}
+		c.hash.Write(after)
+		c.at += int64(len(after))
+		c.rest = append(c.rest, after[:min(len(after), len(c.want)-len(c.rest))]...)
+	}
+	return len(p), nil
+}
+
+func (c *trailerCheck) Close() error {
+	if !c.plain && (c.want == nil || !bytes.Equal(c.rest, c.want)) {
+		return damaged("trailer", "the hash of the file is not the one that it ends with")
+	}
+	return nil
 }

@@ -56,8 +56,10 @@ Where a medium does not take files that large (FAT: 4 GiB), the bundle is cut in
 volumes, bundle.tar.zst.001 and so on, which airgap unpack reads where they are;
 --volume-size cuts for discs. --parity 10% adds what damage of up to a tenth is
 repaired with, lost volumes included; parity that pack has put beside the bundle
-goes along with it. --with-binary puts airgap itself beside it, and a README.txt
-for whoever has nothing else.
+goes along with it. What is cut or given parity has to agree with the hash that the
+bundle ends with; what is sent whole with the sums beside it, if there are any.
+--with-binary puts airgap itself beside it, and a README.txt for whoever has
+nothing else.
 
 SSH is used as ssh itself would be: ~/.ssh/config, agent, keys and known_hosts
 count. Unknown hosts are asked about on a terminal and refused elsewhere. Where

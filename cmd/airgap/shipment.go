@@ -102,6 +102,11 @@ func (c *shipment) cut(size int64) ([]transfer.File, error) {
 	if c.o.cut.parity == 0 && len(c.bundle.parity()) > 0 {
 		c.env.Note("the parity beside %s is for all of it in one and stays: --parity makes some for volumes", c.bundle.name)
 	}
+	if c.bundle.Plain() && !file.Hashed {
+		if _, err := sumOf(c.ctx, c.env, c.bundle, func(int64) {}); err != nil { // it has no trailer
+			return nil, err
+		}
+	}
 	passes := int64(1)
 	if c.o.cut.parity > 0 {
 		passes++
@@ -109,7 +114,7 @@ func (c *shipment) cut(size int64) ([]transfer.File, error) {
 	progress := c.env.Progress("cutting", file.Size*passes)
 	defer progress.Stop()
 	parts, err := volume.Split(c.ctx, file, volume.Layout{
-		ID: c.bundle.ID().Hex, Size: size, Parity: c.o.cut.parity, Progress: progress.Add,
+		ID: c.bundle.ID().Hex, Size: size, Parity: c.o.cut.parity, Progress: progress.Add, Seen: c.bundle.Trailer(),
 	})
 	if err != nil {
 		return nil, err

@@ -19,6 +19,9 @@ type Layout struct {
 	Size    int64  // of a volume in bytes, its footer included; 0: not cut
 	Parity  int    // in percent of the file; 0: none
 	TempDir string // where the parity waits; empty: the system's
+	// Seen gets all bytes of the file, in order, before anything is made of them,
+	// which its error ends; or nil.
+	Seen io.WriteCloser
 	// Progress hears of bytes as they are read: those of the file, and again as
 	// many where parity is made.
 	Progress func(n int64)
@@ -107,11 +110,15 @@ func (c *cut) parts(ctx context.Context) (*Parts, error) {
 // sum reads the file once, and makes all hashes.
 func (c *cut) sum(ctx context.Context) error {
 	whole, buf := sha256.New(), make([]byte, 1<<20)
+	seen := io.MultiWriter(whole, progressWriter(c.Progress))
+	if c.Seen != nil {
+		seen = io.MultiWriter(seen, c.Seen)
+	}
 	for n := 1; n <= c.count(); n++ {
 		off, length := c.at(n)
 		h := sha256.New()
 		data := transfer.ContextReader(ctx, stretch(c.file.Data, off, length))
-		k, err := io.CopyBuffer(io.MultiWriter(whole, h, progressWriter(c.Progress)), data, buf)
+		k, err := io.CopyBuffer(io.MultiWriter(seen, h), data, buf)
 		if err == nil && k < length {
 			err = io.ErrUnexpectedEOF
 		}
@@ -122,6 +129,9 @@ func (c *cut) sum(ctx context.Context) error {
 	}
 	if sum := hexSum(whole); sum != c.file.SHA256 {
 		return &transfer.ChangedError{Name: c.file.Name, Want: c.file.SHA256, Got: sum}
+	}
+	if c.Seen != nil {
+		return c.Seen.Close()
 	}
 	return nil
 }
