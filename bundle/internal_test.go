@@ -6,11 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"testing"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/klauspost/compress/zstd"
+
+	"airgap/bundle/image"
+	"airgap/bundle/image/layer"
 )
 
 // TestHeader is what archive/tar makes of a canonical header.
@@ -87,6 +91,28 @@ func TestSeekTable(t *testing.T) {
 	for n := range table {
 		if _, err := parseSeekTable(table[:n]); err == nil {
 			t.Errorf("accepted when cut to %d", n)
+		}
+	}
+}
+
+// TestDocument: the numbers of FORMAT.md are those of the code.
+func TestDocument(t *testing.T) {
+	text, err := os.ReadFile("FORMAT.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		fmt.Sprintf("| %d MiB (`MaxFrame`) |", MaxFrame>>20), fmt.Sprintf("at most %d bytes of content", MaxFrame), fmt.Sprintf("less than %d KiB (`MinOwnFrame`)", MinOwnFrame>>10),
+		fmt.Sprintf("entry of %d bytes or more", MinOwnFrame), fmt.Sprintf("raw blocks of %d bytes", rawBlock),
+		fmt.Sprintf("| airgap.json | %d MiB (`MaxManifest`) |", MaxManifest>>20), fmt.Sprintf("| %d MiB each (`MaxDerived`) |", MaxDerived>>20),
+		fmt.Sprintf("| airgap.json.sig | %d MiB |", maxSignature>>20), fmt.Sprintf("| %d (`MaxEntries`) |", MaxEntries), fmt.Sprintf("| content of all entries | %d TiB |", maxBundle>>40),
+		fmt.Sprintf("| a string of airgap.json, with its escapes | %d bytes |", maxString),
+		fmt.Sprintf("| %d MiB (`image.MaxDocument`), nested at most %d deep (`image.MaxDepth`), of %d JSON values", image.MaxDocument>>20, image.MaxDepth, image.MaxValues),
+		fmt.Sprintf("| %d (`image.MaxChildren`) |", image.MaxChildren), fmt.Sprintf("| %d MiB (`image.MaxDocuments`) |", image.MaxDocuments>>20), fmt.Sprintf("| %d (`image.MaxUses`) |", image.MaxUses),
+		fmt.Sprintf("| %d MiB, %d GiB, %d (`layer.MaxWindow`, `MaxSize`, `MaxRatio`) |", layer.MaxWindow>>20, layer.MaxSize>>30, layer.MaxRatio),
+	} {
+		if !bytes.Contains(text, []byte(want)) {
+			t.Errorf("FORMAT.md does not say %q", want)
 		}
 	}
 }
