@@ -74,7 +74,8 @@ func (p *Plan) WriteFile(ctx context.Context, path string, o WriteOptions) (Summ
 	var summary Summary
 	release := func() {}
 	defer func() { release() }()
-	err = durable.CreateFile(path, o.NoClobber, func(f *os.File) error {
+	perm := permLike(path)
+	err = durable.CreateFileMode(path, perm, o.NoClobber, func(f *os.File) error {
 		summary, err = p.write(ctx, o, func(a *assembly) (written, error) { return a.file(ctx, f, o) })
 		if err != nil {
 			return err
@@ -98,7 +99,7 @@ func (p *Plan) WriteFile(ctx context.Context, path string, o WriteOptions) (Summ
 		return Summary{}, err
 	}
 	summary.Path, summary.Replaced = path, replaced
-	err = durable.CreateFile(sumsPath(path), false, func(f *os.File) error {
+	err = durable.CreateFileMode(sumsPath(path), perm, false, func(f *os.File) error {
 		_, err := fmt.Fprintf(f, "%s  %s\n", summary.SHA256, filepath.Base(path))
 		return err
 	})
@@ -107,6 +108,16 @@ func (p *Plan) WriteFile(ctx context.Context, path string, o WriteOptions) (Summ
 		return summary, &WrittenError{Path: path, Sums: there, Unsure: there, Err: err}
 	}
 	return summary, nil
+}
+
+// permLike are the permission bits of a new file, without those that the file does
+// not have whose place it takes.
+func permLike(path string) fs.FileMode {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0o666
+	}
+	return 0o666 & (info.Mode().Perm() | 0o600)
 }
 
 // removeLeft removes what killed runs have left half written of the file and its

@@ -20,6 +20,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
+	"io/fs"
 	"regexp"
 )
 
@@ -33,6 +34,10 @@ type File struct {
 	// somebody's word, as a file of sums is, which may be about other bytes.
 	Hashed bool
 
+	// Mode are the permission bits that it has at most at its place; 0 for those of
+	// any new file there.
+	Mode fs.FileMode
+
 	// Temporary is the name under which it grows where SHA256 is not known yet,
 	// as SendStream has it.
 	Temporary string
@@ -45,6 +50,18 @@ func (f File) Partial(name string) string {
 		return f.Temporary
 	}
 	return "." + name + "." + f.SHA256[:8] + ".partial"
+}
+
+// Narrow takes from permission bits those that the file must not have, nor one that
+// takes the place of an older file, whose bits are old (0 if there is none). Its
+// owner may always read and write it.
+func (f File) Narrow(perm, old fs.FileMode) fs.FileMode {
+	for _, most := range []fs.FileMode{f.Mode, old} {
+		if most != 0 {
+			perm &= most.Perm() | 0o600
+		}
+	}
+	return perm
 }
 
 // Place is a destination: one folder, in which one file at a time is dealt

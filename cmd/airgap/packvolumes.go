@@ -226,7 +226,9 @@ func (o packOptions) addParity(ctx context.Context, env *ui.Env, medium *media.F
 		return nil, err
 	}
 	defer parts.Close()
+	mode := permOf(filepath.Join(dir, filepath.Base(summary.Path)))
 	for _, file := range parts.Files {
+		file.Mode = mode
 		receipt, err := transfer.Send(ctx, medium, file, transfer.SendOptions{Note: env.Note})
 		if err != nil {
 			return nil, err

@@ -165,7 +165,7 @@ func (c *shipment) besideAt(path string) (file transfer.File, err error) {
 	}
 	progress := c.env.Progress("checking parity", info.Size())
 	defer progress.Stop()
-	file = transfer.File{Name: filepath.Base(path), Size: info.Size(), Data: f, Hashed: true}
+	file = transfer.File{Name: filepath.Base(path), Size: info.Size(), Data: f, Hashed: true, Mode: info.Mode().Perm() | 0o600}
 	if file.SHA256, err = volume.SumParity(c.ctx, f, info.Size(), progress.Add); err == nil {
 		progress.Done()
 	}

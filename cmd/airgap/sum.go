@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"regexp"
 
@@ -18,7 +19,7 @@ import (
 // file beside it, which pack has written; without one it is made, and the bundle
 // is proven on the way.
 func fileToSend(ctx context.Context, env *ui.Env, b *bundleFile) (_ transfer.File, err error) {
-	file := transfer.File{Name: b.fileName(), Size: b.size, Data: b.data}
+	file := transfer.File{Name: b.fileName(), Size: b.size, Data: b.data, Mode: b.perm()}
 	if b.set != nil {
 		file.SHA256 = b.set.SHA256()
 		return file, nil
@@ -34,6 +35,27 @@ func fileToSend(ctx context.Context, env *ui.Env, b *bundleFile) (_ transfer.Fil
 	}
 	file.Hashed = true
 	return file, err
+}
+
+// perm are the permission bits that each file has in which the bundle is.
+func (b *bundleFile) perm() fs.FileMode {
+	if b.set == nil {
+		return permOf(b.name)
+	}
+	return permOf(b.set.Files()...)
+}
+
+// permOf are the permission bits that all of some files have; 0 if that is not known.
+func permOf(paths ...string) fs.FileMode {
+	perm := fs.ModePerm
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil {
+			return 0
+		}
+		perm &= info.Mode().Perm() | 0o600
+	}
+	return perm
 }
 
 // sumOf makes the sum of a bundle, and compares the one in its trailer. A plain

@@ -55,7 +55,7 @@ func ownLimit(largest int64) int64 {
 // takesLarge tries a byte behind what 32 bits can count. Behind FUSE and on
 // servers there may be any file system; it says so at once if it cannot do that.
 func takesLarge(dir string) bool {
-	f, err := create(filepath.Join(dir, ".airgap-large.partial"))
+	f, err := create(filepath.Join(dir, ".airgap-large.partial"), 0o600)
 	if err != nil {
 		return true // writing will tell what is wrong
 	}

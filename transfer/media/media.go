@@ -29,6 +29,7 @@ type Folder struct {
 	dir    string
 	shown  string // what it is called, where dir is a part of it that nobody sees
 	file   transfer.File
+	old    fs.FileMode // permission bits of what has the final name; 0 if nothing has
 	itself fs.FileInfo // as it was when it was opened; nil if that does not matter
 	mine   fs.FileInfo // of a file that this process has made here; nil before
 }
@@ -62,12 +63,13 @@ func (p *Folder) partial() string { return filepath.Join(p.dir, p.file.Partial(p
 // medium is fast, and what an unplugged one holds is not worth the doubt.
 func (p *Folder) Find(_ context.Context, f transfer.File) (transfer.Found, error) {
 	p.file = f
+	p.old = 0
 	found := transfer.Found{Place: p.shown, Path: p.final(), Name: f.Name, Partial: p.partial(), Final: -1, Begun: -1}
 	switch info, err := os.Lstat(p.final()); {
 	case err == nil && !info.Mode().IsRegular():
 		return found, &transfer.MediumError{Path: p.final(), Err: transfer.ErrNotRegular}
 	case err == nil:
-		found.Final = info.Size()
+		found.Final, p.old = info.Size(), info.Mode().Perm()
 	case !errors.Is(err, fs.ErrNotExist):
 		return found, err
 	}
@@ -112,7 +114,7 @@ func (p *Folder) Write(_ context.Context, off int64, data io.Reader) (err error)
 	if off != 0 {
 		return fmt.Errorf("writing %q from %d on: a folder starts over", p.partial(), off)
 	}
-	f, err := create(p.partial())
+	f, err := create(p.partial(), p.file.Narrow(0o666, p.old))
 	if err != nil {
 		return p.failed(err)
 	}
@@ -212,6 +214,7 @@ func (p *Folder) Commit(_ context.Context, which transfer.Which, sidecar []byte)
 		return p.failed(err)
 	}
 	if which == transfer.Partial {
+		p.narrow() // the older file may have come only now
 		if err := os.Rename(p.partial(), p.final()); err != nil {
 			return p.failed(err)
 		}
@@ -220,7 +223,23 @@ func (p *Folder) Commit(_ context.Context, which transfer.Which, sidecar []byte)
 	if _, _, err := syncFolder(p.dir); err != nil {
 		return p.failed(err)
 	}
-	return p.failed(writeSynced(sums, sidecar))
+	mode := fs.FileMode(0o666)
+	if info, err := os.Stat(p.final()); err == nil {
+		mode &= info.Mode().Perm()
+	}
+	return p.failed(writeSynced(sums, sidecar, mode))
+}
+
+// narrow takes from the partial the rights that it must not give, where the file
+// system has any.
+func (p *Folder) narrow() {
+	info, err := os.Lstat(p.partial())
+	if err != nil {
+		return
+	}
+	if mode := p.file.Narrow(info.Mode().Perm(), p.old); mode != info.Mode().Perm() {
+		_ = os.Chmod(p.partial(), mode)
+	}
 }
 
 // Sync implements transfer.Place.
@@ -231,9 +250,9 @@ func (p *Folder) Sync(context.Context) (durable bool, why string, err error) {
 
 // writeSynced writes a small file by a temporary name, the same each time, so
 // that what a cut leaves is replaced.
-func writeSynced(path string, content []byte) (err error) {
+func writeSynced(path string, content []byte, mode fs.FileMode) (err error) {
 	temporary := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".partial")
-	f, err := create(temporary)
+	f, err := create(temporary, mode)
 	if err != nil {
 		return err
 	}
@@ -251,9 +270,9 @@ func writeSynced(path string, content []byte) (err error) {
 }
 
 // create makes a new file, in place of what is left from before.
-func create(path string) (*os.File, error) {
+func create(path string, mode fs.FileMode) (*os.File, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode|0o600)
 }

@@ -119,3 +119,40 @@ func TestModes(t *testing.T) {
 		}
 	}
 }
+
+// TestNarrow: what is sent is for nobody whom the file here is not for, nor the one
+// whose place it takes.
+func TestNarrow(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("SKIPPED: Windows has no such modes")
+	}
+	for name, c := range map[string]struct{ old, mode, want os.FileMode }{
+		"source": {0, 0o600, 0o600}, "older": {0o600, 0o644, 0o600}, "both": {0o640, 0o604, 0o600}, "wider": {0o777, 0o755, 0o644},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			f, raw := transfertest.Content("bundle", 1000)
+			f.Mode = c.mode
+			if c.old != 0 {
+				for _, name := range []string{"bundle", "bundle.sha256"} {
+					if err := errors.Join(os.WriteFile(filepath.Join(dir, name), []byte("older"), 0o644), os.Chmod(filepath.Join(dir, name), c.old)); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			place, err := media.Open(dir)
+			if err == nil {
+				_, err = transfer.Send(t.Context(), place, f, transfer.SendOptions{})
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			transfertest.Arrived(t, dir, f, raw)
+			for _, name := range []string{f.Name, f.Name + ".sha256"} {
+				if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Mode()&^c.want != 0 || info.Mode()&0o600 != 0o600 {
+					t.Errorf("%s has mode %v, %v; expected %v at most", name, info.Mode(), err, c.want)
+				}
+			}
+		})
+	}
+}

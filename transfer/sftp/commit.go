@@ -80,8 +80,9 @@ const exclusive = os.O_WRONLY | os.O_CREATE | os.O_EXCL
 
 // sameMode gives the file and its sums one mode: that of a file which has been
 // there, or the one that the server gives new files, as the sums are one, but for
-// the right of others to write, with which a partial would not be continued. Where
-// the server does not do that, whether others may read them is for it to say.
+// the right of others to write, with which a partial would not be continued, and
+// for what neither the file here nor the one that is replaced allows. Where the
+// server does not do that, whether others may read them is for it to say.
 func (p *Place) sameMode(sums *sftp.File, which transfer.Which) {
 	stat := sums.Stat
 	if which == transfer.Final {
@@ -93,7 +94,7 @@ func (p *Place) sameMode(sums *sftp.File, which transfer.Which) {
 	}
 	mode := info.Mode().Perm()
 	if which == transfer.Partial {
-		mode &^= 0o022
+		mode = p.file.Narrow(mode&^0o022, p.old)
 		_ = p.client.Chmod(p.partial(), mode)
 	}
 	if which == transfer.Final || mode != info.Mode().Perm() {

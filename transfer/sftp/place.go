@@ -54,6 +54,7 @@ type Place struct {
 	located string               // the file that this is for
 	arrived *arrival             // the sum of the partial that was written last; may be nil
 	listing <-chan []fs.FileInfo // of the folder, for the next Find; nil if it has not been begun
+	old     fs.FileMode          // permission bits of what has the final name; 0 if nothing has
 	none    bool                 // no partial was there when that was looked for
 	held    locks
 	mine    atomic.Pointer[fs.FileInfo] // of a file that was made here; nil before
@@ -196,7 +197,7 @@ func (p *Place) Find(ctx context.Context, f transfer.File) (found transfer.Found
 		err := together(
 			func() error { found.Free = p.free(); return nil },
 			func() error { found.Older = p.older(ctx, <-listing); return nil },
-			func() (err error) { found.Final, err = p.sizeOf(p.final()); return err },
+			func() (err error) { found.Final, p.old, err = p.regular(p.final()); return err },
 			func() (err error) { found.Begun, replaced, err = p.begun(ctx); return err },
 		)
 		if found.Free >= 0 {
@@ -228,16 +229,22 @@ func (p *Place) need() int64 {
 
 // sizeOf is the size of a regular file, or -1.
 func (p *Place) sizeOf(name string) (int64, error) {
+	size, _, err := p.regular(name)
+	return size, err
+}
+
+// regular is the size of a regular file, or -1, and its permission bits.
+func (p *Place) regular(name string) (size int64, perm fs.FileMode, err error) {
 	info, err := p.client.Lstat(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return -1, nil
+		return -1, 0, nil
 	case err != nil:
-		return -1, p.failed(err)
+		return -1, 0, p.failed(err)
 	case !info.Mode().IsRegular():
-		return -1, &transfer.MediumError{Path: p.at(name), Err: transfer.ErrNotRegular}
+		return -1, 0, &transfer.MediumError{Path: p.at(name), Err: transfer.ErrNotRegular}
 	}
-	return info.Size(), nil
+	return info.Size(), info.Mode().Perm(), nil
 }
 
 // begun is the size of a partial that may be continued: a regular file of ours

@@ -433,6 +433,13 @@ func TestModes(t *testing.T) {
 			t.Fatal(err)
 		}
 		send()
+		want &= 0o644 &^ map[string]os.FileMode{"022": 0o022, "002": 0o022, "077": 0o077}[umask] // of the one that it replaces, too
+		f, raw = transfertest.Content("bundle", 1001)
+		send()
+		want = 0o600 // of the file here
+		f, raw = transfertest.Content("bundle", 1002)
+		f.Mode = 0o600
+		send()
 	}
 }
 

@@ -69,6 +69,7 @@ func (m Made) Settle(ctx context.Context, dir string) (removed []string, err err
 			return nil, &InTheWayError{filepath.Join(dir, name)}
 		}
 	}
+	m.narrow(dir, old)
 	s := &settling{Made: m, dir: dir, old: old, waits: map[string]string{}}
 	if err := s.take(s.last()); err != nil {
 		return s.removed, err
@@ -77,6 +78,23 @@ func (m Made) Settle(ctx context.Context, dir string) (removed []string, err err
 		return s.removed, &UntidyError{err}
 	}
 	return s.removed, nil
+}
+
+// narrow takes from the new files the rights that one of the old did not give.
+func (m Made) narrow(dir string, old Earlier) {
+	perm := fs.FileMode(0o777)
+	for _, name := range append(slices.Clone(old.Volumes), m.Name) {
+		if info, err := os.Lstat(filepath.Join(dir, name)); err == nil && info.Mode().IsRegular() {
+			perm &= info.Mode().Perm() | 0o600
+		}
+	}
+	for _, name := range slices.Concat(m.Volumes, m.Parity) {
+		for _, path := range []string{filepath.Join(m.From, name), filepath.Join(m.From, name) + ".sha256"} {
+			if info, err := os.Lstat(path); err == nil && info.Mode().Perm()&^perm != 0 {
+				_ = os.Chmod(path, info.Mode().Perm()&perm) // not every medium has any
+			}
+		}
+	}
 }
 
 // UntidyError says that the new volumes are there whole, though some may not have

@@ -102,6 +102,9 @@ func (c *cut) parts(ctx context.Context) (*Parts, error) {
 	}
 	// The parity comes before the last volume, which makes the set whole: what
 	// is cut off never looks like a set that has no parity.
+	for i := range parts.Files {
+		parts.Files[i].Mode = c.file.Mode
+	}
 	last := len(volumes) - 1
 	parts.Files = append(append(volumes[:last:last], parts.Files...), volumes[last])
 	return parts, nil
@@ -157,7 +160,7 @@ func (c *cut) volume(n int) (transfer.File, error) {
 	}
 	c.slices[n-1].Write(end)
 	data := joined{stretch(c.file.Data, off, length), memory(end)}
-	return transfer.File{Name: c.name(f.Name, n), Size: data.size(), SHA256: hexSum(c.slices[n-1]), Data: data, Hashed: true}, nil
+	return transfer.File{Name: c.name(f.Name, n), Size: data.size(), SHA256: hexSum(c.slices[n-1]), Data: data, Hashed: true, Mode: c.file.Mode}, nil
 }
 
 func hexSum(h hash.Hash) string { return hex.EncodeToString(h.Sum(nil)) }
