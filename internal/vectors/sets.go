@@ -99,7 +99,7 @@ func (m *maker) sets() {
 		set := strings.SplitN(strings.SplitN(p.Lines, "set ", 2)[1], "\n", 2)[0]
 		p.Lines = strings.Replace(p.Lines, set, strings.Repeat("0", 32), 1)
 		f[p.Name] = p.Bytes()
-	}), failed, "not one set is a set of volumes")
+	}), failed, "holds 2 bundles")
 	bad := func(name, about, old, changed string) {
 		incomplete("footer-"+name, "a footer "+about, files(footer(cut, last, old, changed)), "the last volume is missing")
 	}
