@@ -151,7 +151,10 @@ func ofImport(_ string, err error) (ui.Status, []string, bool) {
 	var nothing *load.NoMatchError
 	var half *load.CommitError
 	var changed *load.ChangedError
+	var outside *load.OutsideError
 	switch {
+	case errors.As(err, &outside):
+		return ui.Refused, []string{"name the folder itself with --files, or remove the link"}, true
 	case errors.As(err, &replace):
 		return ui.Refused, []string{"leave out --no-replace to move them, or give the images other names with --rename"}, true
 	case errors.As(err, &nothing):

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"io/fs"
 	"path/filepath"
 	"strings"
 
@@ -34,6 +36,9 @@ type unpackedFile struct {
 	Path      string `json:"path"`
 	Unchanged bool   `json:"unchanged"`
 	Backup    string `json:"backup,omitempty"` // where the file is that was there before
+	// Mode is that of the bundle, where only Was has been another.
+	Mode string `json:"mode,omitempty"`
+	Was  string `json:"was,omitempty"`
 }
 
 // prunedImages are those whose names were moved.
@@ -69,7 +74,7 @@ func newUnpackAnswer(o unpackOptions, path string, d *decided, s load.Summary) u
 		Command: "unpack", Path: path, Bundle: d.docs.Bundle().ID(), Signature: d.docs.Signature(), To: o.to, Left: d.Left, Durable: s.Durable, Why: s.Why, dryRun: o.dryRun,
 	}
 	for _, f := range d.files.Files {
-		a.Files = append(a.Files, unpackedFile{Path: f.Path, Unchanged: f.Present, Backup: f.Backup})
+		a.Files = append(a.Files, unpackedFile{Path: f.Path, Unchanged: f.Present && f.Mode == 0, Backup: f.Backup, Mode: modeText(f.Mode), Was: modeText(f.Was)})
 	}
 	for _, item := range d.Items {
 		img := unpackedImage{
@@ -192,6 +197,10 @@ func (f unpackedFile) did(dryRun bool) string {
 	switch {
 	case f.Unchanged:
 		return "already there"
+	case dryRun && f.Mode != "":
+		return "already there, its mode would become " + f.Mode + ", and is " + f.Was
+	case f.Mode != "":
+		return "already there, its mode is now " + f.Mode + ", and was " + f.Was
 	case dryRun && f.Backup != "":
 		return "would be written, keeping what is there as " + f.Backup
 	case dryRun:
@@ -200,6 +209,14 @@ func (f unpackedFile) did(dryRun bool) string {
 		return "written, what was there is " + f.Backup
 	}
 	return "written"
+}
+
+// modeText is how modes are written; nothing for none.
+func modeText(perm fs.FileMode) string {
+	if perm == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%04o", perm)
 }
 
 // compose is the compose file among the files, if there is one and the images

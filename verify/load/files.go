@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"syscall"
 
 	"airgap/bundle"
 	"airgap/bundle/image"
@@ -31,6 +32,9 @@ type PlannedFile struct {
 	Path    string // where it will be
 	Size    int64  // bytes
 	Present bool   // it is there, with this content
+	// Mode are its permission bits here, and Was those that it has now, if it is
+	// there with others; else both are 0.
+	Mode, Was fs.FileMode
 	// Backup is beside it and where the other file is kept that is there now;
 	// empty if there is none.
 	Backup string
@@ -63,7 +67,15 @@ func freeBackup(path string) (string, error) {
 	panic("backups do not end")
 }
 
-// PlanFiles compares the files of a bundle with a folder, which need not exist.
+// OutsideError says that a link in a folder leads out of it, where a file would be.
+type OutsideError struct{ Path, Dir string }
+
+func (e *OutsideError) Error() string {
+	return fmt.Sprintf("a link on the way to %q leads out of %q, and nothing is written outside of that", e.Path, e.Dir)
+}
+
+// PlanFiles compares the files of a bundle with a folder, which need not exist. It
+// may be a link; those in it must not lead out of it.
 func PlanFiles(docs *verify.Documents, dir string) (*FilePlan, error) {
 	p := &FilePlan{Dir: dir}
 	sizes := map[image.Digest]int64{}
@@ -76,12 +88,39 @@ func PlanFiles(docs *verify.Documents, dir string) (*FilePlan, error) {
 			return nil, fmt.Errorf("file %q of the bundle cannot have this name here", f.Name)
 		}
 		planned := PlannedFile{File: f, Path: filepath.Join(dir, name), Size: sizes[f.Digest]}
+		if err := planned.staysIn(dir, name); err != nil {
+			return nil, err
+		}
 		if err := planned.compare(); err != nil {
 			return nil, err
 		}
 		p.Files = append(p.Files, planned)
 	}
 	return p, nil
+}
+
+// staysIn refuses a path that leads out of the folder.
+func (f *PlannedFile) staysIn(dir, name string) error {
+	root, err := os.OpenRoot(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	if _, err := root.Lstat(name); !isOutside(err) {
+		return nil // compare tells
+	}
+	return &OutsideError{f.Path, dir}
+}
+
+// isOutside knows an os.Root's error about what is not in it, for which there is no
+// other sign than that the system has not made it.
+func isOutside(err error) bool {
+	var path *fs.PathError
+	var number syscall.Errno
+	return errors.As(err, &path) && !errors.As(err, &number) && path.Err != fs.ErrNotExist
 }
 
 // compare finds out what is where the file belongs.
@@ -96,9 +135,14 @@ func (f *PlannedFile) compare() error {
 		return fmt.Errorf("%q is there and is no regular file", f.Path)
 	}
 	there, err := digestOf(f.Path)
-	if err != nil || there == f.Digest {
-		f.Present = err == nil
+	if err != nil {
 		return err
+	}
+	if f.Present = there == f.Digest; f.Present {
+		if mode := umasked(f.Perm()); mode != 0 && mode != info.Mode().Perm() {
+			f.Mode, f.Was = mode, info.Mode().Perm()
+		}
+		return nil
 	}
 	f.Backup, err = freeBackup(f.Path)
 	return err
@@ -117,27 +161,60 @@ func digestOf(path string) (image.Digest, error) {
 
 // Unchanged says that Write has nothing to do.
 func (p *FilePlan) Unchanged() bool {
-	return !slices.ContainsFunc(p.Files, func(f PlannedFile) bool { return !f.Present })
+	return !slices.ContainsFunc(p.Files, func(f PlannedFile) bool { return !f.Present || f.Was != 0 || f.Mode != 0 })
 }
 
 // Write writes what is lacking, each file whole or not at all. What is replaced
 // is kept under a name that nothing had; the plan says then which it was.
 func (p *FilePlan) Write(ctx context.Context, v *verify.Verified) error {
+	if len(p.Files) == 0 {
+		return nil
+	}
+	if err := os.MkdirAll(p.Dir, 0o755); err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(p.Dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	p.removeLeft()
 	for i := range p.Files {
 		f := &p.Files[i]
-		if f.Present {
-			continue
+		switch {
+		case f.Present && f.Mode != 0:
+			err = root.Chmod(filepath.FromSlash(f.Name), f.Mode)
+		case !f.Present:
+			err = f.write(ctx, root, v)
 		}
-		if err := f.write(ctx, v); err != nil {
+		if isOutside(err) {
+			err = &OutsideError{f.Path, p.Dir}
+		}
+		if err != nil {
 			return fmt.Errorf("file %q: %w", f.Path, err)
 		}
 	}
 	return nil
 }
 
-func (f *PlannedFile) write(ctx context.Context, v *verify.Verified) error {
-	if err := os.MkdirAll(filepath.Dir(f.Path), 0o755); err != nil {
-		return err
+// removeLeft removes what killed runs have left half written of the files; in a
+// folder that cannot be listed it stays.
+func (p *FilePlan) removeLeft() {
+	in := map[string][]string{}
+	for _, f := range p.Files {
+		dir, name := filepath.Split(f.Path)
+		in[dir] = append(in[dir], name)
+	}
+	for dir, names := range in {
+		_ = durable.RemovePartials(dir, func(name string) bool { return slices.Contains(names, name) })
+	}
+}
+
+func (f *PlannedFile) write(ctx context.Context, root *os.Root, v *verify.Verified) error {
+	if dir := filepath.Dir(filepath.FromSlash(f.Name)); dir != "." {
+		if err := root.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
 	}
 	r, err := v.Fetch(ctx, image.Descriptor{Digest: f.Digest, Size: f.Size})
 	if err != nil {

@@ -4,6 +4,7 @@ package load_test
 
 import (
 	"bytes"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -100,6 +101,85 @@ func TestFileModes(t *testing.T) {
 				t.Errorf("umask %04o: %s of mode %04o has %04o", umask, name, perm, got)
 			}
 		}
+	}
+}
+
+// TestFileModesAgain: a file that is there with its content and another mode is
+// given the bundle's.
+func TestFileModesAgain(t *testing.T) {
+	from := filepath.Join(t.TempDir(), "f")
+	put(t, filepath.Join(from, "secret"), "secret", 0o600)
+	put(t, filepath.Join(from, "run"), "run", 0o755)
+	put(t, filepath.Join(from, "text"), "text", 0o644)
+	docs, v := withFiles(t, from)
+	to := t.TempDir()
+	for _, name := range []string{"secret", "run", "text"} {
+		put(t, filepath.Join(to, "f", name), name, 0o644)
+	}
+	put(t, filepath.Join(to, "f", ".run.77.partial"), "left by a run that was killed", 0o600)
+	old := syscall.Umask(0o027)
+	defer syscall.Umask(old)
+	plan := writeFiles(t, docs, v, to)
+	for i, want := range []fs.FileMode{0o750, 0o600, 0o640} {
+		f := plan.Files[i]
+		info, err := os.Stat(f.Path)
+		if err != nil || info.Mode() != want || !f.Present || f.Mode != want || f.Was != 0o644 {
+			t.Errorf("%s has %v, %v, expected %v: %+v", f.Path, info.Mode(), err, want, f)
+		}
+	}
+	if plan, err := load.PlanFiles(docs, to); err != nil || !plan.Unchanged() {
+		t.Errorf("afterwards something is to be done: %v, %v", plan, err)
+	}
+	if left, err := filepath.Glob(filepath.Join(to, "f", ".*")); err != nil || len(left) > 0 {
+		t.Errorf("%q is left, %v", left, err)
+	}
+}
+
+// TestFilesStayIn: nothing is written outside of the folder through links in it.
+func TestFilesStayIn(t *testing.T) {
+	from := filepath.Join(t.TempDir(), "f")
+	put(t, filepath.Join(from, "conf", "a"), "a", 0o644)
+	docs, v := withFiles(t, from)
+	dir := t.TempDir()
+	put(t, filepath.Join(dir, "out", "x"), "x", 0o644)
+	put(t, filepath.Join(dir, "to", "f", "in", "y"), "y", 0o644)
+	link := filepath.Join(dir, "to", "f", "conf")
+	for _, target := range []string{"../../out", filepath.Join(dir, "out")} {
+		if err := os.Symlink(target, link); err != nil {
+			t.Fatal(err)
+		}
+		var outside *load.OutsideError
+		if _, err := load.PlanFiles(docs, filepath.Join(dir, "to")); !errors.As(err, &outside) {
+			t.Errorf("a link to %s: %v", target, err)
+		}
+		if err := os.Remove(link); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("in", link); err != nil { // stays
+		t.Fatal(err)
+	}
+	if err := os.Symlink("to", filepath.Join(dir, "itself")); err != nil {
+		t.Fatal(err)
+	}
+	writeFiles(t, docs, v, filepath.Join(dir, "itself"))
+	if raw, err := os.ReadFile(filepath.Join(dir, "to", "f", "in", "a")); err != nil || string(raw) != "a" {
+		t.Errorf("%q, %v", raw, err)
+	}
+	plan, err := load.PlanFiles(docs, filepath.Join(dir, "fresh"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, filepath.Join(dir, "fresh", "f", "x"), "x", 0o644)
+	if err := os.Symlink("../../out", filepath.Join(dir, "fresh", "f", "conf")); err != nil { // meanwhile
+		t.Fatal(err)
+	}
+	var outside *load.OutsideError
+	if err := plan.Write(t.Context(), v); !errors.As(err, &outside) {
+		t.Errorf("a link that has come meanwhile: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "out", "a")); err == nil {
+		t.Error("it has been written outside")
 	}
 }
 
