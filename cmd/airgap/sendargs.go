@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"airgap/cmd/airgap/internal/ui"
+	"airgap/transfer"
 	"airgap/transfer/sftp"
 )
 
@@ -29,6 +31,11 @@ func splitSendArgs(cmd *cobra.Command, args, listed []string) (name string, dest
 	}
 	dests = append(slices.Clone(args), listed...)
 	several := len(dests) > 1
+	if !named && several && len(args) > 0 {
+		if err := checkFirst(cmd, args); err != nil {
+			return "", nil, err
+		}
+	}
 	for _, dest := range args {
 		if !named && several && mayBeImage.MatchString(dest) {
 			return "", nil, &ui.Error{
@@ -41,6 +48,42 @@ func splitSendArgs(cmd *cobra.Command, args, listed []string) (name string, dest
 		}
 	}
 	return name, dests, nil
+}
+
+// checkFirst refuses a folder that may be meant as the bundle, since one is in it.
+func checkFirst(cmd *cobra.Command, args []string) error {
+	held := bundleIn(args[0])
+	if held == "" {
+		return nil
+	}
+	rest := strings.Join(args[1:], " ")
+	return &ui.Error{
+		Err: fmt.Errorf("is %q the bundle? There is one in it, and none is named", args[0]), Code: ui.Usage, State: unsent,
+		Hints: []string{
+			fmt.Sprintf("to send what is in it: %s %s %s", cmd.CommandPath(), held, rest),
+			fmt.Sprintf("to send %s there too: %s %s %s %s", defaultBundle, cmd.CommandPath(), defaultBundle, args[0], rest),
+		},
+	}
+}
+
+// bundleIn is the path of a bundle in a folder, or of a part of one; or nothing.
+func bundleIn(dir string) string {
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		if !e.Type().IsRegular() || !isBundleName(e.Name()) {
+			continue
+		}
+		f, err := transfer.LocalDir(dir).Open(e.Name())
+		if err != nil {
+			continue
+		}
+		ours, err := isCargo(f, f.Size())
+		f.Close()
+		if ours && err == nil {
+			return filepath.Join(dir, e.Name())
+		}
+	}
+	return ""
 }
 
 // checkDest refuses what cannot be meant as a destination. A folder that is not
@@ -59,6 +102,8 @@ func checkDest(cmd *cobra.Command, dest string, strict bool) error {
 	switch {
 	case err == nil && info.Mode().IsRegular():
 		return refusal(fmt.Sprintf("airgap send %s DEST…", dest), "%q is a file: the bundle comes first, and only one is sent", dest)
+	case err == nil && !info.IsDir():
+		return refusal("keep the bundle in a file first: cat > "+defaultBundle, "%q is neither a file nor a folder, and what is sent is a bundle in a file", dest)
 	case err == nil:
 		return nil
 	case isBundleName(dest):
