@@ -48,7 +48,7 @@ The first argument is the bundle if it is a file; otherwise bundle.tar.zst is
 sent. All other arguments have to be destinations, or nothing is sent. A bundle
 that is not there is refused, and so is an image. Among several destinations
 name:word could be an image: name the bundle first, and it is taken for a host. So
-could a first folder be the bundle in which there is one.
+could a first folder be the bundle in which there is another one.
 A path that is not there at a host becomes the bundle's name if it ends like one,
 such as in .tar.zst; otherwise it is a folder that is missing. An older bundle of
 that name is replaced, with its volumes and parity. No other file is replaced.

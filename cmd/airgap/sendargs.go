@@ -14,8 +14,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"airgap/bundle"
 	"airgap/cmd/airgap/internal/ui"
 	"airgap/transfer"
+	"airgap/transfer/volume"
 	"airgap/transfer/sftp"
 )
 
@@ -50,13 +52,14 @@ func splitSendArgs(cmd *cobra.Command, args, listed []string) (name string, dest
 	return name, dests, nil
 }
 
-// checkFirst refuses a folder that may be meant as the bundle, since one is in it.
+// checkFirst refuses a folder that may be meant as the bundle, since one is in it
+// that is another than the one here.
 func checkFirst(cmd *cobra.Command, args []string) error {
-	held := bundleIn(args[0])
+	held := otherIn(args[0])
 	if held == "" {
 		return nil
 	}
-	rest := strings.Join(args[1:], " ")
+	rest := strings.Join(append(slices.Clone(args[1:]), "…")[:max(1, len(args)-1)], " ") // the others are in a list
 	return &ui.Error{
 		Err: fmt.Errorf("is %q the bundle? There is one in it, and none is named", args[0]), Code: ui.Usage, State: unsent,
 		Hints: []string{
@@ -66,8 +69,13 @@ func checkFirst(cmd *cobra.Command, args []string) error {
 	}
 }
 
-// bundleIn is the path of a bundle in a folder, or of a part of one; or nothing.
-func bundleIn(dir string) string {
+// otherIn is the path of a bundle in a folder, or of a part of one, that is not
+// the default one; or nothing.
+func otherIn(dir string) string {
+	here := idIn(transfer.LocalDir("."), defaultBundle)
+	if here == "" {
+		here = idIn(transfer.LocalDir("."), defaultBundle+".001")
+	}
 	entries, _ := os.ReadDir(dir)
 	for _, e := range entries {
 		if !e.Type().IsRegular() || !isBundleName(e.Name()) {
@@ -79,11 +87,25 @@ func bundleIn(dir string) string {
 		}
 		ours, err := isCargo(f, f.Size())
 		f.Close()
-		if ours && err == nil {
+		if id := idIn(transfer.LocalDir(dir), e.Name()); ours && err == nil && (id == "" || id != here) {
 			return filepath.Join(dir, e.Name())
 		}
 	}
 	return ""
+}
+
+// idIn is the id of the bundle that a file is, or is a part of; empty if that is
+// not to be read.
+func idIn(dir transfer.LocalDir, name string) string {
+	f, err := dir.Open(name)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	if b, err := bundle.Open(f, f.Size()); err == nil {
+		return b.ID().Hex
+	}
+	return volume.FileOf(f, f.Size())
 }
 
 // checkDest refuses what cannot be meant as a destination. A folder that is not

@@ -17,3 +17,13 @@ func LooksLike(r io.ReaderAt, size int64) (bool, error) {
 	}
 	return false, err
 }
+
+// FileOf is Layout.ID of the file that a volume or parity is of; empty if that is
+// not to be read.
+func FileOf(r io.ReaderAt, size int64) string {
+	f, err := footerOf(r, size)
+	if err != nil {
+		return ""
+	}
+	return f.File
+}
