@@ -17,8 +17,8 @@ import (
 	"airgap/bundle"
 	"airgap/cmd/airgap/internal/ui"
 	"airgap/transfer"
-	"airgap/transfer/volume"
 	"airgap/transfer/sftp"
+	"airgap/transfer/volume"
 )
 
 // splitSendArgs tells the bundle from its destinations: the first argument is it
