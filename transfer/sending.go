@@ -75,7 +75,7 @@ func (s *sending) run(ctx context.Context) error {
 
 // finish names what has been written, when it has been proven.
 func (s *sending) finish(ctx context.Context) error {
-	if err := s.prove(ctx); err != nil {
+	if err := s.prove(ctx); err != nil || s.Hold {
 		return err
 	}
 	return s.commit(ctx, Partial)
@@ -83,8 +83,11 @@ func (s *sending) finish(ctx context.Context) error {
 
 // commit names the file, with the line beside it that sha256sum -c reads.
 func (s *sending) commit(ctx context.Context, which Which) error {
-	return s.place.Commit(ctx, which, fmt.Appendf(nil, "%s  %s\n", s.file.SHA256, s.found.Name))
+	return s.place.Commit(ctx, which, Sidecar(s.file, s.found.Name))
 }
+
+// Sidecar is what a .sha256 beside a file of that name holds.
+func Sidecar(f File, name string) []byte { return fmt.Appendf(nil, "%s  %s\n", f.SHA256, name) }
 
 // alreadyThere recognises an identical file, by its hash. A sum that is only
 // somebody's word says nothing of the file here, which is read meanwhile.

@@ -166,6 +166,9 @@ type SendOptions struct {
 	// Name, for SendStream, is asked at the end of the data for the name that
 	// the file gets, if that is not known before.
 	Name func() string
+	// Hold, for Send, leaves the file under the name of its partial when it is
+	// proven: whoever sends several gives all of them their names in the end.
+	Hold bool
 	// Wait has a send wait while another writes the same, which is an error
 	// otherwise.
 	Wait bool
@@ -209,7 +212,7 @@ func newOwner() string { return rand.Text()[:16] }
 func sendAs(ctx context.Context, owner string, p Place, f File, o SendOptions) (Receipt, error) {
 	s := &sending{place: p, owner: owner, file: f, SendOptions: o.withDefaults()}
 	err := s.alone(ctx, s.run)
-	if err == nil {
+	if err == nil && !o.Hold {
 		err = s.sync(ctx)
 	}
 	return s.receipt, err

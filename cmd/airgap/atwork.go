@@ -54,24 +54,28 @@ func (l *setLock) take(ctx context.Context) error {
 	if l.place == l.way.place {
 		return nil
 	}
-	err := l.try(ctx, func(p transfer.Place) (err error) {
-		l.held, l.give = ctx, nil // what a connection had that broke off is gone with it
-		for _, name := range l.names() {
-			var unlock func()
-			l.held, unlock, err = p.Lock(l.held, transfer.File{Name: name, Temporary: "." + name + ".partial"}, transfer.LockOptions{Owner: l.owner, Note: l.env.Note})
-			if err != nil {
-				l.release()
-				return err
-			}
-			l.give = append(l.give, unlock)
-		}
-		l.place = p
+	return l.try(ctx, func(p transfer.Place) error { return l.lockAt(ctx, p) })
+}
+
+// lockAt takes it by a connection.
+func (l *setLock) lockAt(ctx context.Context, p transfer.Place) error {
+	if l.place == p {
 		return nil
-	})
-	if busy := (*transfer.BusyError)(nil); errors.As(err, &busy) {
-		return &transfer.BusyError{Place: busy.Place, Path: strings.TrimSuffix(busy.Path, setOf(""))}
 	}
-	return err
+	l.held, l.give = ctx, nil // what a connection had that broke off is gone with it
+	for _, name := range l.names() {
+		held, unlock, err := p.Lock(l.held, transfer.File{Name: name, Temporary: "." + name + ".partial"}, transfer.LockOptions{Owner: l.owner, Note: l.env.Note})
+		if busy := (*transfer.BusyError)(nil); errors.As(err, &busy) {
+			err = &transfer.BusyError{Place: busy.Place, Path: strings.TrimSuffix(busy.Path, setOf(""))}
+		}
+		if err != nil {
+			l.release()
+			return err
+		}
+		l.held, l.give = held, append(l.give, unlock)
+	}
+	l.place = p
+	return nil
 }
 
 // names are what is locked.

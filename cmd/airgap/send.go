@@ -55,7 +55,8 @@ that name is replaced, with its volumes and parity. No other file is replaced.
 
 Where a medium does not take files that large (FAT: 4 GiB), the bundle is cut into
 volumes, bundle.tar.zst.001 and so on, which airgap unpack reads where they are;
---volume-size cuts for discs. --parity 10% adds what damage of up to a tenth is
+--volume-size cuts for discs. Earlier volumes of that name stay whole until all new
+ones have come, if there is room for both. --parity 10% adds what damage of up to a tenth is
 repaired with, lost volumes included; parity that pack has put beside the bundle
 goes along with it. What is cut or given parity has to agree with the hash that the
 bundle ends with; what is sent whole with the sums beside it, if there are any.

@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -86,38 +88,24 @@ func TestSendsOfSeveralFiles(t *testing.T) {
 	}
 }
 
-// sendVolumes sends volumes of a bundle to a folder, where somebody does something
+// sendVolumes sends volumes of a bundle to usb, where somebody does something
 // before each file, and once before the last.
-func sendVolumes(t *testing.T, name, dir string, meantime func(next transfer.File)) error {
+func sendVolumes(t *testing.T, name string, meantime func(next transfer.File)) error {
 	t.Helper()
-	folder, err := media.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer folder.Close()
-	env, _, _ := newEnv()
-	w := &way{sender: newSender(t, env, name, cutOptions{size: 1 << 20}), dest: dir, place: &meanwhile{folder, meantime}}
-	_, err = w.carry(t.Context(), func(string, int64) *ui.Progress { return env.Progress("sending", 0) })
-	return err
+	return sendTo(t, name, cutOptions{size: 1 << 20}, func(f *media.Folder) transfer.Place { return &meanwhile{f, meantime} })
 }
 
 // TestSendsOfVolumes: while volumes are sent nobody else sends that name to the
 // folder, be it cut otherwise or whole. What takes no lock is noticed at the end.
 func TestSendsOfVolumes(t *testing.T) {
 	t.Chdir(t.TempDir())
-	for i, name := range []string{"mine", "theirs"} {
-		content := make([]byte, 2_500_000)
-		rand.NewChaCha8([32]byte{byte(i)}).Read(content)
-		if err := os.WriteFile(name+".bin", content, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		packInto(t, name, "--include-files", name+".bin")
-	}
+	packLarge(t, "mine", 2_500_000)
+	packLarge(t, "theirs", 2_500_000)
 	mine, theirs, last := filepath.Join("mine", defaultBundle), filepath.Join("theirs", defaultBundle), defaultBundle+".003"
 	for _, cut := range [][]string{nil, {"--volume-size", "2MiB"}, {"--volume-size", "1MiB"}} {
 		began := false
 		os.Mkdir("usb", 0o755)
-		err := sendVolumes(t, mine, "usb", func(next transfer.File) {
+		err := sendVolumes(t, mine, func(next transfer.File) {
 			if next.Name == last && !began {
 				began = true
 				mustEnd(t, ui.Transfer, append([]string{"send", theirs, "usb"}, cut...)...)
@@ -143,7 +131,7 @@ func TestSendsOfVolumes(t *testing.T) {
 			return errors.Join(err, os.WriteFile(filepath.Join("usb", first), raw, 0o644))
 		},
 	} {
-		err := sendVolumes(t, mine, "usb", func(next transfer.File) {
+		err := sendVolumes(t, mine, func(next transfer.File) {
 			if next.Name == last {
 				if err := do(); err != nil {
 					t.Error(err)
@@ -158,6 +146,148 @@ func TestSendsOfVolumes(t *testing.T) {
 	}
 	mustEnd(t, ui.OK, "send", mine, "usb", "--volume-size", "1MiB")
 	mustEnd(t, ui.OK, "verify", "usb")
+}
+
+// packLarge packs so many bytes into a folder that it makes.
+func packLarge(t *testing.T, dir string, size int) {
+	t.Helper()
+	content := make([]byte, size)
+	rand.NewChaCha8(sha256.Sum256([]byte(dir))).Read(content)
+	if err := os.WriteFile(dir+".bin", content, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	packInto(t, dir, "--include-files", dir+".bin")
+}
+
+// unplugged is a folder that fails at a step, and from then on.
+type unplugged struct {
+	*media.Folder
+	left *int
+	free int64 // if not 0
+}
+
+var errUnplugged = errors.New("unplugged")
+
+func (u unplugged) step() error {
+	if *u.left--; *u.left < 0 {
+		return errUnplugged
+	}
+	return nil
+}
+
+func (u unplugged) Find(ctx context.Context, f transfer.File) (transfer.Found, error) {
+	found, err := u.Folder.Find(ctx, f)
+	if u.free != 0 {
+		found.Free = u.free
+	}
+	return found, err
+}
+
+func (u unplugged) Write(ctx context.Context, off int64, data io.Reader) error {
+	if err := u.step(); err != nil {
+		return err
+	}
+	return u.Folder.Write(ctx, off, data)
+}
+
+func (u unplugged) Commit(ctx context.Context, which transfer.Which, sidecar []byte) error {
+	if err := u.step(); err != nil {
+		return err
+	}
+	return errors.Join(u.Folder.Commit(ctx, which, sidecar), u.step())
+}
+
+func (u unplugged) Visit(ctx context.Context, do func(transfer.Dir) error) error {
+	return u.Folder.Visit(ctx, func(dir transfer.Dir) error { return do(unpluggedDir{dir, u}) })
+}
+
+type unpluggedDir struct {
+	transfer.Dir
+	u unplugged
+}
+
+func (d unpluggedDir) Remove(name string) error {
+	if err := d.u.step(); err != nil {
+		return err
+	}
+	return d.Dir.Remove(name)
+}
+
+// TestSendOverSet breaks a send of volumes over an earlier set off at each step: one
+// of the two sets can be read then, and the next send brings the new one, of which
+// nothing is written again that was there.
+func TestSendOverSet(t *testing.T) {
+	t.Chdir(t.TempDir())
+	packLarge(t, "old", 2_500_000)
+	packLarge(t, "new", 3_500_000)
+	older, newer := filepath.Join("old", defaultBundle), filepath.Join("new", defaultBundle)
+	for _, cuts := range [][2][]string{{{"--volume-size", "1MiB", "--parity", "60%"}, {"--volume-size", "1MiB"}}, {{"--volume-size", "1MiB"}, {"--volume-size", "1MiB", "--parity", "20%"}}} {
+		mustMkdir(t, "was")
+		mustEnd(t, ui.OK, append([]string{"send", older, "was"}, cuts[0]...)...)
+		parity := 0
+		if len(cuts[1]) > 2 {
+			parity = 20
+		}
+		for k := 0; ; k++ {
+			if err := os.CopyFS("usb", os.DirFS("was")); err != nil {
+				t.Fatal(err)
+			}
+			err := sendTo(t, newer, cutOptions{size: 1 << 20, parity: parity}, func(f *media.Folder) transfer.Place { left := k; return unplugged{f, &left, 0} })
+			if err == nil {
+				if k < 10 {
+					t.Errorf("only %d steps", k)
+				}
+				break
+			}
+			if !errors.Is(err, errUnplugged) {
+				t.Fatalf("step %d: %v", k, err)
+			}
+			mustEnd(t, ui.OK, "unpack", "--to", "oci:there", filepath.Join("usb", defaultBundle))
+			mustEnd(t, ui.OK, append([]string{"send", newer, "usb"}, cuts[1]...)...)
+			mustEnd(t, ui.OK, "verify", "usb")
+			left, _ := filepath.Glob("usb/*.new*")
+			hidden, _ := filepath.Glob("usb/.*")
+			if left = append(left, hidden...); len(left) > 0 {
+				t.Errorf("step %d: left %v", k, left)
+			}
+			os.RemoveAll("usb")
+		}
+		mustEnd(t, ui.OK, "verify", "usb")
+		os.RemoveAll("usb")
+		os.RemoveAll("was")
+	}
+	// Where there is no room for both that is told.
+	mustMkdir(t, "usb")
+	mustEnd(t, ui.OK, "send", older, "usb", "--volume-size", "1MiB")
+	never := 1 << 20
+	stderr := new(bytes.Buffer)
+	if err := sendSaying(t, stderr, newer, cutOptions{size: 1 << 20}, func(f *media.Folder) transfer.Place { return unplugged{f, &never, 2 << 20} }); err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(stderr.String(), "those are given up") {
+		t.Errorf("it says %s", stderr)
+	}
+	mustEnd(t, ui.OK, "verify", "usb")
+}
+
+// sendTo sends volumes to usb.
+func sendTo(t *testing.T, name string, cut cutOptions, at func(*media.Folder) transfer.Place) error {
+	t.Helper()
+	return sendSaying(t, io.Discard, name, cut, at)
+}
+
+func sendSaying(t *testing.T, said io.Writer, name string, cut cutOptions, at func(*media.Folder) transfer.Place) error {
+	t.Helper()
+	folder, err := media.Open("usb")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer folder.Close()
+	env, _, _ := newEnv()
+	env.Err = said
+	w := &way{sender: newSender(t, env, name, cut), dest: "usb", place: at(folder)}
+	_, err = w.carry(t.Context(), func(string, int64) *ui.Progress { return env.Progress("sending", 0) })
+	return err
 }
 
 func mustMkdir(t *testing.T, dirs ...string) {

@@ -67,20 +67,8 @@ func (w *way) carry(ctx context.Context, show shower) (receipt transfer.Receipt,
 	name := w.bundle.fileName()
 	alone := &setLock{way: w, name: name, cut: !slices.ContainsFunc(files, func(f transfer.File) bool { return f.Name == name }), owner: rand.Text(), held: ctx}
 	defer alone.release()
-	for _, file := range files {
-		if len(files) > 1 {
-			err = alone.take(ctx)
-		}
-		if err == nil {
-			receipt, err = w.carryOne(alone.held, file, progress)
-		}
-		if err == nil {
-			err = w.tell(w.dest, receipt, len(files) > 1)
-		}
-		if err != nil {
-			break
-		}
-		sent = append(sent, file)
+	if receipt, sent, err = w.carryAll(ctx, files, alone, progress); err != nil {
+		sent = nil
 	}
 	if err == nil && len(files) > 1 { // a connection that broke off may have lost it
 		err = alone.take(ctx)
@@ -97,9 +85,68 @@ func (w *way) carry(ctx context.Context, show shower) (receipt transfer.Receipt,
 	return receipt, err
 }
 
-func (w *way) carryOne(ctx context.Context, file transfer.File, progress *ui.Progress) (transfer.Receipt, error) {
+// carryAll carries one file after the other, and gives the receipt of the last.
+func (w *way) carryAll(ctx context.Context, files []transfer.File, alone *setLock, progress *ui.Progress) (receipt transfer.Receipt, sent []transfer.File, err error) {
+	several := len(files) > 1
+	if several {
+		err = alone.take(ctx)
+	}
+	var apart *staged
+	if err == nil && alone.cut {
+		apart, err = w.stage(ctx, alone.name, files, alone)
+	}
+	if err != nil {
+		return receipt, nil, inState(unsent, err)
+	}
+	for _, file := range files {
+		if several {
+			err = alone.take(ctx)
+		}
+		if err != nil {
+			return receipt, nil, err
+		}
+		f := apart.find(file.Name)
+		if f != nil {
+			file = f.asTemporary(f.Name)
+		}
+		if receipt, err = w.carryOne(alone.held, file, progress, f != nil); err != nil {
+			return receipt, nil, inStateIf(f != nil, "the earlier volumes are as they were", err)
+		}
+		if f == nil {
+			err = w.tell(w.dest, receipt, several)
+		} else if f.receipt = receipt; receipt.AlreadyThere {
+			f.at = f.Name
+		}
+		if err != nil {
+			return receipt, nil, err
+		}
+		file.Temporary = ""
+		sent = append(sent, file)
+	}
+	if apart == nil {
+		return receipt, sent, nil
+	}
+	if err := apart.settle(alone.held); err != nil {
+		return receipt, nil, err
+	}
+	for _, f := range apart.all() {
+		if err := w.tell(w.dest, f.receipt, true); err != nil {
+			return receipt, nil, err
+		}
+	}
+	return apart.find(files[len(files)-1].Name).receipt, sent, nil
+}
+
+func inStateIf(is bool, state string, err error) error {
+	if !is {
+		return err
+	}
+	return inState(state, err)
+}
+
+func (w *way) carryOne(ctx context.Context, file transfer.File, progress *ui.Progress, hold bool) (transfer.Receipt, error) {
 	return transfer.SendOn(ctx, w.place, file, transfer.SendOptions{
-		Progress: progress.Add, Note: w.env.Note, Limit: w.o.bytesASecond, MayReplace: mayReplace(file, w.bundle.fileName()),
+		Progress: progress.Add, Note: w.env.Note, Limit: w.o.bytesASecond, MayReplace: mayReplace(file, w.bundle.fileName()), Hold: hold,
 	}, w.persistence())
 }
 

@@ -59,8 +59,9 @@ func (p *Folder) Close() error { return nil }
 func (p *Folder) final() string   { return filepath.Join(p.dir, p.file.Name) }
 func (p *Folder) partial() string { return filepath.Join(p.dir, p.file.Partial(p.file.Name)) }
 
-// Find implements transfer.Place. A left-over partial is not continued: a
-// medium is fast, and what an unplugged one holds is not worth the doubt.
+// Find implements transfer.Place. A left-over partial is not continued, unless it is
+// as long as the whole and only has to be proven: a medium is fast, and what an
+// unplugged one holds is not worth the doubt.
 func (p *Folder) Find(_ context.Context, f transfer.File) (transfer.Found, error) {
 	p.file = f
 	p.old = 0
@@ -77,8 +78,10 @@ func (p *Folder) Find(_ context.Context, f transfer.File) (transfer.Found, error
 	if found.Free, found.Limit, err = limits(p.dir, f.Size); err != nil {
 		return found, p.failed(err)
 	}
-	if found.Free >= 0 {
-		if info, err := os.Lstat(p.partial()); err == nil && info.Mode().IsRegular() {
+	if info, err := os.Lstat(p.partial()); err == nil && info.Mode().IsRegular() {
+		if info.Size() == f.Size && ours(info, p.mine) {
+			found.Begun = f.Size
+		} else if found.Free >= 0 {
 			found.Free += info.Size() // it will be replaced
 		}
 	}
@@ -111,6 +114,9 @@ func (p *Folder) findOlder() (older []transfer.Older, err error) {
 
 // Write implements transfer.Place.
 func (p *Folder) Write(_ context.Context, off int64, data io.Reader) (err error) {
+	if off == p.file.Size && off > 0 {
+		return p.failed(syncFile(p.partial())) // all of it is there
+	}
 	if off != 0 {
 		return fmt.Errorf("writing %q from %d on: a folder starts over", p.partial(), off)
 	}
@@ -128,6 +134,14 @@ func (p *Folder) Write(_ context.Context, off int64, data io.Reader) (err error)
 		return p.failed(err)
 	}
 	return p.failed(errors.Join(f.Sync(), f.Close()))
+}
+
+func syncFile(path string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // failed sorts the errors of writing: a full medium, a failing one, or another

@@ -29,12 +29,34 @@ type Earlier struct {
 // Is says whether what is called as a file that has been sent ends as it does: a
 // volume or parity with its footer. Anything else cannot be told by its end.
 func (e Earlier) Is(sent transfer.File) bool {
-	want, err := footerOf(sent.Data, sent.Size)
-	if err != nil {
-		return true
+	_, err := footerOf(sent.Data, sent.Size)
+	return err != nil || e.endsAs(sent.Name, sent)
+}
+
+// HasOthers says whether there are volumes or parity of another set than the one
+// that files are.
+func (e Earlier) HasOthers(files []transfer.File) bool {
+	return slices.ContainsFunc(slices.Concat(e.Volumes, e.Parity), func(name string) bool {
+		return !slices.ContainsFunc(files, func(f transfer.File) bool { return waiting.ReplaceAllString(name, "") == f.Name && e.endsAs(name, f) })
+	})
+}
+
+// Waiting is the name under which a file waits for its own, or "".
+func (e Earlier) Waiting(f transfer.File) string {
+	for _, name := range slices.Concat(e.Volumes, e.Parity) {
+		if name != f.Name && waiting.ReplaceAllString(name, "") == f.Name && e.endsAs(name, f) {
+			return name
+		}
 	}
-	is, there := e.files[sent.Name]
-	return there && is.size == sent.Size && bytes.Equal(is.footer.text(), want.text())
+	return ""
+}
+
+// endsAs says whether what has a name is as long as a volume or parity file and has
+// its footer.
+func (e Earlier) endsAs(name string, f transfer.File) bool {
+	want, err := footerOf(f.Data, f.Size)
+	is, there := e.files[name]
+	return err == nil && there && is.size == f.Size && bytes.Equal(is.footer.text(), want.text())
 }
 
 // Outdated is what has to go where the file is written anew, but for what is
