@@ -12,6 +12,7 @@ import (
 
 	"airgap/bundle/image"
 	"airgap/internal/durable"
+	"airgap/internal/sums"
 )
 
 // WriteOptions say how a plan is carried out. None of them changes the tar or
@@ -64,6 +65,9 @@ func (e *WrittenError) Unwrap() error { return e.Err }
 // unless it is a *WrittenError.
 func (p *Plan) WriteFile(ctx context.Context, path string, o WriteOptions) (Summary, error) {
 	replaced, err := checkOutput(path, o.NoClobber)
+	if err == nil {
+		err = checkSums(path, o.NoClobber)
+	}
 	if err != nil {
 		return Summary{}, err
 	}
@@ -100,7 +104,7 @@ func (p *Plan) WriteFile(ctx context.Context, path string, o WriteOptions) (Summ
 	}
 	summary.Path, summary.Replaced = path, replaced
 	err = durable.CreateFileMode(sumsPath(path), perm, false, func(f *os.File) error {
-		_, err := fmt.Fprintf(f, "%s  %s\n", summary.SHA256, filepath.Base(path))
+		_, err := f.WriteString(sums.Line(summary.SHA256, filepath.Base(path)))
 		return err
 	})
 	if err != nil {
@@ -190,6 +194,36 @@ func checkOutput(path string, noClobber bool) (replaced bool, err error) {
 		return false, &fs.PathError{Op: "create", Path: path, Err: fs.ErrExist}
 	}
 	return true, nil
+}
+
+// TakenError says that something has a name that is needed, and may be dear to
+// somebody.
+type TakenError struct{ Path string }
+
+func (e *TakenError) Error() string {
+	return fmt.Sprintf("%q is there, is not what pack would replace, and stays", e.Path)
+}
+
+// checkSums refuses to replace what has the name of the bundle's sums, but for
+// such sums.
+func checkSums(path string, noClobber bool) error {
+	at := sumsPath(path)
+	info, err := os.Lstat(at)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case noClobber:
+		return &fs.PathError{Op: "create", Path: at, Err: fs.ErrExist}
+	case !info.Mode().IsRegular() || info.Size() > sums.Most:
+		return &TakenError{at}
+	}
+	content, err := os.ReadFile(at)
+	if err == nil && !sums.IsOf(string(content), filepath.Base(path)) {
+		err = &TakenError{at}
+	}
+	return err
 }
 
 func ignoreMissing(err error) error {

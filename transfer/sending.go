@@ -9,6 +9,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
+
+	"airgap/internal/sums"
 )
 
 // sending is one Send.
@@ -48,6 +50,9 @@ func (s *sending) run(ctx context.Context) error {
 		return err
 	}
 	s.receipt.Size, s.receipt.SHA256 = s.file.Size, s.file.SHA256
+	if err := s.mayReplaceSums(ctx); err != nil {
+		return err
+	}
 	there, err := s.alreadyThere(ctx)
 	if err != nil {
 		return err
@@ -87,7 +92,7 @@ func (s *sending) commit(ctx context.Context, which Which) error {
 }
 
 // Sidecar is what a .sha256 beside a file of that name holds.
-func Sidecar(f File, name string) []byte { return fmt.Appendf(nil, "%s  %s\n", f.SHA256, name) }
+func Sidecar(f File, name string) []byte { return []byte(sums.Line(f.SHA256, name)) }
 
 // alreadyThere recognises an identical file, by its hash. A sum that is only
 // somebody's word says nothing of the file here, which is read meanwhile.
@@ -140,6 +145,31 @@ func (s *sending) mayReplace(ctx context.Context) error {
 		ours, err := s.MayReplace(old, old.Size())
 		if err == nil && !ours {
 			err = &ForeignError{s.found.Place, s.found.Path}
+		}
+		return err
+	})
+}
+
+// mayReplaceSums refuses what has the name of the file's sums and is none of that
+// name, where it may be dear to somebody.
+func (s *sending) mayReplaceSums(ctx context.Context) error {
+	found := s.found.Sums
+	if s.MayReplace == nil || found == nil || found.Mode().IsRegular() && found.Size() == 0 {
+		return nil
+	}
+	foreign := &ForeignError{s.found.Place, s.found.Path + ".sha256"}
+	if !found.Mode().IsRegular() || found.Size() > sums.Most {
+		return foreign
+	}
+	return s.place.Visit(ctx, func(dir Dir) error {
+		old, err := dir.Open(s.found.Name + ".sha256")
+		if err != nil {
+			return err
+		}
+		defer old.Close()
+		content, err := io.ReadAll(io.NewSectionReader(old, 0, sums.Most))
+		if err == nil && !sums.IsOf(string(content), s.found.Name) {
+			err = foreign
 		}
 		return err
 	})

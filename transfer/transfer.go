@@ -111,6 +111,9 @@ type Found struct {
 	Begun   int64  // how much of the partial may be continued, as far as that shows without a sum, or -1
 	Free    int64  // bytes that can be written, or -1 if that is not known
 	Limit   int64  // largest size of a file, or 0 if that is not known
+	// Sums is what is called as the file's sums are; nil for nothing, or where the
+	// folder cannot be listed.
+	Sums fs.FileInfo
 	// Older are partials of other files that had this name. Nothing continues
 	// them, once this one is there.
 	Older []Older
@@ -223,6 +226,9 @@ func sendAs(ctx context.Context, owner string, p Place, f File, o SendOptions) (
 func MayReplace(ctx context.Context, p Place, f File, o SendOptions) error {
 	s := &sending{place: p, file: f, SendOptions: o}
 	if err := s.find(ctx); err != nil {
+		return err
+	}
+	if err := s.mayReplaceSums(ctx); err != nil {
 		return err
 	}
 	return s.mayReplace(ctx)

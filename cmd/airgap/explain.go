@@ -175,9 +175,12 @@ func ofImport(_ string, err error) (ui.Status, []string, bool) {
 
 // ofSystem knows the errors of this machine.
 func ofSystem(_ string, err error) (ui.Status, []string, bool) {
+	var taken *bundle.TakenError
 	switch {
 	case isDiskFull(err):
 		return ui.NoSpace, []string{"make room, or use another place"}, true
+	case errors.As(err, &taken):
+		return ui.Refused, []string{"remove it first if it is not needed, or choose another name with -o"}, true
 	case errors.Is(err, fs.ErrExist):
 		return ui.Refused, []string{"leave out --no-clobber to replace it, or choose another name with -o"}, true
 	}

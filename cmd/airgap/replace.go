@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"debug/buildinfo"
 	"io"
 
 	"airgap/bundle"
@@ -20,7 +21,7 @@ func mayReplace(file transfer.File, name string) func(old io.ReaderAt, size int6
 	case file.Name == readmeName:
 		return isReadme
 	case programName.MatchString(file.Name):
-		return nil
+		return isProgram
 	case volume.IsName(file.Name, name):
 		return func(old io.ReaderAt, size int64) (bool, error) { return volume.MayReplace(old, size, file, name) }
 	}
@@ -41,7 +42,8 @@ func mayReplaceAll(ctx context.Context, p transfer.Place, files []transfer.File,
 	err := p.Visit(ctx, func(dir transfer.Dir) error {
 		entries, err := dir.ReadDir()
 		for _, file := range files {
-			there[file.Name] = (listed{dir, entries}).entry(file.Name) != nil
+			in := listed{dir, entries}
+			there[file.Name] = in.entry(file.Name) != nil || in.entry(file.Name+".sha256") != nil
 		}
 		return err
 	})
@@ -66,6 +68,12 @@ func isCargo(old io.ReaderAt, size int64) (bool, error) {
 		return ours, err
 	}
 	return volume.LooksLike(old, size)
+}
+
+// isProgram knows an airgap, by what Go notes in its programs.
+func isProgram(old io.ReaderAt, size int64) (bool, error) {
+	info, err := buildinfo.Read(io.NewSectionReader(old, 0, size))
+	return err == nil && info.Main.Path == "airgap", nil
 }
 
 // isReadme knows the text that goes along.

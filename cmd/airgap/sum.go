@@ -75,7 +75,7 @@ func sumOf(ctx context.Context, env *ui.Env, b *bundleFile, progress func(int64)
 }
 
 // sumForm is how a line of sha256sum starts.
-var sumForm = regexp.MustCompile(`^([0-9a-f]{64})[ \n]`)
+var sumForm = regexp.MustCompile(`^\\?([0-9a-f]{64})[ \n]`)
 
 // sumBeside is the sum in the file of sums beside a file. One that is older than
 // the file is most likely about another.
@@ -99,7 +99,7 @@ func sumBeside(path string) (string, error) {
 		return "", err
 	}
 	defer f.Close()
-	start := make([]byte, hex.EncodedLen(sha256.Size)+1) // the rest may be as long as somebody likes
+	start := make([]byte, hex.EncodedLen(sha256.Size)+2) // the rest may be as long as somebody likes
 	n, err := io.ReadFull(f, start)
 	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
 		return "", err

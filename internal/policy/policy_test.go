@@ -40,6 +40,7 @@ verify/sshsig < verify
 internal/durable < bundle, bundle/store/layout, verify/load
 internal/lock < bundle/store/layout
 internal/scratch < bundle, transfer/volume, transfer/volume/parity
+internal/sums < bundle, transfer
 `
 
 // doors lists the packages that may import a third-party library. Everything

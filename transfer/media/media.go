@@ -74,6 +74,7 @@ func (p *Folder) Find(_ context.Context, f transfer.File) (transfer.Found, error
 	case !errors.Is(err, fs.ErrNotExist):
 		return found, err
 	}
+	found.Sums, _ = os.Lstat(p.final() + ".sha256")
 	var err error
 	if found.Free, found.Limit, err = limits(p.dir, f.Size); err != nil {
 		return found, p.failed(err)

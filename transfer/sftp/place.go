@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -196,7 +197,14 @@ func (p *Place) Find(ctx context.Context, f transfer.File) (found transfer.Found
 		var replaced int64
 		err := together(
 			func() error { found.Free = p.free(); return nil },
-			func() error { found.Older = p.older(ctx, <-listing); return nil },
+			func() error {
+				entries := <-listing
+				found.Older = p.older(ctx, entries)
+				if i := slices.IndexFunc(entries, func(e fs.FileInfo) bool { return e.Name() == p.name+".sha256" }); i >= 0 {
+					found.Sums = entries[i]
+				}
+				return nil
+			},
 			func() (err error) { found.Final, p.old, err = p.regular(p.final()); return err },
 			func() (err error) { found.Begun, replaced, err = p.begun(ctx); return err },
 		)
