@@ -111,6 +111,14 @@ func (e *engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case path == "/images/json":
 		e.hear("list")
 		answer(w, 200, e.list(query.Get("filters")))
+	case path == "/images/create" && query.Get("fromSrc") == "-":
+		name := full(strings.TrimSuffix(query.Get("repo")+":"+query.Get("tag"), ":"))
+		e.hear("import " + name)
+		config := []byte("{}")
+		id := "sha256:" + sum(config)
+		e.images[id] = &held{config: config}
+		e.names[name] = id
+		answer(w, 200, map[string]string{"status": id})
 	case path == "/images/get":
 		e.hear("save")
 		e.save(w, query["names"])

@@ -82,8 +82,10 @@ func (c *Content) whole(files map[string]*Content) *Bundle {
 // folder is what some files stand for: what is the only one has to be read.
 func (w *world) folder(files map[string]*Content) (r reading) {
 	var others bool
-	for _, c := range files {
+	for base, c := range files {
 		switch {
+		case c.is(Sums) && strings.HasSuffix(base, ".tar.zst"): // it may have been a bundle
+			others = true
 		case c.is(Whole, Volume, Parity):
 			if !slices.Contains(r.may, c.Bundle) {
 				r.may = append(r.may, c.Bundle)
