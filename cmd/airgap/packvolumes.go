@@ -21,13 +21,39 @@ import (
 // toMedium says whether the bundle is written to a medium: into a folder, or cut
 // into volumes.
 func (o packOptions) toMedium() bool {
+	return o.cut.size > 0 || o.toFolder()
+}
+
+// toFolder says whether the output is a folder, in which no name is given.
+func (o packOptions) toFolder() bool {
 	info, err := os.Stat(o.output)
-	return o.cut.size > 0 || strings.HasSuffix(o.output, "/") || err == nil && info.IsDir()
+	return strings.HasSuffix(o.output, "/") || err == nil && info.IsDir()
+}
+
+// mayReplaceIn refuses to replace a file in a folder that was not named, and is no
+// bundle.
+func (o packOptions) mayReplaceIn(dir, name string) error {
+	if !o.toFolder() {
+		return nil
+	}
+	f, err := transfer.LocalDir(dir).Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	ours, err := isCargo(f, f.Size())
+	if err == nil && !ours && f.Size() > 0 {
+		err = &bundle.TakenError{Path: filepath.Join(dir, name)}
+	}
+	return err
 }
 
 // outputIn is the folder that the bundle is written into, and its name there.
 func (o packOptions) outputIn() (dir, name string) {
-	if info, err := os.Stat(o.output); strings.HasSuffix(o.output, "/") || err == nil && info.IsDir() {
+	if o.toFolder() {
 		return filepath.Clean(o.output), defaultBundle
 	}
 	return filepath.Dir(o.output), filepath.Base(o.output)
@@ -96,6 +122,11 @@ func (o packOptions) writeVolumes(ctx context.Context, env *ui.Env, plan *bundle
 	if o.cut.size == 0 {
 		o.cut.size = found.Limit
 	}
+	if o.cut.size == 0 {
+		if err := o.mayReplaceIn(dir, name); err != nil {
+			return p, err
+		}
+	}
 	apart, err := medium.Apart(ctx, name)
 	if err != nil {
 		return p, err
@@ -121,6 +152,11 @@ func (o packOptions) writeVolumes(ctx context.Context, env *ui.Env, plan *bundle
 	}
 	if _, err := o.checkFree(ctx, dir, name); err != nil {
 		return p, err
+	}
+	if slices.Contains(made.Volumes, name) {
+		if err := o.mayReplaceIn(dir, name); err != nil {
+			return p, err
+		}
 	}
 	removed, err := made.Settle(ctx, dir)
 	if err != nil {
