@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -70,6 +72,11 @@ func (o *hopOptions) misused(dests []string) string {
 		return flag + " is for --unpack"
 	case !o.unpack:
 		return ""
+	}
+	for _, arg := range o.args() {
+		if _, dir, ok := cutFarPath(arg); ok && strings.HasPrefix(dir, "~") && dir != "~" && !strings.HasPrefix(dir, "~/") {
+			return fmt.Sprintf("%q: only ~/ stands for a folder there, the login folder", dir)
+		}
 	}
 	for _, dest := range dests {
 		if _, remote, err := sftp.ParseDest(dest); err == nil && !remote {
@@ -145,7 +152,11 @@ func (h *hop) ask(ctx context.Context, file transfer.File, found transfer.Found)
 		return probeAnswer{}, &transfer.NoSpaceError{Place: found.Place, Path: found.Path, Need: rest, Free: free}
 	}
 	rest = max(0, rest-found.Cleared())
-	args := append([]string{"probe", "--json", h.expect(), "--beside=" + found.Path, "--rest=" + strconv.FormatInt(rest, 10)}, h.o.args()...)
+	flags, err := h.flags(ctx)
+	if err != nil {
+		return probeAnswer{}, err
+	}
+	args := append([]string{"probe", "--json", h.expect(), "--beside=" + found.Path, "--rest=" + strconv.FormatInt(rest, 10)}, flags...)
 	answer, err := h.probe(ctx, args)
 	var none *noAirgapError
 	if !errors.As(err, &none) || !h.o.bootstrap {
@@ -230,9 +241,13 @@ func (h *hop) unpack(ctx context.Context, path string) error {
 	if h.env.Verbose {
 		args = append(args, "--verbose")
 	}
-	args = append(append(args, h.o.args()...), "--", path)
+	flags, err := h.flags(ctx)
+	if err != nil {
+		return inState(arrived(path, &bounded{}, err), err)
+	}
+	args = append(append(args, flags...), "--", path)
 	out, said := &bounded{}, &relay{env: h.env, host: h.remote().Host()}
-	err := h.remote().Run(ctx, sftp.Command{Args: args, Stdout: out, Stderr: said, Attended: true})
+	err = h.remote().Run(ctx, sftp.Command{Args: args, Stdout: out, Stderr: said, Attended: true})
 	said.end()
 	var answer unpackAnswer
 	switch ok, explained := h.answered(out, "summary", &answer, err); {
@@ -242,6 +257,38 @@ func (h *hop) unpack(ctx context.Context, path string) error {
 		return inState(arrived(path, out, err), &thereError{Host: h.remote().Host(), Status: ui.Failed, Text: "airgap unpack: " + unsaid(err, said.last)})
 	}
 	return h.report(answer, true)
+}
+
+// flags are the flags for the airgap there, with their paths below the login folder
+// as whole ones: the shell there may be somewhere else.
+func (h *hop) flags(ctx context.Context) (args []string, err error) {
+	for _, arg := range h.o.args() {
+		kind, dir, ok := cutFarPath(arg)
+		if ok && !path.IsAbs(dir) {
+			login, err := h.remote().Login(ctx)
+			if err != nil {
+				return nil, err
+			}
+			if login != "/" && path.IsAbs(login) && !driveForm.MatchString(login) {
+				arg = kind + path.Join(login, strings.TrimPrefix(dir+"/", "~/"))
+			}
+		}
+		args = append(args, arg)
+	}
+	return args, nil
+}
+
+// driveForm is how paths of Windows begin as SFTP has them.
+var driveForm = regexp.MustCompile(`^/[A-Za-z]:`)
+
+// cutFarPath takes a flag for the far side apart that has a folder there.
+func cutFarPath(arg string) (kind, dir string, ok bool) {
+	for _, kind := range []string{"--files=", "--to=oci:"} {
+		if dir, ok := strings.CutPrefix(arg, kind); ok && dir != "" {
+			return kind, dir, true
+		}
+	}
+	return "", "", false
 }
 
 // expect has the airgap there refuse any bundle but this one.

@@ -156,6 +156,16 @@ func (p *Place) openCommand(ctx context.Context, o Options) error {
 // Host is the host's name as it was given.
 func (p *Place) Host() string { return p.dest.Host }
 
+// Login is the folder there that relative paths are below. A shell there may start
+// in another, or go to one.
+func (p *Place) Login(ctx context.Context) (dir string, err error) {
+	err = p.guard(ctx, func() (err error) {
+		dir, err = p.client.RealPath(".")
+		return p.failed(err)
+	})
+	return dir, err
+}
+
 // Close ends the connection.
 func (p *Place) Close() error {
 	return errors.Join(ignoreClosed(p.client.Close()), p.link.Close())
