@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"io/fs"
@@ -150,15 +151,7 @@ func (o packOptions) writeVolumes(ctx context.Context, env *ui.Env, plan *bundle
 	if o.cut.parity > 0 {
 		made.Parity, lacking = o.addParity(ctx, env, apart.Folder, apart.Dir(), p.Summary)
 	}
-	if _, err := o.checkFree(ctx, dir, name); err != nil {
-		return p, err
-	}
-	if slices.Contains(made.Volumes, name) {
-		if err := o.mayReplaceIn(dir, name); err != nil {
-			return p, err
-		}
-	}
-	removed, err := made.Settle(ctx, dir)
+	found, removed, err := o.settle(ctx, env, medium, made) // what is there may have come meanwhile
 	if err != nil {
 		return p, err
 	}
@@ -175,6 +168,31 @@ func (o packOptions) writeVolumes(ctx context.Context, env *ui.Env, plan *bundle
 	}
 	noteRemoved(env, name, without(removed, made.Parity))
 	return p, inState(withoutParity, lacking)
+}
+
+// settle moves what has been made to its folder, as the only one who brings a bundle
+// of that name there: of two at once each would replace some of the other's volumes.
+// It says what it has found there before.
+func (o packOptions) settle(ctx context.Context, env *ui.Env, medium *media.Folder, made volume.Made) (found transfer.Found, removed []string, err error) {
+	dir, name := o.outputIn()
+	held, unlock, err := medium.Lock(ctx, transfer.File{Name: name, Temporary: "." + name + ".partial"}, transfer.LockOptions{Owner: rand.Text(), Wait: true, Note: env.Note})
+	if err != nil {
+		return found, nil, err
+	}
+	defer unlock()
+	if found, err = medium.Find(held, transfer.File{Name: name, Temporary: "." + name + ".partial"}); err != nil {
+		return found, nil, err
+	}
+	if _, err := o.checkFree(held, dir, name); err != nil {
+		return found, nil, err
+	}
+	if slices.Contains(made.Volumes, name) {
+		if err := o.mayReplaceIn(dir, name); err != nil {
+			return found, nil, err
+		}
+	}
+	removed, err = made.Settle(held, dir)
+	return found, removed, err
 }
 
 // cutTo writes the bundle into a folder, and names the files that it became.

@@ -159,6 +159,60 @@ func packLarge(t *testing.T, dir string, size int) {
 	packInto(t, dir, "--include-files", dir+".bin")
 }
 
+// heard is written to, and says when a word has come.
+type heard struct {
+	word string
+	said chan struct{}
+	once sync.Once
+}
+
+func (h *heard) Write(p []byte) (int, error) {
+	if strings.Contains(string(p), h.word) {
+		h.once.Do(func() { close(h.said) })
+	}
+	return len(p), nil
+}
+
+// TestPackWaits has a pack into volumes come to its end while another brings volumes
+// of that name: it waits for that one before the first of its own gets its name.
+func TestPackWaits(t *testing.T) {
+	t.Chdir(t.TempDir())
+	packLarge(t, "one", 2_500_000)
+	mustMkdir(t, "usb")
+	folder, err := media.Open("usb")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer folder.Close()
+	_, unlock, err := folder.Lock(t.Context(), transfer.File{Name: defaultBundle, Temporary: ".x.partial"}, transfer.LockOptions{Owner: "another"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	env, _, _ := newEnv()
+	waits := &heard{word: "waiting", said: make(chan struct{})}
+	env.Err = waits
+	ended := make(chan int, 1)
+	go func() {
+		ended <- Main([]string{"pack", "-o", filepath.Join("usb", defaultBundle), "--volume-size", "1MiB", "--include-files", "one.bin", "oci:one.images"}, env)
+	}()
+	select {
+	case <-waits.said:
+	case status := <-ended:
+		t.Fatalf("it does not wait, and ends with %d", status)
+	}
+	if names, _ := filepath.Glob("usb/bundle*"); len(names) > 0 {
+		t.Errorf("there are %v", names)
+	}
+	unlock()
+	if status := <-ended; status != 0 {
+		t.Errorf("status %d", status)
+	}
+	mustEnd(t, ui.OK, "verify", "usb")
+	if names, _ := filepath.Glob("usb/.*"); len(names) > 0 {
+		t.Errorf("left: %v", names)
+	}
+}
+
 // unplugged is a folder that fails at a step, and from then on.
 type unplugged struct {
 	*media.Folder
