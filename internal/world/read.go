@@ -27,6 +27,9 @@ func (w *world) named(name string) reading {
 	files := w.in(filepath.Dir(name))
 	switch c := w.content(name); {
 	case slices.Contains(folders, name):
+		if holdsSeveral(w.in(name)) {
+			return reading{}
+		}
 		return w.folder(w.in(name))
 	case c.sound(Whole):
 		return reading{must: c.Bundle, may: []*Bundle{c.Bundle}}
@@ -49,6 +52,30 @@ func (w *world) named(name string) reading {
 		return r
 	}
 	return w.folder(beside(files, name))
+}
+
+// holdsSeveral says whether a folder with volumes holds bundles of which none may be
+// chosen: but for volumes that lie under one name.
+func holdsSeveral(files map[string]*Content) bool {
+	cut, whole, names := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	for base, c := range files {
+		switch {
+		case c == nil || c.Bundle == nil || c.Bundle.ID == "" || c.Damaged:
+		case c.is(Volume) && !strings.HasSuffix(base, ".new"):
+			cut[c.Bundle.ID], names[strings.TrimSuffix(base, filepath.Ext(base))] = true, true
+		case c.is(Whole) && strings.HasSuffix(base, ".tar.zst"):
+			whole[c.Bundle.ID] = true
+		}
+	}
+	if len(cut) == 0 {
+		return false
+	}
+	for id := range whole {
+		if len(cut) > 1 || !cut[id] {
+			return true
+		}
+	}
+	return len(cut) > 1 && len(names) > 1
 }
 
 // beside are the files with names as those of volumes and parity of another.
