@@ -95,6 +95,7 @@ var explained = []struct {
 	{"send", &transfer.MediumError{Path: "/x", Err: &os.PathError{Err: syscall.ENAMETOOLONG}}, ui.Failed, "shorter name"},
 	{"send", &transfer.MediumError{Path: "/x", Err: &os.PathError{Err: syscall.EROFS}}, ui.Medium, "mounted read-only"},
 	{"send", &unexpectedError{"a", "b"}, ui.Refused, "another folder"},
+	{"send", &transfer.NoSpaceError{Place: "h", Path: "/x", Need: 100, Free: 15 << 20}, ui.NoSpace, "make room there"},
 	{"send", &transfer.ForeignError{Place: "h", Path: "/x"}, ui.Refused, "remove it first"},
 	{"send", &transfer.ChangedError{Name: "b"}, ui.Damaged, "airgap verify b"},
 	{"send", &transfer.InterruptedError{Place: "h", Err: errors.New("x")}, ui.Transfer, "check the host"},

@@ -36,6 +36,8 @@ func ofTransfer(command string, err error) (ui.Status, []string, bool) {
 		return ui.Transfer, []string{"use the ssh command itself: airgap send --ssh ssh"}, true
 	case errors.As(err, &space) && space.Err != nil:
 		return ui.NoSpace, []string{"make room for it below your quota there, or send to another folder"}, true
+	case errors.As(err, &space) && space.Free >= space.Need: // the system says so all the same
+		return ui.NoSpace, []string{"make room there, for which fewer files may do as well, or send to another folder"}, true
 	case errors.As(err, &space):
 		return ui.NoSpace, []string{fmt.Sprintf("make %s of room there, or send to another folder", ui.Size(space.Need-max(0, space.Free)))}, true
 	case errors.As(err, &changed):

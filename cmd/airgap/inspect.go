@@ -59,7 +59,7 @@ pack:
 // runInspect is the whole of `airgap inspect`.
 func runInspect(ctx context.Context, env *ui.Env, o inspectOptions, what string) error {
 	look := inspectImage
-	if what == defaultBundle || isFile(what) || isFolder(what) {
+	if what == defaultBundle || isFile(what) || isFolder(what) || isNoImage(what) {
 		look = inspectBundle
 	}
 	answer, err := look(ctx, env, o, what)
@@ -79,6 +79,13 @@ func runInspect(ctx context.Context, env *ui.Env, o inspectOptions, what string)
 func isFolder(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.IsDir() && (filepath.IsAbs(path) || strings.HasPrefix(path, ".") || holdsBundle(path))
+}
+
+// isNoImage knows what can only be meant as a bundle: what is called like one, there
+// or not, and a pipe or the like.
+func isNoImage(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && !info.IsDir() || isBundleName(name) && !strings.Contains(name, ":")
 }
 
 // inspectBundle reads the documents of a bundle.

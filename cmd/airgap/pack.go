@@ -86,6 +86,9 @@ about a quarter larger than the bundle.`,
 		Annotations: statuses(ui.Damaged, ui.Refused, ui.NoSpace, ui.Engine),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			env := ui.From(cmd.Context())
+			if slices.Contains([]string{"/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}, o.output) {
+				o.output = stdio // and no sums beside whatever that is
+			}
 			if o.output == stdio && !o.dryRun {
 				// Standard output is the bundle's alone: not even an error's JSON goes there.
 				o.stream, env.Out = env.Out, env.Err
