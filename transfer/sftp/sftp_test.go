@@ -450,7 +450,8 @@ func TestMissingFolder(t *testing.T) {
 	known := server.KnownHosts(t)
 	base := t.TempDir()
 	o := Options{IsFile: func(name string) bool { return strings.HasSuffix(name, ".zst") }}
-	for dest, missing := range map[string]string{"/none": "/none", "/none/": "/none", "/a/b.zst": "/a", "/b.zst/": "/b.zst", "/b.zst": ""} {
+	for _, c := range [][2]string{{"/none", "/none"}, {"/none/", "/none"}, {"/a/b.zst", "/a"}, {"/b.zst/", "/b.zst"}, {"/b.zst", ""}} { // the last is there then
+		dest, missing := c[0], c[1]
 		f, _ := transfertest.Content("bundle", 1000)
 		p, err := open(t.Context(), settingsFor(t, server.Addr, known), base+dest, o)
 		if err != nil {
