@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path"
@@ -92,6 +93,9 @@ func (h *hop) platform(ctx context.Context) (image.Platform, error) {
 		return image.Platform{}, err
 	}
 	said := lastLine(out.String()) // a .bashrc may talk before it
+	if exit != nil && said != "" { // as accounts have it that only take files, or let nobody in
+		return image.Platform{}, fmt.Errorf("running uname at %s: %q: %w", h.remote().Host(), said, sftp.ErrNoCommands)
+	}
 	p, ok := unameIs[said]
 	if !ok || err != nil {
 		return p, &noBinaryError{Host: h.remote().Host(), Platform: strings.TrimSpace("uname -sm: " + said)}
