@@ -302,6 +302,11 @@ func (o unpackOptions) after(err error) string {
 	var unflushed *load.FlushError
 	var kept *load.AbortError
 	switch {
+	case errors.As(err, &half) && len(half.Done) == 0:
+		if half.Left != nil {
+			return leftBehind("it is not known whether a name is set", half.Left)
+		}
+		return "it is not known whether all names are as they were; images without a name were taken back, and airgap rollback shows what they were"
 	case errors.As(err, &half):
 		if half.Left != nil {
 			return leftBehind("not all names are set", half.Left)

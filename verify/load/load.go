@@ -50,8 +50,8 @@ func (e *ReplaceError) Error() string {
 	return "these names point to other images: " + strings.Join(names, ", ")
 }
 
-// CommitError says that not all names were set, and that images without a name
-// were taken back, if nothing is Left. Running the import again sets the rest.
+// CommitError says that not all names were set, or not for certain, and that images
+// without a name were taken back, if nothing is Left. Running the import again sets the rest.
 type CommitError struct {
 	Done   []image.Tag // set before the failure
 	Failed string      // the image whose names were not
@@ -380,7 +380,7 @@ func (p *Plan) commitEach(ctx context.Context, v *verify.Verified, naming func([
 			err = naming(said)
 		}
 		switch {
-		case err != nil && i == 0 && len(tags) == 0:
+		case err != nil && i == 0 && len(tags) == 0 && item.untouched(ctx, said, err):
 			return s, p.takenBack(ctx, err)
 		case err != nil:
 			return s, &CommitError{Done: s.Tags, Failed: item.Label, Err: err, Left: p.abort(ctx)}
@@ -388,6 +388,19 @@ func (p *Plan) commitEach(ctx context.Context, v *verify.Verified, naming func([
 		item.State.Tags = tags
 	}
 	return s, nil
+}
+
+// untouched says that an error has left the names of an image as they were said to
+// be. An answer can be lost on its way: what a place was asked to do it may have done.
+func (i *Item) untouched(ctx context.Context, said []image.Tag, err error) bool {
+	if replace := new(ReplaceError); errors.As(err, &replace) {
+		return true
+	}
+	if err := i.txn.Look(ctx); err != nil {
+		return false
+	}
+	tags := i.txn.State().Tags
+	return slices.Equal(tags, said[:len(tags)])
 }
 
 // commit sets the names of an image, and brings it again if it is gone by then.

@@ -348,3 +348,35 @@ func TestArtifactAlone(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// TestLostAnswer: that the answer to the first naming is lost does not say that the
+// name is as it was.
+func TestLostAnswer(t *testing.T) {
+	f := storetest.NewFixture(t, "shared layers", "lost")
+	docs := documents(t, f)
+	memory := storetest.NewMemory()
+	plan, err := load.NewPlan(t.Context(), deaf{memory}, docs, load.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = plan.Run(t.Context(), verified(t, docs), load.RunOptions{})
+	var half *load.CommitError
+	if !errors.As(err, &half) || !errors.Is(err, storetest.ErrInjected) || len(memory.Names()) != 1 {
+		t.Errorf("error %v, names %q", err, memory.Names())
+	}
+}
+
+// deaf is a Sink whose answers to the naming of images are lost.
+type deaf struct{ image.Sink }
+
+func (d deaf) Begin(ctx context.Context, img image.Import) (image.Txn, error) {
+	txn, err := d.Sink.Begin(ctx, img)
+	return deafTxn{txn}, err
+}
+
+type deafTxn struct{ image.Txn }
+
+func (t deafTxn) Commit(ctx context.Context) ([]image.Tag, error) {
+	_, err := t.Txn.Commit(ctx)
+	return nil, errors.Join(err, storetest.ErrInjected)
+}

@@ -2,8 +2,11 @@ package docker
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/moby/moby/api/types/container"
@@ -50,6 +53,17 @@ func ownerOf(name string) (owner, bool) {
 	return parseOwner(parts[1])
 }
 
+// probeName begins the name of a container of an owner's. Labels a container has
+// from its image, too, so that they do not say whose it is.
+func probeName(owner string) string { return "airgap-probe-" + owner + "-" }
+
+// isProbe says whether a container is one that an import has made, which is never
+// started.
+func isProbe(c container.Summary) bool {
+	begin := "/" + probeName(c.Labels[labelOwner])
+	return c.State == container.StateCreated && slices.ContainsFunc(c.Names, func(name string) bool { return strings.HasPrefix(name, begin) })
+}
+
 // answersWithin is how long an engine may take for what is no import.
 const answersWithin = time.Minute
 
@@ -64,6 +78,7 @@ func (t *txn) create(ctx context.Context, labels map[string]string) (id string, 
 	defer cancel()
 	labels[labelProbe], labels[labelOwner] = "true", t.engine.owner.String()
 	created, err := t.engine.client.ContainerCreate(ctx, client.ContainerCreateOptions{
+		Name: probeName(labels[labelOwner]) + strings.ToLower(rand.Text()),
 		Config: &container.Config{
 			Image: t.state.ID.String(), Cmd: []string{"/airgap-probe"}, Labels: labels, NetworkDisabled: true,
 		},
@@ -111,8 +126,10 @@ func (t *txn) letGo(ctx context.Context) error {
 	return err
 }
 
+// removeContainer removes one that has never been started: the engine refuses to
+// remove one that runs.
 func (e *Engine) removeContainer(ctx context.Context, id string) error {
-	_, err := e.client.ContainerRemove(ctx, id, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
+	_, err := e.client.ContainerRemove(ctx, id, client.ContainerRemoveOptions{RemoveVolumes: true})
 	return ignoreAbsent(e.explain("removing container "+id, err))
 }
 
@@ -149,10 +166,7 @@ func (e *Engine) sweepContainers(ctx context.Context) error {
 	var errs []error
 	for _, c := range list.Items {
 		whose, ok := parseOwner(c.Labels[labelOwner])
-		if !ok { // of an older airgap
-			whose.since = c.Created
-		}
-		if !whose.gone(time.Unix(e.owner.since, 0)) {
+		if !ok || !isProbe(c) || !whose.gone(time.Unix(e.owner.since, 0)) {
 			continue
 		}
 		errs = append(errs, e.removeContainer(ctx, c.ID))

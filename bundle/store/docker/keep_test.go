@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/moby/moby/api/types/container"
+
 	"airgap/bundle/image"
 )
 
@@ -54,5 +56,26 @@ func TestOwner(t *testing.T) {
 	}
 	if again := (owner{own.machine, own.process + "1", own.since}); !again.gone(now) {
 		t.Error("a process that began at another time is taken for the same")
+	}
+}
+
+// TestIsProbe: a container that its image has given the labels of a probe is none,
+// nor is one that has been started.
+func TestIsProbe(t *testing.T) {
+	owner := self(time.Unix(1e9, 0)).String()
+	labels := map[string]string{labelProbe: "true", labelOwner: owner}
+	for name, c := range map[string]struct {
+		is bool
+		container.Summary
+	}{
+		"ours":           {true, container.Summary{Names: []string{"/" + probeName(owner) + "abc"}, Labels: labels, State: "created"}},
+		"another's name": {false, container.Summary{Names: []string{"/db"}, Labels: labels, State: "created"}},
+		"started":        {false, container.Summary{Names: []string{"/" + probeName(owner) + "abc"}, Labels: labels, State: "running"}},
+		"ended":          {false, container.Summary{Names: []string{"/" + probeName(owner) + "abc"}, Labels: labels, State: "exited"}},
+		"no owner":       {false, container.Summary{Names: []string{"/airgap-probe-x"}, State: "created"}},
+	} {
+		if isProbe(c.Summary) != c.is {
+			t.Errorf("%s: %t", name, !c.is)
+		}
 	}
 }

@@ -17,6 +17,11 @@ func (e *Engine) Begin(ctx context.Context, img image.Import) (image.Txn, error)
 	if !ok {
 		return nil, &image.PlatformError{Image: img.Graph.Root.Label(), Want: []image.Platform{e.platform}, Have: img.Graph.Platforms()}
 	}
+	for _, name := range img.Names {
+		if _, ours := ownerOf(image.Familiar(name)); ours {
+			return nil, &image.UnsupportedError{Image: image.Familiar(name), Why: "names of that form are for images that are being imported, and are removed by the next import"}
+		}
+	}
 	t := &txn{engine: e, img: img, manifest: m}
 	t.state.Platform = m.Platform
 	t.state.ID = m.Config.Digest
