@@ -170,7 +170,7 @@ func (w *world) KillRepair(t *rapid.T) {
 			return &Content{Kind: Debris, Name: "repair"}, nil
 		case c.old.is(Whole, Volume, Parity) && c.old.Damaged && !c.gone && c.now == nil:
 			return c.old, nil // some of it is mended
-		case c.old.is(Sums) && c.gone && w.content(strings.TrimSuffix(c.path, ".sha256")).needsRepair():
+		case c.gone && strings.HasSuffix(c.path, ".sha256") && (c.old.is(Sums) || w.empty(c)) && w.content(strings.TrimSuffix(c.path, ".sha256")).needsRepair():
 			return nil, nil // they are written anew
 		}
 		return mended(c)

@@ -93,13 +93,24 @@ func (w *world) packed(r Result, path string, b *Bundle, cut cutting) {
 
 // mayRefuse says that something in the way of a bundle is a reason not to write
 // it: what is not of an earlier set of that name, where a volume or parity would
-// be.
+// be, or no sums where sums would be.
 func (w *world) mayRefuse(path string, cut cutting) bool {
 	return slices.ContainsFunc(w.outputs(path, cut), func(other string) bool {
 		kind, _ := role(path, other)
-		return kind != Sums && kind != Whole && !(w.content(other).called(path, other) && !w.content(other).Damaged)
+		return kind == Sums && !w.isSums(other) || kind != Sums && kind != Whole && !(w.content(other).called(path, other) && !w.content(other).Damaged)
 	})
 }
+
+// isSums says that a file is the sums of the name that it has, or empty.
+func (w *world) isSums(path string) bool {
+	raw, err := os.ReadFile(path)
+	w.must(err)
+	of := sumsForm.FindSubmatch(raw)
+	return w.isEmpty(path) || of != nil && string(of[1]) == strings.TrimSuffix(filepath.Base(path), ".sha256")
+}
+
+// sumsForm is the line that sha256sum writes.
+var sumsForm = regexp.MustCompile(`^[0-9a-fA-F]{64}  (.+)\n?$`)
 
 // outputs are the files beside path that have a name that a set would use.
 func (w *world) outputs(path string, cut cutting) []string {
