@@ -43,6 +43,7 @@ type engine struct {
 
 // container is one that was never started.
 type container struct {
+	name   string
 	image  string // its ID
 	labels map[string]string
 }
@@ -136,7 +137,7 @@ func (e *engine) serveContainers(w http.ResponseWriter, r *http.Request, what st
 		list := []any{}
 		for _, id := range slices.Sorted(maps.Keys(e.containers)) {
 			c := e.containers[id]
-			list = append(list, map[string]any{"Id": id, "ImageID": c.image, "Labels": c.labels})
+			list = append(list, map[string]any{"Id": id, "Names": []string{"/" + c.name}, "State": "created", "ImageID": c.image, "Labels": c.labels})
 		}
 		answer(w, 200, list)
 	case "create":
@@ -152,7 +153,7 @@ func (e *engine) serveContainers(w http.ResponseWriter, r *http.Request, what st
 		}
 		e.created++
 		id := fmt.Sprintf("c%d", e.created)
-		e.containers[id] = container{e.find(body.Image), body.Labels}
+		e.containers[id] = container{r.URL.Query().Get("name"), e.find(body.Image), body.Labels}
 		answer(w, 201, map[string]string{"Id": id})
 	default:
 		delete(e.containers, what)
