@@ -172,15 +172,17 @@ func TestNearestState(t *testing.T) {
 // TestStateAfterImport is that in which the import says it left things, also
 // when it was interrupted.
 func TestStateAfterImport(t *testing.T) {
-	x := errors.New("x")
+	x, some := errors.New("x"), make([]image.Tag, 1)
 	for _, c := range []struct {
 		err  error
 		want string
 	}{
 		{x, "taken back, and no name has changed"},
-		{&load.CommitError{Err: x}, "not all names are set, and images without one were taken back"},
-		{&load.CommitError{Err: x, Left: &docker.Error{Kind: docker.Unreachable}}, "does not answer any more; not all names are set"},
-		{&load.CommitError{Err: x, Left: &docker.Error{Err: errors.New("busy")}}, "which the next unpack there does"},
+		{&load.CommitError{Done: some, Err: x}, "not all names are set, and images without one were taken back"},
+		{&load.CommitError{Done: some, Err: x, Left: &docker.Error{Kind: docker.Unreachable}}, "does not answer any more; not all names are set"},
+		{&load.CommitError{Done: some, Err: x, Left: &docker.Error{Err: errors.New("busy")}}, "which the next unpack there does"},
+		{&load.CommitError{Err: x}, "it is not known whether all names are as they were"},
+		{&load.CommitError{Err: x, Left: &docker.Error{Kind: docker.Unreachable}}, "does not answer any more; it is not known whether a name is set"},
 		{&load.FlushError{Err: x}, "there and named"},
 		{&load.ChangedError{Gone: []string{"x"}}, "were there and named"},
 		{&load.AbortError{Err: x, Left: errors.New("the engine is gone")}, "could be taken back: the engine is gone"},

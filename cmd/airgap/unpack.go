@@ -306,7 +306,7 @@ func (o unpackOptions) after(err error) string {
 		if half.Left != nil {
 			return leftBehind("it is not known whether a name is set", half.Left)
 		}
-		return "it is not known whether all names are as they were; images without a name were taken back, and airgap rollback shows what they were"
+		return "it is not known whether all names are as they were; images without one were taken back"
 	case errors.As(err, &half):
 		if half.Left != nil {
 			return leftBehind("not all names are set", half.Left)
