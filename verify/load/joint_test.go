@@ -16,6 +16,7 @@ import (
 type jointly struct {
 	*storetest.Memory
 	fails                 []error // of CommitAll, one after the other
+	late                  error   // of CommitAll, when it is done
 	looks, commits, alone int
 }
 
@@ -61,7 +62,24 @@ func (t jointTxn) CommitAll(ctx context.Context, all []image.Txn) (tags [][]imag
 		}
 		tags = append(tags, list)
 	}
-	return tags, nil
+	return tags, t.of.late
+}
+
+// TestJointLate: an error that comes when all names are set, such as of the disk
+// that is told of them, does not say that none is.
+func TestJointLate(t *testing.T) {
+	f := storetest.Many(3, "late")
+	docs := documents(t, f)
+	sink := &jointly{Memory: storetest.NewMemory(), late: storetest.ErrInjected}
+	plan, err := load.NewPlan(t.Context(), sink, docs, load.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = plan.Run(t.Context(), verified(t, docs), load.RunOptions{})
+	var half *load.CommitError
+	if !errors.As(err, &half) || !errors.Is(err, storetest.ErrInjected) || len(sink.Names()) != 3 {
+		t.Errorf("error %v, names %q", err, sink.Names())
+	}
 }
 
 // TestJoint imports many images into a place that looks at all of them, and names
@@ -83,9 +101,9 @@ func TestJoint(t *testing.T) {
 	}{
 		"nothing fails":        {nil, 1, 2, func(err error) bool { return err == nil }},
 		"gone once":            {[]error{gone}, 2, 3, func(err error) bool { return err == nil }},
-		"gone again and again": {[]error{gone, gone, gone}, 3, 3, func(err error) bool { return errors.Is(err, image.ErrGone) }},
+		"gone again and again": {[]error{gone, gone, gone}, 3, 4, func(err error) bool { return errors.Is(err, image.ErrGone) }},
 		"taken":                {[]error{taken}, 1, 1, func(err error) bool { return errors.As(err, &replace) }},
-		"broken":               {[]error{storetest.ErrInjected}, 1, 1, func(err error) bool { return errors.Is(err, storetest.ErrInjected) }},
+		"broken":               {[]error{storetest.ErrInjected}, 1, 2, func(err error) bool { return errors.Is(err, storetest.ErrInjected) }},
 	} {
 		sink := &jointly{Memory: storetest.NewMemory(), fails: c.fails}
 		plan, err := load.NewPlan(t.Context(), sink, docs, load.Options{})

@@ -344,8 +344,12 @@ func (p *Plan) commitAll(ctx context.Context, v *verify.Verified, naming func([]
 		}
 		tags, err = set()
 	}
-	if err != nil {
-		return s, p.takenBack(ctx, notReplaced(err))
+	err = notReplaced(err)
+	switch {
+	case err != nil && p.untouched(ctx, said, err):
+		return s, p.takenBack(ctx, err)
+	case err != nil:
+		return s, &CommitError{Failed: p.Items[0].Label, Err: err, Left: p.abort(ctx)}
 	}
 	for i := range p.Items {
 		p.Items[i].State.Tags = tags[i]
@@ -380,7 +384,7 @@ func (p *Plan) commitEach(ctx context.Context, v *verify.Verified, naming func([
 			err = naming(said)
 		}
 		switch {
-		case err != nil && i == 0 && len(tags) == 0 && item.untouched(ctx, said, err):
+		case err != nil && i == 0 && len(tags) == 0 && p.untouched(ctx, said, err):
 			return s, p.takenBack(ctx, err)
 		case err != nil:
 			return s, &CommitError{Done: s.Tags, Failed: item.Label, Err: err, Left: p.abort(ctx)}
@@ -390,17 +394,13 @@ func (p *Plan) commitEach(ctx context.Context, v *verify.Verified, naming func([
 	return s, nil
 }
 
-// untouched says that an error has left the names of an image as they were said to
-// be. An answer can be lost on its way: what a place was asked to do it may have done.
-func (i *Item) untouched(ctx context.Context, said []image.Tag, err error) bool {
+// untouched says that an error has left all names as they were said to be. An answer
+// can be lost on its way: what a place was asked to do it may have done.
+func (p *Plan) untouched(ctx context.Context, said []image.Tag, err error) bool {
 	if replace := new(ReplaceError); errors.As(err, &replace) {
 		return true
 	}
-	if err := i.txn.Look(ctx); err != nil {
-		return false
-	}
-	tags := i.txn.State().Tags
-	return slices.Equal(tags, said[:len(tags)])
+	return p.lookAll(ctx) == nil && slices.Equal(p.tags(), said)
 }
 
 // commit sets the names of an image, and brings it again if it is gone by then.

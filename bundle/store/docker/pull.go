@@ -156,13 +156,13 @@ func (t *txn) pull(ctx context.Context, from image.Fetcher, s *settled) (done bo
 	}
 	asked, wrong := box.heard()
 	switch {
+	case ctx.Err() != nil:
+		return true, context.Cause(ctx)
 	case wrong != nil:
 		return true, wrong
 	case err == nil:
 		s.finish()
 		return true, nil
-	case ctx.Err() != nil:
-		return true, context.Cause(ctx)
 	case !asked:
 		t.engine.deaf.Store(true)
 	}
