@@ -128,7 +128,7 @@ func several(dir string, sets []volume.Summary, names []string) error {
 // is named, where something else lies under that name.
 func notOfThem(name string, named []string, set *volume.Set) error {
 	return &ui.Error{
-		Err: fmt.Errorf("%q: what is called so (%s) is not of the volumes there which are of a file of that name", name, listOf(named)), Code: ui.Failed,
+		Err: fmt.Errorf("%q: the files called so (%s) are not volumes of one bundle; volumes with other names say that they are of it", name, listOf(named)), Code: ui.Failed,
 		Hints: []string{"if those are meant, name one of them: " + set.Files()[0]},
 	}
 }

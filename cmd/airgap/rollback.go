@@ -31,9 +31,9 @@ func newRollback() *cobra.Command {
 		Long: `Rollback undoes what the last unpack of this user did to the names of images in
 Docker or podman: each points again to what it pointed to before, and a name
 that was new is removed, with its image if the unpack brought that and it has no
-other name. What had been there before stays. Names that have
-been moved since, and names whose former image is gone or that a container
-uses, are left as they are and listed; the same command tries them again.
+other name. What had been there before stays. Names that have been moved since,
+and names whose former image is gone or that a container uses, are left as they
+are and listed; the same command tries them again.
 
 An unpack that was broken off between two names is undone together with the one
 that completed it. --list shows the last ten unpacks into each engine;

@@ -47,8 +47,9 @@ command. A DEST is
 The first argument is the bundle if it is a file; otherwise bundle.tar.zst is
 sent. All other arguments have to be destinations, or nothing is sent. A bundle
 that is not there is refused, and so is an image. Among several destinations
-name:word could be an image: name the bundle first, and it is taken for a host. So
-could a first folder be the bundle in which there is another one.
+name:word could be an image, and a first folder that holds another bundle could be
+meant as the bundle: name the bundle first, and they are destinations.
+
 A path that is not there at a host becomes the bundle's name if it ends like one,
 such as in .tar.zst; otherwise it is a folder that is missing. An older bundle of
 that name is replaced, with its volumes and parity. No other file is replaced.
@@ -56,12 +57,12 @@ that name is replaced, with its volumes and parity. No other file is replaced.
 Where a medium does not take files that large (FAT: 4 GiB), the bundle is cut into
 volumes, bundle.tar.zst.001 and so on, which airgap unpack reads where they are;
 --volume-size cuts for discs. Earlier volumes of that name stay whole until all new
-ones have come, if there is room for both. --parity 10% adds what damage of up to a tenth is
-repaired with, lost volumes included; parity that pack has put beside the bundle
-goes along with it. What is cut or given parity has to agree with the hash that the
-bundle ends with; what is sent whole with the sums beside it, if there are any.
---with-binary puts airgap itself beside it, and a README.txt for whoever has
-nothing else.
+ones have come, if there is room for both. --parity 10% adds what damage of up to a
+tenth is repaired with, lost volumes included; parity that pack has put beside the
+bundle goes along with it. Before a bundle is cut or given parity, it is compared
+with the hash that it ends with; a bundle that is sent whole, with the .sha256
+beside it if there is one. --with-binary puts airgap itself beside it, and a
+README.txt for whoever has nothing else.
 
 SSH is used as ssh itself would be: ~/.ssh/config, agent, keys and known_hosts
 count. Unknown hosts are asked about on a terminal and refused elsewhere. Where

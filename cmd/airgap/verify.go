@@ -26,9 +26,10 @@ decompressed (bundle.tar) is as good.
 
 A folder, or any of its volumes, stands for a bundle that was cut: which volumes
 are missing, damaged or of another run is told first, and whether the parity is
-enough for them. A folder with two bundles is refused, be they whole or not: name
-a file of the one that is meant. What parity can repair is damage all the same (exit status 3),
-though airgap unpack reads it; airgap repair makes it good.
+enough for them. A folder with two bundles is refused, whether they are whole or
+not: name a file of the one that is meant. What parity can repair is damage all
+the same (exit status 3), though airgap unpack reads it; airgap repair makes it
+good.
 
 A whole bundle can hold a wrong image: one whose layers do not have the content
 that its config names. Nothing is damaged then, and sending the bundle again does
