@@ -220,7 +220,7 @@ func checkSums(path string, noClobber bool) error {
 		return &TakenError{at}
 	}
 	content, err := os.ReadFile(at)
-	if err == nil && !sums.IsOf(string(content), filepath.Base(path)) {
+	if err == nil && !sums.IsLine(string(content)) {
 		err = &TakenError{at}
 	}
 	return err

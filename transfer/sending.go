@@ -150,8 +150,8 @@ func (s *sending) mayReplace(ctx context.Context) error {
 	})
 }
 
-// mayReplaceSums refuses what has the name of the file's sums and is none of that
-// name, where it may be dear to somebody.
+// mayReplaceSums refuses what has the name of the file's sums and is no such line,
+// where it may be dear to somebody.
 func (s *sending) mayReplaceSums(ctx context.Context) error {
 	found := s.found.Sums
 	if s.MayReplace == nil || found == nil || found.Mode().IsRegular() && found.Size() == 0 {
@@ -168,7 +168,7 @@ func (s *sending) mayReplaceSums(ctx context.Context) error {
 		}
 		defer old.Close()
 		content, err := io.ReadAll(io.NewSectionReader(old, 0, sums.Most))
-		if err == nil && !sums.IsOf(string(content), s.found.Name) {
+		if err == nil && !sums.IsLine(string(content)) {
 			err = foreign
 		}
 		return err

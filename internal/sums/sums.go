@@ -21,22 +21,20 @@ func Line(sum, name string) string {
 	return sum + "  " + name + "\n"
 }
 
-// IsOf says whether a file of sums has been written of a file of that name, and of
-// no other, or is empty.
-func IsOf(content, name string) bool {
-	const digits = 64
+// digits are those of a sum.
+const digits = 64
+
+// IsLine says whether a file of sums has the line of one file, of whatever name: who
+// renames a file with its sums leaves the old name in them. It may be empty.
+func IsLine(content string) bool {
 	if content == "" {
 		return true
 	}
-	line := strings.TrimSuffix(strings.TrimSuffix(content, "\n"), "\r")
-	sum := strings.TrimPrefix(line, `\`)
-	if len(sum) < digits {
+	line := strings.TrimPrefix(strings.TrimSuffix(strings.TrimSuffix(content, "\n"), "\r"), `\`)
+	if len(line) < digits+3 || strings.ContainsAny(line, "\r\n") {
 		return false
 	}
-	sum = sum[:digits]
-	if _, err := hex.DecodeString(sum); err != nil {
-		return false
-	}
-	want := strings.TrimSuffix(Line(sum, name), "\n")
-	return line == want || line == strings.Replace(want, "  ", " *", 1)
+	between := line[digits : digits+2]
+	_, err := hex.DecodeString(line[:digits])
+	return err == nil && (between == "  " || between == " *")
 }
