@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"airgap/bundle/image"
@@ -16,12 +17,17 @@ var Dialect = (*Engine).imports
 // Forsaken makes an engine's things look as those of a run that was killed.
 func (e *Engine) Forsaken(process string) { e.owner.process = process }
 
-// Probing makes a container as an import does, and tells what else keeps an
-// image.
-func (e *Engine) Probing(ctx context.Context, id image.Digest) (name, container string, err error) {
+// Probing makes a container as an import does, and tells the names that keep an
+// image: while it is loaded, and while it is pulled.
+func (e *Engine) Probing(ctx context.Context, id image.Digest) (names [2]string, container string, err error) {
 	t := &txn{engine: e, state: image.State{ID: id}}
 	err = t.keep(ctx)
-	return e.keptName(id), t.container, err
+	return [2]string{e.keptName(id), e.nameIn("127.0.0.1:1/"+imports+strings.Repeat("ab", 13), id)}, t.container, err
+}
+
+// Labels are those of containers that an import makes.
+func (e *Engine) Labels() map[string]string {
+	return map[string]string{labelProbe: "true", labelOwner: e.owner.String()}
 }
 
 // ProcessOf names a process as owners do.

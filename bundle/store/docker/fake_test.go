@@ -618,9 +618,11 @@ func TestUnpin(t *testing.T) {
 func TestReservedName(t *testing.T) {
 	f := storetest.NewFixture(t, "single manifest", "reserved")
 	e := (&fake{held: map[string]any{}, create: 201}).open(t)
-	name, _, _ := e.Probing(t.Context(), image.SHA256(nil))
-	var unsupported *image.UnsupportedError
-	if _, err := e.Begin(t.Context(), image.Import{Graph: f.Graph(t, f.Names[0]), Names: []string{name}}); !errors.As(err, &unsupported) {
-		t.Errorf("error %v", err)
+	names, _, _ := e.Probing(t.Context(), image.SHA256(nil))
+	for _, name := range names {
+		var unsupported *image.UnsupportedError
+		if _, err := e.Begin(t.Context(), image.Import{Graph: f.Graph(t, f.Names[0]), Names: []string{name}}); !errors.As(err, &unsupported) {
+			t.Errorf("error %v", err)
+		}
 	}
 }

@@ -625,6 +625,7 @@ func sweep(t *testing.T, e engine) {
 	}
 	named, nameless, running := storetest.NewFixture(t, "single manifest", salt(t)), storetest.NewFixture(t, "raw layers", salt(t)), storetest.NewFixture(t, "docker media types", salt(t))
 	var left []string // containers
+	var theirs string // a container that an image has given the labels of ours
 	for _, f := range []storetest.Fixture{named, nameless, running} {
 		bring(t, e.Engine, f, f.Names[0])
 		forget(t, e.behind, f.Names[0])
@@ -632,14 +633,25 @@ func sweep(t *testing.T, e engine) {
 		if f.Label != running.Label {
 			by.Forsaken(docker.ProcessOf(ended.ProcessState.Pid()))
 		}
-		name, container, err := by.Probing(t.Context(), e.id(f.Graph(t, f.Names[0])))
+		names, probe, err := by.Probing(t.Context(), e.id(f.Graph(t, f.Names[0])))
 		if err != nil {
 			t.Fatal(err)
 		}
-		forget(t, e.behind, name)
-		left = append(left, container)
-		if _, err := e.behind.ImageTag(t.Context(), client.ImageTagOptions{Source: f.Names[0], Target: name}); err != nil {
-			t.Fatal(err)
+		forget(t, e.behind, names[:]...)
+		left = append(left, probe)
+		for _, name := range names {
+			if _, err := e.behind.ImageTag(t.Context(), client.ImageTagOptions{Source: f.Names[0], Target: name}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if f.Label == named.Label {
+			made, err := e.behind.ContainerCreate(t.Context(), client.ContainerCreateOptions{Config: &container.Config{
+				Image: f.Names[0], Cmd: []string{"/none"}, Labels: by.Labels(),
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			theirs = made.ID
 		}
 		if f.Label == nameless.Label {
 			if _, err := e.behind.ImageRemove(t.Context(), f.Names[0], client.ImageRemoveOptions{}); err != nil {
@@ -666,13 +678,15 @@ func sweep(t *testing.T, e engine) {
 				t.Errorf("an image without another name is still there (%v), its container: %v", result.RepoTags, probeErr)
 			}
 		case running.Label:
-			if err != nil || len(result.RepoTags) != 2 || probeErr != nil {
+			if err != nil || len(result.RepoTags) != 3 || probeErr != nil {
 				t.Errorf("an image of an import that runs: %v, %v, its container: %v", result.RepoTags, err, probeErr)
 			}
 		}
 	}
-	if _, err := e.behind.ContainerRemove(t.Context(), left[2], client.ContainerRemoveOptions{Force: true}); err != nil {
-		t.Error(err)
+	for _, stays := range []string{left[2], theirs} {
+		if _, err := e.behind.ContainerRemove(t.Context(), stays, client.ContainerRemoveOptions{Force: true}); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
