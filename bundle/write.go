@@ -24,6 +24,8 @@ type WriteOptions struct {
 	// of the output if empty (for WriteTo, the system's).
 	TempDir   string
 	NoClobber bool // fail with fs.ErrExist rather than replace a file
+	// Begin hears the id of the bundle before its first byte is written; or nil.
+	Begin func(id image.Digest)
 	// Before is called when the file is whole, before it gets its name; or nil.
 	Before func() error
 	// Progress hears of bytes of blobs as they come; it may be called from
@@ -152,6 +154,9 @@ func (p *Plan) write(ctx context.Context, o WriteOptions, put func(*assembly) (w
 	a, err := newAssembly(ctx, p, c, spool, o) // c is not needed any more, and large
 	if err != nil {
 		return Summary{}, err
+	}
+	if o.Begin != nil {
+		o.Begin(id)
 	}
 	out, err := put(a)
 	if err != nil {

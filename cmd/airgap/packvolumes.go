@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"airgap/bundle"
+	"airgap/bundle/image"
 	"airgap/cmd/airgap/internal/ui"
 	"airgap/transfer"
 	"airgap/transfer/media"
@@ -203,6 +204,7 @@ func (o packOptions) cutTo(ctx context.Context, env *ui.Env, apart *media.Apart,
 	if err != nil {
 		return summary, nil, err
 	}
+	options.Begin = func(id image.Digest) { w.Identify(id.Hex) }
 	if summary, err = plan.WriteTo(ctx, w, options); err != nil {
 		w.Abort(err)
 		return summary, nil, err

@@ -22,7 +22,6 @@ type Sink interface {
 
 // WriterOptions say how a stream is cut.
 type WriterOptions struct {
-	ID   string // as in Layout; empty: the set's
 	Size int64  // of a volume in bytes, its footer included; 0: not cut
 	// Open starts a file; name is what it will probably be called.
 	Open func(name string) (Sink, error)
@@ -42,6 +41,7 @@ type Writer struct {
 	o     WriterOptions
 	name  string
 	set   string
+	file  string
 	slice int64
 
 	sink        Sink
@@ -65,12 +65,13 @@ func NewWriter(name string, o WriterOptions) (*Writer, error) {
 	}
 	var id [16]byte
 	_, _ = rand.Read(id[:]) // never fails
-	w := &Writer{o: o, name: name, set: hex.EncodeToString(id[:]), slice: slice, whole: sha256.New()}
-	if w.o.ID == "" {
-		w.o.ID = w.set
-	}
-	return w, nil
+	set := hex.EncodeToString(id[:])
+	return &Writer{o: o, name: name, set: set, file: set, slice: slice, whole: sha256.New()}, nil
 }
+
+// Identify says what the file is to the caller, as Layout.ID does, before the first
+// byte of it. Without that it is this set's alone.
+func (w *Writer) Identify(file string) { w.file = file }
 
 // Write implements io.Writer. After an error the set has come to nothing.
 func (w *Writer) Write(p []byte) (n int, err error) {
@@ -142,7 +143,7 @@ func (w *Writer) open() (err error) {
 // finish ends a volume with its footer; end is what the last one says.
 func (w *Writer) finish(end *Whole) error {
 	f := Footer{
-		Name: w.name, Set: w.set, File: w.o.ID, Number: w.number, Offset: int64(w.number-1) * w.slice,
+		Name: w.name, Set: w.set, File: w.file, Number: w.number, Offset: int64(w.number-1) * w.slice,
 		Length: w.filled, SHA256: hexSum(w.part), Whole: end,
 	}
 	b, err := f.Marshal()

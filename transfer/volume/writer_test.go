@@ -15,12 +15,13 @@ import (
 
 func writer(t testing.TB, dir string, size int64) *Writer {
 	t.Helper()
-	w, err := NewWriter("b.tar", WriterOptions{ID: "sha256:1", Size: size,
+	w, err := NewWriter("b.tar", WriterOptions{Size: size,
 		Open: To(t.Context(), folder(t, dir), transfer.SendOptions{}, nil),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.Identify("sha256:1")
 	return w
 }
 
