@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/moby/moby/client"
+
 	"airgap/bundle/image"
 )
 
@@ -23,6 +25,20 @@ func (e *Engine) Probing(ctx context.Context, id image.Digest) (names [2]string,
 	t := &txn{engine: e, state: image.State{ID: id}}
 	err = t.keep(ctx)
 	return [2]string{e.keptName(id), e.nameIn("127.0.0.1:1/"+imports+strings.Repeat("ab", 13), id)}, t.container, err
+}
+
+// Waiting takes a name away as Untag does, and ends before the image has lost the
+// one that it waits under, or after that was taken over.
+func (e *Engine) Waiting(ctx context.Context, name string, taken bool) error {
+	ours := e.nameIn(leftIn, image.SHA256([]byte(name)))
+	_, err := e.client.ImageTag(ctx, client.ImageTagOptions{Source: name, Target: ours})
+	if err == nil {
+		err = e.untag(ctx, name)
+	}
+	if err == nil && taken {
+		err = e.takeOver(ctx, ours, e.keptName(image.SHA256([]byte(ours))))
+	}
+	return err
 }
 
 // Labels are those of containers that an import makes.

@@ -25,6 +25,9 @@ import (
 // of a domain that is never given to anybody.
 const keptIn = "airgap.invalid/import"
 
+// leftIn is that of names under which an image waits for losing its last one.
+const leftIn = "airgap.invalid/rollback"
+
 // Labels of containers of ours.
 const (
 	labelProbe   = "airgap.probe"   // that it is one
@@ -40,9 +43,9 @@ func (e *Engine) nameIn(repository string, id image.Digest) string {
 	return repository + ":" + e.owner.String() + "-" + id.Hex[:12]
 }
 
-// kept is the whole of such a name: in our repository, or in one that the engine
+// kept is the whole of such a name: in our repositories, or in one that the engine
 // pulls from.
-var kept = regexp.MustCompile(`^(?:` + regexp.QuoteMeta(keptIn) + `|127\.0\.0\.1:[0-9]+/` + imports + `[a-z2-7]{26}):(.+)-[0-9a-f]{12}$`)
+var kept = regexp.MustCompile(`^(?:` + regexp.QuoteMeta(keptIn) + `|` + regexp.QuoteMeta(leftIn) + `|127\.0\.0\.1:[0-9]+/` + imports + `[a-z2-7]{26}):(.+)-[0-9a-f]{12}$`)
 
 // ownerOf tells whose a name is, if it is one that nameIn makes.
 func ownerOf(name string) (owner, bool) {
@@ -178,14 +181,19 @@ func (e *Engine) sweepContainers(ctx context.Context) error {
 }
 
 func (e *Engine) sweepNames(ctx context.Context) error {
-	list, err := e.client.ImageList(ctx, client.ImageListOptions{Filters: client.Filters{}.Add("reference", keptIn, "127.0.0.1:*/"+imports+"*")})
+	list, err := e.client.ImageList(ctx, client.ImageListOptions{Filters: client.Filters{}.Add("reference", keptIn, leftIn, "127.0.0.1:*/"+imports+"*")})
 	if err != nil {
 		return e.explain("listing images", err)
 	}
 	var errs []error
 	for _, i := range list.Items {
 		for _, name := range i.RepoTags {
-			if whose, ok := ownerOf(name); ok && whose.gone(time.Unix(e.owner.since, 0)) {
+			whose, ok := ownerOf(name)
+			switch {
+			case !ok || !whose.gone(time.Unix(e.owner.since, 0)):
+			case strings.HasPrefix(name, leftIn+":") && !e.isEmpty(ctx, name):
+				errs = append(errs, e.leave(ctx, name))
+			default:
 				errs = append(errs, e.unkeep(ctx, name))
 			}
 		}

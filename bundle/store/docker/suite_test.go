@@ -602,7 +602,7 @@ func pruned(t *testing.T, e engine) {
 // noneKept fails the test if anything is there that keeps images.
 func (e engine) noneKept(t *testing.T) {
 	t.Helper()
-	kept, err := e.behind.ImageList(t.Context(), client.ImageListOptions{Filters: client.Filters{}.Add("reference", "airgap.invalid/import")})
+	kept, err := e.behind.ImageList(t.Context(), client.ImageListOptions{Filters: client.Filters{}.Add("reference", "airgap.invalid/import", "airgap.invalid/rollback")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -686,6 +686,51 @@ func sweep(t *testing.T, e engine) {
 	for _, stays := range []string{left[2], theirs} {
 		if _, err := e.behind.ContainerRemove(t.Context(), stays, client.ContainerRemoveOptions{Force: true}); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// TestUntagKilled keeps an image whose name was being taken away, and what airgap
+// itself has added to that end.
+func TestUntagKilled(t *testing.T) { private(t, untagKilled) }
+
+func untagKilled(t *testing.T, e engine) {
+	ended := exec.Command("true")
+	if err := ended.Run(); err != nil {
+		t.Fatal(err)
+	}
+	for _, taken := range []bool{false, true} { // over, by an image without anything in it
+		f := storetest.NewFixture(t, "single manifest", salt(t))
+		name := f.Names[0]
+		bring(t, e.Engine, f, name)
+		forget(t, e.behind, name)
+		id := find(t, e.behind, name)
+		by := e.again(t)
+		by.Forsaken(docker.ProcessOf(ended.ProcessState.Pid()))
+		if err := by.Waiting(t.Context(), name, taken); err != nil {
+			t.Fatal(err)
+		}
+		var place image.Sweeper = e.Engine
+		for range 2 {
+			if err := place.Sweep(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		e.noneKept(t)
+		if held, err := e.behind.ImageInspect(t.Context(), id.String()); err != nil || len(held.RepoTags) > 0 {
+			t.Errorf("taken over %t: the image: %v, %v", taken, held.RepoTags, err)
+		}
+		if got, err := e.Tagged(t.Context(), name); err != nil || got != (image.Digest{}) {
+			t.Errorf("taken over %t: the name: %s, %v", taken, got, err)
+		}
+		list, err := e.behind.ImageList(t.Context(), client.ImageListOptions{All: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range list.Items {
+			if i.Size < 100 && i.ID != id.String() && len(i.RepoTags) == 0 {
+				t.Errorf("taken over %t: image %s without anything in it is left", taken, i.ID)
+			}
 		}
 	}
 }

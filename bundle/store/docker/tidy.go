@@ -63,36 +63,59 @@ func (e *Engine) standsAlone(ctx context.Context, name string) (bool, error) {
 	}), err
 }
 
-// Untag implements image.Tidier. An engine removes an image with its last name,
-// but not if another image takes that over: an empty one does, and goes with it.
-func (e *Engine) Untag(ctx context.Context, name string) (err error) {
+// Untag implements image.Tidier. An engine removes an image with its last name. So
+// the image gets one of ours before. It is not broken off: it is a matter of
+// milliseconds.
+func (e *Engine) Untag(ctx context.Context, name string) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answersWithin)
+	defer cancel()
 	op := fmt.Sprintf("taking the name %q away", image.Familiar(name))
 	if image.Pinned(name) {
 		if alone, err := e.standsAlone(ctx, name); err != nil || !alone {
 			return e.explain(op, err)
 		}
-		beside := e.keptName(image.SHA256([]byte("beside " + name)))
-		if _, err = e.client.ImageTag(ctx, client.ImageTagOptions{Source: name, Target: beside}); err == nil {
-			err = e.untag(ctx, name)
-		}
-		if err != nil {
-			return e.explain(op, err)
-		}
-		return e.Untag(ctx, beside)
 	}
-	empty := e.keptName(image.SHA256([]byte(name)))
-	imported, err := e.client.ImageImport(ctx, client.ImageImportSource{Source: bytes.NewReader(make([]byte, 1024)), SourceName: "-"}, empty, client.ImageImportOptions{})
-	if err != nil {
+	ours := e.nameIn(leftIn, image.SHA256([]byte(name)))
+	if _, err := e.client.ImageTag(ctx, client.ImageTagOptions{Source: name, Target: ours}); err != nil {
 		return e.explain(op, err)
 	}
-	_, err = io.Copy(io.Discard, imported) // it is there when the answer ends
-	if err = errors.Join(err, imported.Close()); err == nil {
+	err := e.untag(ctx, name)
+	return errors.Join(e.explain(op, err), e.leave(ctx, ours))
+}
+
+// emptyTar is the only layer of an image that takes a name over.
+var emptyTar = make([]byte, 1024)
+
+// isEmpty says whether a name has been taken over.
+func (e *Engine) isEmpty(ctx context.Context, name string) bool {
+	held, err := e.client.ImageInspect(ctx, name)
+	return err == nil && slices.Equal(held.RootFS.Layers, []string{image.SHA256(emptyTar).String()})
+}
+
+// leave takes a name of ours away and keeps the image, also if that was its last:
+// an empty image takes the name over, and goes with it.
+func (e *Engine) leave(ctx context.Context, name string) error {
+	empty := e.keptName(image.SHA256([]byte(name)))
+	if err := e.takeOver(ctx, name, empty); err != nil {
+		return e.explain("removing the name "+name, err)
+	}
+	return errors.Join(e.unkeep(ctx, name), e.unkeep(ctx, empty))
+}
+
+// takeOver gives a name to an empty image, which it makes under another name.
+func (e *Engine) takeOver(ctx context.Context, name, empty string) error {
+	made, err := e.client.ImageImport(ctx, client.ImageImportSource{Source: bytes.NewReader(emptyTar), SourceName: "-"}, empty, client.ImageImportOptions{})
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, made) // it is there when the answer ends
+	if err = errors.Join(err, made.Close()); err == nil {
 		_, err = e.client.ImageTag(ctx, client.ImageTagOptions{Source: empty, Target: name})
 	}
-	if err == nil {
-		err = e.untag(ctx, name)
-	}
-	return errors.Join(e.explain(op, err), e.unkeep(ctx, empty))
+	return err
 }
 
 // RemoveUnused implements image.Tidier. The engine itself refuses to remove
