@@ -186,6 +186,16 @@ type Removed interface {
 	Names(id Digest) ([]string, error)
 	Keep(id Digest, names []string) error
 	Forget(id Digest) error
+	// All are the images of which something is remembered.
+	All() ([]Digest, error)
+}
+
+// Reloader is a Sink that removes images to bring them again.
+type Reloader interface {
+	Sink
+	// GiveBack gives images their names that somebody has brought again who was
+	// broken off before he could do that, and answers those names.
+	GiveBack(ctx context.Context, r Removed) (names []string, err error)
 }
 
 // Txn brings one image into a Sink: Begin decided, Write does, Commit shows.

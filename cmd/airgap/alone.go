@@ -5,8 +5,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"airgap/bundle/image"
@@ -59,10 +61,65 @@ func fileFor(address string) string {
 }
 
 // removedFrom remembers the names of what is removed from a place to be brought
-// again.
-func removedFrom(env *ui.Env, address string) (image.Removed, error) {
+// again from a bundle.
+func removedFrom(env *ui.Env, address, bundle string) (*load.Removed, error) {
 	dir, err := stateDir(env)
-	return load.NewRemoved(filepath.Join(dir, "removed", fileFor(address))), err
+	return load.NewRemoved(filepath.Join(dir, removedIn, fileFor(address)), bundle), err
+}
+
+// removedIn is the folder of such files.
+const removedIn = "reloads"
+
+// giveBack names again what an `unpack --reload` that was broken off has brought
+// again, before anybody takes it for a leftover.
+func giveBack(ctx context.Context, env *ui.Env, sink image.Sink, r *load.Removed) error {
+	place, ok := sink.(image.Reloader)
+	if !ok {
+		return nil
+	}
+	names, err := place.GiveBack(ctx, r)
+	if len(names) > 0 {
+		env.Note("named again, which an unpack --reload that was broken off had not done: %s", listOf(names))
+	}
+	return err
+}
+
+// absolute is a path that says where a file is from anywhere; - is none.
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil && path != "-" {
+		return abs
+	}
+	return path
+}
+
+// warnOfRemoved tells of names that an `unpack --reload` that was broken off has
+// taken away, and that nobody has given back.
+func warnOfRemoved(env *ui.Env, r *load.Removed) {
+	images, err := r.Images()
+	if err != nil {
+		env.Warn("what an unpack --reload that was broken off has removed cannot be read: %v", err)
+	}
+	names := map[string][]string{} // by the bundle
+	for _, i := range images {
+		names[i.From] = append(names[i.From], i.Names...)
+	}
+	for _, from := range slices.Sorted(maps.Keys(names)) {
+		slices.Sort(names[from])
+		env.Warn("an unpack --reload of %s was broken off, and these may be gone: %s; unpack that bundle again, or forget them: rm %s", from, listOf(names[from]), r.Path())
+	}
+}
+
+// allRemoved are those of all places of this user.
+func allRemoved(env *ui.Env) (all []*load.Removed) {
+	dir, err := stateDir(env)
+	if err != nil {
+		return nil
+	}
+	paths, _ := filepath.Glob(filepath.Join(dir, removedIn, "*")) // none is as good
+	for _, path := range paths {
+		all = append(all, load.NewRemoved(path, ""))
+	}
+	return all
 }
 
 // stateDir is where airgap keeps what it has to know the next time.

@@ -68,7 +68,7 @@ func runProbe(ctx context.Context, env *ui.Env, o probeOptions) error {
 	if err != nil {
 		return err
 	}
-	d, err := o.decide(ctx, env, docs, false)
+	d, err := o.decide(ctx, env, "", docs, false)
 	if err != nil {
 		return err
 	}

@@ -65,6 +65,9 @@ NUMBER undoes one of them instead of the last.`,
 
 // runRollback is the whole of `airgap rollback`.
 func runRollback(ctx context.Context, env *ui.Env, o rollbackOptions) error {
+	for _, r := range allRemoved(env) {
+		warnOfRemoved(env, r)
+	}
 	journals, err := journalsOf(env)
 	if err != nil {
 		return err
@@ -83,6 +86,13 @@ func runRollback(ctx context.Context, env *ui.Env, o rollbackOptions) error {
 		return err
 	}
 	if !o.dryRun {
+		removed, err := removedFrom(env, attempts[0].Address, "")
+		if err == nil {
+			err = giveBack(ctx, env, place, removed)
+		}
+		if err != nil {
+			return inState(untouched, err)
+		}
 		sweep(ctx, env, place) // or it would count as used, or be left
 	}
 	journal := load.Join(attempts)

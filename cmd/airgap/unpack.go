@@ -166,14 +166,14 @@ func runUnpack(ctx context.Context, env *ui.Env, o unpackOptions, name string) e
 	if err != nil {
 		return inState(untouched, named(b.name, err))
 	}
-	p, err := o.decide(ctx, env, docs, !o.dryRun)
+	p, err := o.decide(ctx, env, b.name, docs, !o.dryRun)
 	if err != nil {
 		return inState(untouched, err)
 	}
 	defer p.Close()
 	if o.dryRun || p.Unchanged() {
 		if !o.dryRun {
-			sweep(ctx, env, p.sink)
+			p.tidy(ctx, env)
 		}
 		return env.Report(o.kind(), newUnpackAnswer(o, b.name, p, load.Summary{Durable: true}))
 	}
@@ -198,7 +198,7 @@ func runUnpack(ctx context.Context, env *ui.Env, o unpackOptions, name string) e
 	if answer.Pruned, err = o.prune(ctx, p.sink, summary.Tags); err != nil {
 		return inState("all images are there and named", err)
 	}
-	sweep(ctx, env, p.sink)
+	p.tidy(ctx, env)
 	return env.Report(o.kind(), answer)
 }
 
@@ -208,18 +208,28 @@ type decided struct {
 	docs    *verify.Documents
 	sink    image.Sink
 	files   *load.FilePlan
-	release func() error // lets other airgaps into the place
+	removed *load.Removed // nil for places that nothing is removed from
+	release func() error  // lets other airgaps into the place
 }
 
 // Close closes the place.
 func (d *decided) Close() error { return errors.Join(d.sink.Close(), d.release()) }
+
+// tidy removes what others have left in the place, and tells what they have not
+// brought again.
+func (d *decided) tidy(ctx context.Context, env *ui.Env) {
+	sweep(ctx, env, d.sink)
+	if d.removed != nil {
+		warnOfRemoved(env, d.removed)
+	}
+}
 
 // Unchanged says that there is nothing to do.
 func (d *decided) Unchanged() bool { return d.Plan.Unchanged() && d.files.Unchanged() }
 
 // decide asks the place what it has, and changes nothing. Who is to change it
 // has it for himself from here on. The caller closes what is decided.
-func (o unpackOptions) decide(ctx context.Context, env *ui.Env, docs *verify.Documents, toChange bool) (*decided, error) {
+func (o unpackOptions) decide(ctx context.Context, env *ui.Env, name string, docs *verify.Documents, toChange bool) (*decided, error) {
 	sink, err := store.OpenSink(ctx, o.to, o.store(env))
 	if err != nil {
 		return nil, err
@@ -230,8 +240,12 @@ func (o unpackOptions) decide(ctx context.Context, env *ui.Env, docs *verify.Doc
 			return nil, errors.Join(err, sink.Close())
 		}
 	}
-	if _, ok := sink.(image.Tidier); ok && err == nil {
-		o.load.Removed, err = removedFrom(env, addressOf(o.to, sink))
+	if _, ok := sink.(image.Reloader); ok {
+		d.removed, err = removedFrom(env, addressOf(o.to, sink), fmt.Sprintf("%s (bundle id %s)", absolute(name), docs.Bundle().ID()))
+		if err == nil && toChange {
+			err = giveBack(ctx, env, sink, d.removed)
+		}
+		o.load.Removed = d.removed
 	}
 	if err != nil {
 		return nil, errors.Join(err, d.Close())

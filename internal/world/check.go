@@ -126,7 +126,7 @@ func (w *world) actions() map[string]func(*rapid.T) {
 		maps.Copy(list, map[string]func(*rapid.T){
 			"pack twice": w.PackTwice, "unpack twice": w.UnpackTwice, "send twice": w.SendTwice, "pack and send": w.PackAndSend,
 			"kill pack": w.KillPack, "kill send": w.KillSend, "kill unpack": w.KillUnpack, "kill unpack 2": w.KillUnpack,
-			"full disk": w.FillDisk, "kill repair": w.KillRepair,
+			"full disk": w.FillDisk, "kill repair": w.KillRepair, "kill rollback": w.KillRollback,
 		})
 	}
 	for name, action := range list {

@@ -34,7 +34,7 @@ type engine struct {
 	images     map[string]*held  // by ID
 	names      map[string]string // IDs by name
 	containers map[string]container
-	created    int      // containers, ever
+	created    int      // containers and images of its own, ever
 	killed     bool     // somebody has killed an import, and none has succeeded since
 	asked      []string // requests, one each
 	meanwhile  func()   // what somebody else does before request number at
@@ -115,9 +115,15 @@ func (e *engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case path == "/images/create" && query.Get("fromSrc") == "-":
 		name := full(strings.TrimSuffix(query.Get("repo")+":"+query.Get("tag"), ":"))
 		e.hear("import " + name)
-		config := []byte("{}")
+		e.created++
+		config := fmt.Appendf(nil, `{"created":%d}`, e.created)
+		content, err := io.ReadAll(r.Body)
+		if err != nil {
+			answer(w, 500, said(err))
+			return
+		}
 		id := "sha256:" + sum(config)
-		e.images[id] = &held{config: config}
+		e.images[id] = &held{config, []string{"sha256:" + sum(content)}}
 		e.names[name] = id
 		answer(w, 200, map[string]string{"status": id})
 	case path == "/images/get":

@@ -248,9 +248,25 @@ func (w *world) Rollback(t *rapid.T) {
 	if !w.engine.killed { // what is left then may go now, or with the next import
 		w.noOrphans(r)
 	}
+	w.undone(before)
+}
+
+// KillRollback kills one: also then each name is what it was, or what it is put back to.
+func (w *world) KillRollback(t *rapid.T) {
+	before, others := maps.Clone(w.engine.names), w.engine.now()
+	w.killed(t, "rollback")
+	w.engine.waitForOthers(others)
+	w.settle(untouched)
+	w.undone(before)
+	w.engine.killed = true
+}
+
+// undone demands that names of others' are as before, or what an import took from them.
+func (w *world) undone(before map[string]string) {
+	w.t.Helper()
 	for _, name := range slices.Concat(keys(before), keys(w.engine.names)) {
 		if was, is := before[name], w.engine.names[name]; was != is && !isOwn(name) && !slices.Contains(w.engine.undo[name], [2]string{was, is}) {
-			w.fail("rollback has moved %s from %q to %q, which no import has done (%d)", name, was, is, r.Status)
+			w.fail("rollback has moved %s from %q to %q, which no import has done", name, was, is)
 		}
 	}
 }

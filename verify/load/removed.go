@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,41 +18,71 @@ import (
 // from a place to be brought again. It outlives an import that is broken off,
 // and need not exist.
 type Removed struct {
-	path string
-	mu   sync.Mutex
+	path, from string
+	mu         sync.Mutex
 }
 
-// NewRemoved is the one of that path.
-func NewRemoved(path string) *Removed { return &Removed{path: path} }
+// RemovedImage is what is kept of one image.
+type RemovedImage struct {
+	Names []string `json:"names"`
+	From  string   `json:"from"` // the bundle that was to bring it again
+}
+
+// NewRemoved is the one of that path; from is the bundle that removed images are to
+// be brought again from.
+func NewRemoved(path, from string) *Removed { return &Removed{path: path, from: from} }
+
+// Path is that of the file.
+func (r *Removed) Path() string { return r.path }
+
+// Images are all images of which something is kept.
+func (r *Removed) Images() (map[string]RemovedImage, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.read()
+}
+
+// All implements image.Removed.
+func (r *Removed) All() (ids []image.Digest, err error) {
+	all, err := r.Images()
+	for _, id := range slices.Sorted(maps.Keys(all)) {
+		d, err := image.ParseDigest(id)
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, d)
+	}
+	return ids, err
+}
 
 // Names implements image.Removed.
 func (r *Removed) Names(id image.Digest) ([]string, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	all, err := r.read()
-	return all[id.String()], err
+	return all[id.String()].Names, err
 }
 
 // Keep implements image.Removed.
 func (r *Removed) Keep(id image.Digest, names []string) error {
-	return r.change(func(all map[string][]string) (changed bool) {
-		names := slices.Concat(all[id.String()], names)
+	return r.change(func(all map[string]RemovedImage) (changed bool) {
+		names := slices.Concat(all[id.String()].Names, names)
 		slices.Sort(names)
-		all[id.String()] = slices.Compact(names)
+		all[id.String()] = RemovedImage{slices.Compact(names), r.from}
 		return true
 	})
 }
 
 // Forget implements image.Removed.
 func (r *Removed) Forget(id image.Digest) error {
-	return r.change(func(all map[string][]string) (changed bool) {
+	return r.change(func(all map[string]RemovedImage) (changed bool) {
 		_, changed = all[id.String()]
 		delete(all, id.String())
 		return changed
 	})
 }
 
-func (r *Removed) change(do func(all map[string][]string) (changed bool)) error {
+func (r *Removed) change(do func(all map[string]RemovedImage) (changed bool)) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	all, err := r.read()
@@ -80,8 +111,8 @@ func (r *Removed) change(do func(all map[string][]string) (changed bool)) error 
 	})
 }
 
-func (r *Removed) read() (map[string][]string, error) {
-	all := map[string][]string{}
+func (r *Removed) read() (map[string]RemovedImage, error) {
+	all := map[string]RemovedImage{}
 	raw, err := os.ReadFile(r.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return all, nil

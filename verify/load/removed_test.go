@@ -20,22 +20,22 @@ func TestRemoved(t *testing.T) {
 	}{
 		{a, nil, nil}, {a, []string{"y", "x"}, []string{"x", "y"}}, {b, []string{"z"}, []string{"z"}}, {a, []string{"y", "v"}, []string{"v", "x", "y"}},
 	} {
-		r := load.NewRemoved(path)
+		r := load.NewRemoved(path, "b.tar.zst")
 		if c.keep != nil {
 			if err := r.Keep(c.id, c.keep); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if got, err := load.NewRemoved(path).Names(c.id); err != nil || !slices.Equal(got, c.want) {
+		if got, err := load.NewRemoved(path, "b.tar.zst").Names(c.id); err != nil || !slices.Equal(got, c.want) {
 			t.Errorf("names %q, %v, expected %q", got, err, c.want)
 		}
 	}
 	for range 2 {
 		for _, id := range []image.Digest{a, b} {
-			if err := load.NewRemoved(path).Forget(id); err != nil {
+			if err := load.NewRemoved(path, "b.tar.zst").Forget(id); err != nil {
 				t.Fatal(err)
 			}
-			if got, err := load.NewRemoved(path).Names(id); err != nil || got != nil {
+			if got, err := load.NewRemoved(path, "b.tar.zst").Names(id); err != nil || got != nil {
 				t.Errorf("names %q, %v of what is forgotten", got, err)
 			}
 		}

@@ -147,17 +147,57 @@ func (t *txn) giveBack(ctx context.Context) error {
 		names = slices.Concat(names, kept)
 	}
 	for _, name := range names {
-		full, err := image.Normalize(name)
-		if err != nil || slices.Contains(t.img.Names, full) {
+		if full, err := image.Normalize(name); err != nil || slices.Contains(t.img.Names, full) {
 			continue
 		}
-		now, err := t.engine.Tagged(ctx, name)
-		if err == nil && now == (image.Digest{}) {
-			err = t.name(ctx, full)
-		}
-		if err != nil {
-			return t.engine.explain(fmt.Sprintf("tagging %q", name), err)
+		if _, err := t.nameIfFree(ctx, name); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// nameIfFree gives the image a name that is nobody's.
+func (t *txn) nameIfFree(ctx context.Context, name string) (named bool, err error) {
+	full, err := image.Normalize(name)
+	if err != nil {
+		return false, nil //nolint:nilerr // an engine has had it, but would not give it again
+	}
+	now, err := t.engine.Tagged(ctx, name)
+	if named = err == nil && now == (image.Digest{}); named {
+		err = t.name(ctx, full)
+	}
+	return named, t.engine.explain(fmt.Sprintf("tagging %q", name), err)
+}
+
+// GiveBack implements image.Reloader. An image that the engine cannot use is as good
+// as missing: whoever loaded it has not proven it.
+func (e *Engine) GiveBack(ctx context.Context, r image.Removed) (given []string, err error) {
+	ids, err := r.All()
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		t := &txn{engine: e, state: image.State{ID: id}}
+		if t.probe(ctx) != nil {
+			continue
+		}
+		names, err := r.Names(id)
+		if err != nil {
+			return given, err
+		}
+		for _, name := range slices.DeleteFunc(names, image.Pinned) { // those go with their tags
+			named, err := t.nameIfFree(ctx, name)
+			if err != nil {
+				return given, err
+			}
+			if named {
+				given = append(given, name)
+			}
+		}
+		if err := r.Forget(id); err != nil {
+			return given, err
+		}
+	}
+	return given, context.Cause(ctx)
 }

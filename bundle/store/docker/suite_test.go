@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -829,6 +830,22 @@ func reloads(t *testing.T, e engine) {
 	}
 	there("after one that was broken off")
 
+	if txn, err = again(); err != nil {
+		t.Fatal(err)
+	}
+	if err := txn.Abort(t.Context()); !errors.As(err, &gone) {
+		t.Errorf("Abort: %v", err)
+	}
+	var place image.Reloader = e.Engine
+	if given, err := place.GiveBack(t.Context(), kept); err != nil || len(given) > 0 || len(kept) != 1 {
+		t.Errorf("while the image is gone: %q, %v, %v is kept", given, err, kept)
+	}
+	bring(t, e.Engine, f, f.Names[0]) // another, for whom that is the only name
+	if given, err := place.GiveBack(t.Context(), kept); err != nil || len(given) != 1 || len(kept) > 0 {
+		t.Errorf("when the image is there: %q, %v, %v is kept", given, err, kept)
+	}
+	there("when another has brought it")
+
 	other := storetest.NewFixture(t, "single manifest", salt(t))
 	if txn, err = again(); err == nil {
 		bring(t, e.Engine, other, other.Names[0])
@@ -852,6 +869,8 @@ func (r removed) Keep(id image.Digest, names []string) error {
 	r[id] = append(r[id], names...)
 	return nil
 }
+
+func (r removed) All() ([]image.Digest, error) { return slices.Collect(maps.Keys(r)), nil }
 
 func (r removed) Forget(id image.Digest) error {
 	delete(r, id)
