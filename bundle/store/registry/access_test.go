@@ -211,6 +211,81 @@ func TestToken(t *testing.T) {
 	}
 }
 
+// TestTokenElsewhere has tokens from another port of the same address, as GitLab and
+// others without a name have it.
+func TestTokenElsewhere(t *testing.T) {
+	o := startOne(t)
+	tokens := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if user, password, _ := req.BasicAuth(); user != "user" || password != canary || strings.Contains(req.Host, "invalid") {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		fmt.Fprint(w, `{"token":"token-for-one"}`)
+	}))
+	t.Cleanup(tokens.Close)
+	o.hook(func(w http.ResponseWriter, req *http.Request) bool {
+		if req.Header.Get("Authorization") == "Bearer token-for-one" {
+			return false
+		}
+		w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="%s/token",service="test"`, tokens.URL))
+		w.WriteHeader(http.StatusUnauthorized)
+		return true
+	})
+	r := open(t, Options{})
+	dockerLogin(t, o.host, "user", canary)
+	set := o.open(t, r)
+	for _, l := range o.g.Layers() {
+		if _, err := read(t.Context(), set, l); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestRealms are those addresses that go-containerregistry would refuse.
+func TestRealms(t *testing.T) {
+	for _, c := range []struct {
+		registry, realm string
+		passes          bool
+	}{
+		{"http://10.0.0.1:5000", "http://10.0.0.1:5001/token?a=b", true},
+		{"http://10.0.0.1:5000", "http://10.0.0.1/token", true},
+		{"http://10.0.0.1:5000", "https://[fd00::1]:5001/token", true},
+		{"http://10.0.0.1:5000", "https://[fd00::1]/token", true},
+		{"http://example.com", "http://10.0.0.1:5001/token", false},
+		{"http://example.com", "http://169.254.169.254/latest", false},
+	} {
+		var asked string
+		r := open(t, Options{})
+		base := transportFunc(func(req *http.Request) (*http.Response, error) {
+			asked = req.URL.String()
+			return &http.Response{Header: http.Header{"Www-Authenticate": {fmt.Sprintf(`Bearer realm=%q,service="x"`, c.realm)}}, Body: http.NoBody}, nil
+		})
+		ask := func(url string) string {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := realms{base, r}.RoundTrip(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			return realm.FindStringSubmatch(resp.Header.Get("Www-Authenticate"))[1]
+		}
+		at := ask(c.registry)
+		if passes := strings.Contains(at, veil); passes != c.passes {
+			t.Errorf("%s leads to %s as %s", c.registry, c.realm, at)
+		}
+		if ask(at); asked != c.realm {
+			t.Errorf("%s stands for %s, and %s was asked", at, c.realm, asked)
+		}
+	}
+}
+
+type transportFunc func(*http.Request) (*http.Response, error)
+
+func (f transportFunc) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
 // TestRealLogin has the real registry check passwords.
 func TestRealLogin(t *testing.T) {
 	program, err := exec.LookPath("docker-registry")

@@ -11,7 +11,9 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -66,7 +68,7 @@ func certificates(file string) (*x509.CertPool, error) {
 
 // wrap puts what is true for every request around the transport.
 func (r *Registry) wrap(base http.RoundTripper, o Options) http.RoundTripper {
-	again := &retrier{next: punctual{guard{base, r.plain}, r}, pause: func(ctx context.Context, d time.Duration) error { return r.pause(ctx, d) }, note: r.note}
+	again := &retrier{next: realms{punctual{guard{base, r.plain}, r}, r}, pause: func(ctx context.Context, d time.Duration) error { return r.pause(ctx, d) }, note: r.note}
 	return transport.NewUserAgent(again, o.UserAgent)
 }
 
@@ -116,16 +118,67 @@ func (g guard) RoundTrip(req *http.Request) (*http.Response, error) {
 // reach itself: from a public host (or a name) to a private address.
 func (r *Registry) checkRedirect(req *http.Request, via []*http.Request) error {
 	const most = 10
-	from, to := via[0].URL.Hostname(), req.URL.Hostname()
+	from, to := via[0].URL, req.URL
 	switch {
 	case len(via) >= most:
 		return errors.New("too many redirects")
-	case from == to || isPrivate(from) || !isPrivate(to):
-		return nil
-	case !isLoopback(to) && r.plain.allow(req.URL.Host):
+	case r.mayLead(from, to):
 		return nil
 	}
-	return fmt.Errorf("redirect from %s to the private address %s refused", from, to)
+	return fmt.Errorf("redirect from %s to the private address %s refused", from.Hostname(), to.Hostname())
+}
+
+// mayLead says whether a host may send us to another.
+func (r *Registry) mayLead(from, to *url.URL) bool {
+	return from.Hostname() == to.Hostname() || isPrivate(from.Hostname()) || !isPrivate(to.Hostname()) ||
+		!isLoopback(to.Hostname()) && r.plain.allow(to.Host)
+}
+
+// realms lets a registry have its tokens given out at a private address, where it may
+// lead us there. go-containerregistry refuses those unless they are the registry's own,
+// port and all; so it sees such an address as a name, which this takes back.
+type realms struct {
+	next http.RoundTripper
+	of   *Registry
+}
+
+// veil ends such names: a domain that is never given to anybody.
+const veil = ".private.invalid"
+
+var realm = regexp.MustCompile(`realm="([^"]*)"`)
+
+func (t realms) RoundTrip(req *http.Request) (*http.Response, error) {
+	if host, veiled := strings.CutSuffix(req.URL.Hostname(), veil); veiled {
+		req = req.Clone(req.Context())
+		req.URL.Host = withPort(strings.ReplaceAll(host, "-", ":"), req.URL.Port())
+		req.Host = req.URL.Host
+	}
+	resp, err := t.next.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	for i, challenge := range resp.Header["Www-Authenticate"] {
+		resp.Header["Www-Authenticate"][i] = realm.ReplaceAllStringFunc(challenge, func(part string) string {
+			at, err := url.Parse(realm.FindStringSubmatch(part)[1])
+			if err != nil || !isPrivate(at.Hostname()) || !t.of.mayLead(req.URL, at) {
+				return part
+			}
+			at.Host = withPort(strings.ReplaceAll(at.Hostname(), ":", "-")+veil, at.Port())
+			return fmt.Sprintf("realm=%q", at)
+		})
+	}
+	return resp, nil
+}
+
+// withPort is a host with a port, if it has one.
+func withPort(host, port string) string {
+	if port != "" {
+		return net.JoinHostPort(host, port)
+	}
+	if strings.Contains(host, ":") {
+		return "[" + host + "]"
+	}
+	return host
 }
 
 // isPrivate says whether a host is an address that is not public, in the usual
