@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/moby/moby/client"
 
 	"airgap/bundle/image"
@@ -84,6 +85,9 @@ func (e *Engine) mayClear(ctx context.Context, ids map[string]*txn) error {
 			continue
 		}
 		held, err := e.client.ImageInspect(ctx, other.ID)
+		if cerrdefs.IsNotFound(err) {
+			continue // it is gone, or what it needs is
+		}
 		if err != nil {
 			return e.explain("inspecting image "+other.ID, err)
 		}
