@@ -168,7 +168,7 @@ func (w *world) KillRepair(t *rapid.T) {
 			return nil, nil
 		case isDebris(c.path, dir) && (c.old == nil || c.old.is(Debris)):
 			return &Content{Kind: Debris, Name: "repair"}, nil
-		case c.old.is(Whole, Volume, Parity) && c.old.Damaged && !c.gone && c.now == nil:
+		case !c.gone && c.now == nil && (c.old.is(Whole, Volume, Parity) && c.old.Damaged || w.empty(c)):
 			return c.old, nil // some of it is mended
 		case c.gone && strings.HasSuffix(c.path, ".sha256") && (c.old.is(Sums) || w.empty(c)) && w.content(strings.TrimSuffix(c.path, ".sha256")).needsRepair():
 			return nil, nil // they are written anew
