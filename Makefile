@@ -4,7 +4,7 @@ GO         ?= go
 PREFIX     ?= /usr/local
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 FUZZTIME   ?= 30s
-STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOLANGCI   = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 # Static, without paths of this machine: the same source and Go give the same bytes. Without gRPC's
 # trace pages, which nobody can see here, they are 4 MB smaller.
@@ -39,13 +39,12 @@ test: ## run all tests; says at the end what was skipped for want of an engine, 
 race: ## run all tests but those of the built command and the longest ones with the race detector; needs a C compiler
 	@CGO_ENABLED=1 $(GO) test -json -race -short -timeout 20m $$($(GO) list ./... | grep -v -e /internal/e2e -e /internal/faults) | $(GO) run ./internal/testreport
 
-lint: ## gofmt, go vet for every system, staticcheck; golangci-lint too if it is installed
+lint: ## gofmt, go vet for every system, golangci-lint with staticcheck
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'lint: run gofmt -w on these'; exit 1; }
 	$(GO) vet ./...
 	GOOS=windows $(GO) vet ./...
 	GOOS=darwin $(GO) vet ./...
-	$(GO) run $(STATICCHECK) ./...
-	@if command -v golangci-lint >/dev/null; then golangci-lint run; else echo 'lint: golangci-lint is not installed, its part was skipped'; fi
+	$(GO) run $(GOLANGCI) run
 
 fuzz: ## run every fuzz target for FUZZTIME (30s)
 	@found=; for package in $$($(GO) list ./...); do \

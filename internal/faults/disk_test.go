@@ -77,16 +77,17 @@ func (d *disk) flip(t *testing.T, random *rand.Rand, raw []byte) int64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	at, at2 := random.IntN(len(raw)-64), -1
-	if at2 = bytes.Index(image, raw[at:at+64]); at2 < 0 {
+	at := random.IntN(len(raw) - 64)
+	found := bytes.Index(image, raw[at:at+64])
+	if found < 0 {
 		at &^= 4095 // extents begin with blocks
-		at2 = bytes.Index(image, raw[at:at+64])
+		found = bytes.Index(image, raw[at:at+64])
 	}
-	if at2 < 0 {
+	if found < 0 {
 		t.Fatal("what was written is not in the image")
 	}
-	xor(t, d.image, int64(at2), 1<<random.IntN(8))
-	return int64(at2)
+	xor(t, d.image, int64(found), 1<<random.IntN(8))
+	return int64(found)
 }
 
 // xor changes bits of a file.

@@ -48,12 +48,11 @@ const (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	code, err := 1, error(nil)
+	run := outside
 	if dir := os.Getenv(insideVariable); dir != "" {
-		code, err = inside(m, dir)
-	} else {
-		code, err = outside()
+		run = func() (int, error) { return inside(m, dir) }
 	}
+	code, err := run()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "faults:", err)
 		code = 1

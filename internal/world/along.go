@@ -155,7 +155,8 @@ func (w *world) writtenOut(dir string, b *Bundle) {
 		info, err := os.Stat(path)
 		w.must(err)
 		var bits fs.FileMode
-		fmt.Sscanf(mode, "%o", &bits)
+		_, err = fmt.Sscanf(mode, "%o", &bits)
+		w.must(err)
 		if info.Mode().Perm() != bits&^umask {
 			w.fail("%s has the mode %v, expected %v", path, info.Mode().Perm(), bits&^umask)
 		}

@@ -64,7 +64,7 @@ func startEngine(t *testing.T, socket string) *engine {
 		t.Fatal(err)
 	}
 	server := &http.Server{Handler: e, ConnState: e.connected}
-	go server.Serve(l)
+	go server.Serve(l) //nolint:errcheck // it ends with the test
 	t.Cleanup(func() { server.Close() })
 	return e
 }

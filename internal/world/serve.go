@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -173,8 +174,8 @@ type wrongError struct{ what string }
 func (e *wrongError) Error() string { return e.what + " came with other bytes" }
 
 func isWrong(err error) bool {
-	_, wrong := err.(*wrongError)
-	return wrong
+	wrong := (*wrongError)(nil)
+	return errors.As(err, &wrong)
 }
 
 // harm is what somebody does to a file.

@@ -83,12 +83,11 @@ func list(numbers []int) string {
 		for j+1 < len(numbers) && numbers[j+1] == numbers[j]+1 {
 			j++
 		}
-		switch {
-		case j == i:
-			parts = append(parts, fmt.Sprint(numbers[i]))
-		default:
-			parts = append(parts, fmt.Sprintf("%d-%d", numbers[i], numbers[j]))
+		part := fmt.Sprint(numbers[i])
+		if j > i {
+			part = fmt.Sprintf("%d-%d", numbers[i], numbers[j])
 		}
+		parts = append(parts, part)
 		i = j + 1
 	}
 	if len(parts) == 0 {

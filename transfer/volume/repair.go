@@ -215,7 +215,7 @@ func (m *mender) finishVolume(ctx context.Context, f *os.File, n int) error {
 	if m.slice == 0 {
 		return m.end(f, length, nil, sum, m.whole.SHA256)
 	}
-	footer := Footer{Name: m.name, Set: m.id, File: m.facts.file, Number: n, Offset: off, Length: length, SHA256: sum}
+	footer := Footer{Name: m.name, Set: m.id, File: m.file, Number: n, Offset: off, Length: length, SHA256: sum}
 	if n == m.count() {
 		footer.Whole = m.whole
 	}

@@ -53,5 +53,5 @@ func (s *stream) Commit(name string) error {
 // Abort implements Sink.
 func (s *stream) Abort(cause error) {
 	s.CloseWithError(cause)
-	<-s.ended
+	<-s.ended //nolint:errcheck // it is the cause
 }

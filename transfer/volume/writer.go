@@ -22,7 +22,7 @@ type Sink interface {
 
 // WriterOptions say how a stream is cut.
 type WriterOptions struct {
-	Size int64  // of a volume in bytes, its footer included; 0: not cut
+	Size int64 // of a volume in bytes, its footer included; 0: not cut
 	// Open starts a file; name is what it will probably be called.
 	Open func(name string) (Sink, error)
 }

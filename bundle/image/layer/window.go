@@ -111,7 +111,7 @@ func (w *windowed) hold(window int64) {
 		return
 	}
 	windows.Release(w.held)
-	windows.Acquire(context.Background(), window) // those who hold it read on, or fail and close
+	_ = windows.Acquire(context.Background(), window) // never fails: those who hold it read on, or fail and close
 	w.held = window
 }
 
