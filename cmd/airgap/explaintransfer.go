@@ -26,6 +26,7 @@ func ofTransfer(command string, err error) (ui.Status, []string, bool) {
 	var cut *transfer.InterruptedError
 	var missing *sftp.FolderError
 	var foreign *transfer.ForeignError
+	var own *ownVolumesError
 	var nobody *net.DNSError
 	switch {
 	case errors.As(err, &key):
@@ -34,6 +35,8 @@ func ofTransfer(command string, err error) (ui.Status, []string, bool) {
 		return ui.Transfer, []string{fmt.Sprintf("make this work first: ssh %s@%s; or give a password: --password-file FILE", login.User, login.Host)}, true
 	case errors.As(err, &config):
 		return ui.Transfer, []string{"use the ssh command itself: airgap send --ssh ssh"}, true
+	case errors.As(err, &own) && !own.known:
+		return ui.NoSpace, []string{fmt.Sprintf("make %s of room there, or send to another folder; if they are only a copy of what is read, remove them first", ui.Size(own.full.Need-own.full.Free))}, true
 	case errors.As(err, &space) && space.Err != nil:
 		return ui.NoSpace, []string{"make room for it below your quota there, or send to another folder"}, true
 	case errors.As(err, &space) && space.Free >= space.Need: // the system says so all the same

@@ -57,12 +57,12 @@ that name is replaced, with its volumes and parity. No other file is replaced.
 Where a medium does not take files that large (FAT: 4 GiB), the bundle is cut into
 volumes, bundle.tar.zst.001 and so on, which airgap unpack reads where they are;
 --volume-size cuts for discs. Earlier volumes of that name stay whole until all new
-ones have come, if there is room for both. --parity 10% adds what damage of up to a
-tenth is repaired with, lost volumes included; parity that pack has put beside the
-bundle goes along with it. Before a bundle is cut or given parity, it is compared
-with the hash that it ends with; a bundle that is sent whole, with the .sha256
-beside it if there is one. --with-binary puts airgap itself beside it, and a
-README.txt for whoever has nothing else.
+ones have come, if there is room for both; volumes of the set that is read always
+do. --parity 10% adds what damage of up to a tenth is repaired with, lost volumes
+included; parity that pack has put beside the bundle goes along with it. Before a
+bundle is cut or given parity, it is compared with the hash that it ends with; a
+bundle that is sent whole, with the .sha256 beside it if there is one. --with-binary
+puts airgap itself beside it, and a README.txt for whoever has nothing else.
 
 SSH is used as ssh itself would be: ~/.ssh/config, agent, keys and known_hosts
 count. Unknown hosts are asked about on a terminal and refused elsewhere. Where
@@ -164,10 +164,11 @@ func runSend(ctx context.Context, env *ui.Env, o sendOptions, name string, dests
 		env.Note("%s is named twice: the bundle is sent there once", dest)
 	}
 	s := &sender{
-		env: env, o: o, dests: dests, bundle: b,
+		env: env, o: o, bundle: b,
 		excerpt: sync.OnceValues(func() (*excerpt.Recorder, error) { return excerptOf(ctx, b) }),
 		file:    sync.OnceValues(func() (transfer.File, error) { return fileToSend(ctx, env, b) }),
 	}
+	s.dests, s.source = sourceLast(dests, b)
 	s.shipment = newShipment(ctx, s)
 	defer s.shipment.close()
 	total := b.size
@@ -191,6 +192,7 @@ type sender struct {
 	env      *ui.Env
 	o        sendOptions
 	dests    []string
+	source   string // the one that the bundle is read from, which is the last; or empty
 	bundle   *bundleFile
 	excerpt  func() (*excerpt.Recorder, error) // what hosts are asked with
 	file     func() (transfer.File, error)     // asked for when a destination has answered: making its sum may take a while
@@ -225,6 +227,9 @@ func (s *sender) all(ctx context.Context, size int64) (failed []failure) {
 	var group errgroup.Group
 	group.SetLimit(s.o.parallel)
 	for _, dest := range s.dests {
+		if dest == s.source {
+			_ = group.Wait() // until the others have read all
+		}
 		group.Go(func() error {
 			err := inState(unsent, context.Cause(ctx))
 			if err == nil {

@@ -6,9 +6,11 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -322,6 +324,150 @@ func TestSendOverSet(t *testing.T) {
 		t.Errorf("it says %s", stderr)
 	}
 	mustEnd(t, ui.OK, "verify", "usb")
+}
+
+// TestSendOverItself: volumes that are sent into the very folder that they are read
+// from are not given up for want of room, by whatever path they are named. Nor are
+// those of a folder that may be the same, as over the network.
+func TestSendOverItself(t *testing.T) {
+	t.Chdir(t.TempDir())
+	packLarge(t, "mine", 2_500_000)
+	mustMkdir(t, "usb")
+	mustEnd(t, ui.OK, "send", filepath.Join("mine", defaultBundle), "usb", "--volume-size", "1MiB", "--parity", "60%")
+	if err := os.CopyFS("same", os.DirFS("usb")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("usb", "link"); err != nil {
+		t.Skip(err)
+	}
+	full := func(f *media.Folder) transfer.Place { never := 1 << 20; return unplugged{f, &never, 1 << 20} }
+	was := contentOf(t, "usb")
+	for dir, known := range map[string]bool{"usb": true, "./usb/../usb": true, "link": true, "same": false} {
+		for _, name := range []string{defaultBundle, defaultBundle + ".002"} {
+			for _, cut := range []cutOptions{{size: 1 << 20}, {size: 1 << 20, parity: 20}} {
+				err := sendTo(t, filepath.FromSlash(dir+"/"+name), cut, full)
+				var own *ownVolumesError
+				var told *ui.Error
+				errors.As(explain(t.Context(), "airgap send", err), &told)
+				if !errors.As(err, &own) || own.known != known || told.Code != ui.NoSpace || told.State != unsent || strings.Contains(told.Hints[0], "a copy") == known {
+					t.Errorf("%s/%s: %v, %+v", dir, name, err, told)
+				}
+				if now := contentOf(t, "usb"); !maps.Equal(now, was) {
+					t.Fatalf("%s/%s: there is something else now: %v", dir, name, slices.Sorted(maps.Keys(now)))
+				}
+			}
+		}
+	}
+	// What is there already needs no room.
+	packLarge(t, "other", 3_500_000)
+	mustMkdir(t, "more")
+	mustEnd(t, ui.OK, "send", filepath.Join("other", defaultBundle), "more", "--volume-size", "1MiB")
+	stray := defaultBundle + ".004"
+	if err := os.Rename(filepath.Join("more", stray), filepath.Join("usb", stray)); err != nil {
+		t.Fatal(err)
+	}
+	if err := sendTo(t, filepath.Join("usb", defaultBundle+".001"), cutOptions{size: 1 << 20, parity: 60}, full); err != nil {
+		t.Error(err)
+	}
+	if now := contentOf(t, "usb"); !maps.Equal(now, was) {
+		t.Errorf("there is something else now: %v", slices.Sorted(maps.Keys(now)))
+	}
+}
+
+// TestSendBesideItself breaks sends off at each step that replace parity, in the
+// folder that a damaged bundle is read from with it: it can be read all the time.
+func TestSendBesideItself(t *testing.T) {
+	t.Chdir(t.TempDir())
+	packLarge(t, "mine", 2_500_000)
+	for what, c := range map[string]struct {
+		was, to cutOptions
+	}{
+		"other parity for volumes":  {cutOptions{size: 1 << 20, parity: 30}, cutOptions{size: 1 << 20, parity: 1}},
+		"volumes into one file":     {cutOptions{size: 1 << 20, parity: 30}, cutOptions{parity: 1}},
+		"other parity for one file": {cutOptions{parity: 30}, cutOptions{parity: 1}},
+		"one file into volumes":     {cutOptions{parity: 30}, cutOptions{size: 1 << 20, parity: 1}},
+	} {
+		mustMkdir(t, "usb")
+		if err := sendTo(t, filepath.Join("mine", defaultBundle), c.was, func(f *media.Folder) transfer.Place { return f }); err != nil {
+			t.Fatal(err)
+		}
+		damaged := filepath.Join("usb", defaultBundle)
+		if c.was.size > 0 {
+			damaged += ".003"
+		}
+		damage(t, damaged, 300_000)
+		if err := os.CopyFS("was", os.DirFS("usb")); err != nil {
+			t.Fatal(err)
+		}
+		steps := 0
+		for err := errUnplugged; err != nil; steps++ {
+			os.RemoveAll("usb")
+			if err := os.CopyFS("usb", os.DirFS("was")); err != nil {
+				t.Fatal(err)
+			}
+			left := steps
+			if err = sendTo(t, damaged, c.to, func(f *media.Folder) transfer.Place { return unplugged{f, &left, 0} }); err != nil && !errors.Is(err, errUnplugged) {
+				t.Fatalf("%s, step %d: %v", what, steps, err)
+			}
+			if !readable(t, "usb") {
+				t.Errorf("%s: after step %d nothing in the folder can be read", what, steps)
+			}
+		}
+		if steps < 4 {
+			t.Errorf("%s: only %d steps", what, steps)
+		}
+		os.RemoveAll("usb")
+		os.RemoveAll("was")
+	}
+}
+
+// damage changes so many bytes at the end of a file, before what a volume ends with.
+func damage(t *testing.T, path string, n int) {
+	t.Helper()
+	raw, err := os.ReadFile(path)
+	if err == nil {
+		for i := range n {
+			raw[len(raw)-8<<10-i] ^= 0x55
+		}
+		err = os.WriteFile(path, raw, 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// readable says whether the bundle can be read in a folder, by any of its names.
+func readable(t *testing.T, dir string) bool {
+	t.Helper()
+	for _, name := range []string{defaultBundle, defaultBundle + ".001", defaultBundle + ".002"} {
+		if proveWritten(t.Context(), quiet(), filepath.Join(dir, name)) == nil {
+			return true
+		}
+	}
+	return false
+}
+
+func quiet() *ui.Env {
+	env, _, _ := newEnv()
+	return env
+}
+
+// contentOf is what is in a folder.
+func contentOf(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	content := map[string]string{}
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		raw, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		content[e.Name()] = string(raw)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
 }
 
 // sendTo sends volumes to usb.

@@ -23,6 +23,7 @@ type staged struct {
 	alone   *setLock
 	volumes []*stagedFile
 	parity  []*stagedFile
+	cleared []string // old parity that is removed
 }
 
 type stagedFile struct {
@@ -34,63 +35,81 @@ type stagedFile struct {
 
 // stage finds out whether volumes have to be staged: they do if there is an earlier
 // set, and room for both. What a send that was killed has begun to name is found.
-func (w *way) stage(ctx context.Context, name string, files []transfer.File, alone *setLock) (*staged, error) {
-	s := &staged{way: w, name: name, alone: alone}
-	var older bool
-	err := w.try(ctx, func(p transfer.Place) error {
-		s.volumes, s.parity = nil, nil
-		if _, err := p.Find(ctx, files[0]); err != nil { // where Visit looks
-			return err
+func (w *way) stage(ctx context.Context, files []transfer.File, old volume.Earlier, alone *setLock) (*staged, error) {
+	if !old.HasOthers(files) {
+		return nil, nil
+	}
+	s := &staged{way: w, name: alone.name, alone: alone}
+	for _, f := range files {
+		switch file := (&stagedFile{File: f, at: old.Waiting(f)}); {
+		case parityFile.MatchString(f.Name):
+			s.parity = append(s.parity, file)
+		case dataVolume.MatchString(f.Name):
+			s.volumes = append(s.volumes, file)
 		}
-		err := p.Visit(ctx, func(dir transfer.Dir) error {
-			old, err := volume.FindEarlier(ctx, dir, name, "")
-			if err != nil {
-				return err
-			}
-			older = old.HasOthers(files)
-			for _, f := range files {
-				switch file := (&stagedFile{File: f, at: old.Waiting(f)}); {
-				case parityFile.MatchString(f.Name):
-					s.parity = append(s.parity, file)
-				case dataVolume.MatchString(f.Name):
-					s.volumes = append(s.volumes, file)
-				}
-			}
-			return nil
-		})
-		if err != nil || !older {
-			return err
-		}
-		older, err = s.hasRoom(ctx, p)
+	}
+	var full *transfer.NoSpaceError
+	err := w.try(ctx, func(p transfer.Place) (err error) {
+		full, err = s.lacks(ctx, p)
 		return err
 	})
-	if err != nil || !older {
+	if err == nil && full != nil {
+		return nil, w.giveUp(full, old, files)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-// hasRoom says whether all that is new finds room beside what is there. If not,
-// somebody is told what will become of that.
-func (s *staged) hasRoom(ctx context.Context, p transfer.Place) (bool, error) {
+// giveUp has the earlier volumes make room one by one, which is told; but never those
+// that are read.
+func (w *way) giveUp(full *transfer.NoSpaceError, old volume.Earlier, files []transfer.File) error {
+	if old.Replaced(w.bundle.set, files) != nil {
+		return &ownVolumesError{w.bundle.fileName(), len(w.sources()) > 0, full}
+	}
+	w.env.Warn("%s: there is no room for the volumes beside the earlier ones of %s (%s needed, %s free): those are given up, one by one",
+		w.dest, w.bundle.fileName(), ui.Size(full.Need), ui.Size(full.Free))
+	return nil
+}
+
+// ownVolumesError says that volumes are not given up, since they are what is read.
+type ownVolumesError struct {
+	name  string // of the whole
+	known bool   // else they only may be: they are of that set, in a folder that may be the same
+	full  *transfer.NoSpaceError
+}
+
+func (e *ownVolumesError) Error() string {
+	are := "are"
+	if !e.known {
+		are = "may be"
+	}
+	return fmt.Sprintf("%s: there is no room for the volumes beside the earlier ones of %s, which %s the very ones that are read, and stay (%s needed, %s free)",
+		e.full.Place, e.name, are, ui.Size(e.full.Need), ui.Size(e.full.Free))
+}
+
+func (e *ownVolumesError) Unwrap() error { return e.full }
+
+// lacks says by how much there is too little room for all that is new beside what
+// is there, or nil.
+func (s *staged) lacks(ctx context.Context, p transfer.Place) (*transfer.NoSpaceError, error) {
 	var need, cleared int64
 	var found transfer.Found
 	for _, f := range s.all() {
 		var err error
 		if found, err = p.Find(ctx, f.asTemporary(f.Name)); err != nil {
-			return false, err
+			return nil, err
 		}
 		if f.at != f.Name {
 			need += f.Size - max(0, min(found.Begun, f.Size))
 		}
 		cleared += found.Cleared()
 	}
-	if found.Free < 0 || need <= found.Free+cleared {
-		return true, nil
+	if free := found.Free + cleared; found.Free >= 0 && need > free {
+		return &transfer.NoSpaceError{Place: found.Place, Path: found.Path, Need: need, Free: free}, nil
 	}
-	s.env.Warn("%s: there is no room for the volumes beside the earlier ones of %s (%s needed, %s free): those are given up, one by one",
-		s.dest, s.name, ui.Size(need), ui.Size(found.Free+cleared))
-	return false, nil
+	return nil, nil
 }
 
 func (s *staged) all() []*stagedFile { return slices.Concat(s.volumes, s.parity) }
@@ -121,7 +140,7 @@ func (f *stagedFile) asTemporary(name string) transfer.File {
 
 // settle gives all files their names, when each of them is proven.
 func (s *staged) settle(ctx context.Context) error {
-	return s.try(ctx, func(p transfer.Place) error {
+	err := s.try(ctx, func(p transfer.Place) error {
 		if err := s.alone.lockAt(ctx, p); err != nil {
 			return err
 		}
@@ -130,12 +149,18 @@ func (s *staged) settle(ctx context.Context) error {
 			err = s.bring(ctx, p, last)
 		}
 		if err == nil {
-			err = s.clearOld(ctx, p)
+			err = s.clearSums(ctx, p)
+		}
+		if err == nil {
+			err = s.clearParity(ctx, p, false)
 		}
 		for _, f := range slices.Concat([]*stagedFile{last}, s.all()) {
 			if err == nil && f.at != f.Name {
 				err = s.call(ctx, p, f, f.Name)
 			}
+		}
+		if err == nil {
+			err = s.clearParity(ctx, p, true)
 		}
 		if err != nil {
 			return err
@@ -146,6 +171,10 @@ func (s *staged) settle(ctx context.Context) error {
 		}
 		return err
 	})
+	if err == nil && len(s.cleared) > 0 {
+		s.env.Note("%s: removed the parity of an earlier %s", s.dest, s.name)
+	}
+	return err
 }
 
 // last is the volume that makes the set whole: one in the place of an earlier one,
@@ -215,21 +244,9 @@ func (s *staged) call(ctx context.Context, p transfer.Place, f *stagedFile, name
 	return err
 }
 
-// clearOld removes what would be wrong beside the new set: earlier parity, and the
-// sums of what is replaced.
-func (s *staged) clearOld(ctx context.Context, p transfer.Place) error {
+// clearSums removes the sums of what is replaced.
+func (s *staged) clearSums(ctx context.Context, p transfer.Place) error {
 	return p.Visit(ctx, func(dir transfer.Dir) error {
-		old, err := volume.FindEarlier(ctx, dir, s.name, "")
-		if err != nil {
-			return err
-		}
-		parity := slices.DeleteFunc(old.Parity, func(name string) bool {
-			f := s.find(name)
-			return f != nil && f.at == name || slices.ContainsFunc(s.parity, func(f *stagedFile) bool { return f.at == name })
-		})
-		if err := removeAll(dir, parity); err != nil {
-			return err
-		}
 		for _, f := range s.volumes {
 			if f.at == f.Name {
 				continue
@@ -239,6 +256,27 @@ func (s *staged) clearOld(ctx context.Context, p transfer.Place) error {
 			}
 		}
 		return nil
+	})
+}
+
+// clearParity removes earlier parity, which is of no use beside the new set. That of
+// what is read may be all that makes it whole, and goes when nothing else is left to do.
+func (s *staged) clearParity(ctx context.Context, p transfer.Place, all bool) error {
+	return p.Visit(ctx, func(dir transfer.Dir) error {
+		old, err := volume.FindEarlier(ctx, dir, s.name, "")
+		if err != nil {
+			return err
+		}
+		var stays []string
+		if !all {
+			stays = old.ParityOf(s.bundle.set)
+		}
+		parity := slices.DeleteFunc(without(old.Parity, stays), func(name string) bool {
+			f := s.find(name)
+			return f != nil && f.at == name || slices.ContainsFunc(s.parity, func(f *stagedFile) bool { return f.at == name })
+		})
+		s.cleared = append(s.cleared, parity...)
+		return removeAll(dir, parity)
 	})
 }
 

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -13,7 +12,7 @@ import (
 
 	"airgap/cmd/airgap/internal/ui"
 	"airgap/transfer"
-	"airgap/transfer/media"
+	"airgap/transfer/sftp"
 	"airgap/transfer/volume"
 )
 
@@ -63,18 +62,15 @@ func (w *way) carry(ctx context.Context, show shower) (receipt transfer.Receipt,
 		return receipt, inState(unsent, err)
 	}
 	progress := show(w.dest, sizeOf(files))
-	var sent []transfer.File
 	name := w.bundle.fileName()
 	alone := &setLock{way: w, name: name, cut: !slices.ContainsFunc(files, func(f transfer.File) bool { return f.Name == name }), owner: rand.Text(), held: ctx}
 	defer alone.release()
-	if receipt, sent, err = w.carryAll(ctx, files, alone, progress); err != nil {
-		sent = nil
-	}
+	receipt, err = w.carryAll(ctx, files, alone, progress)
 	if err == nil && len(files) > 1 { // a connection that broke off may have lost it
 		err = alone.take(ctx)
 	}
 	if err == nil {
-		err = w.dropOld(alone.held, receipt, sent, alone)
+		err = w.dropOld(alone.held, receipt, files, alone)
 	}
 	if !w.together() {
 		if err == nil {
@@ -86,31 +82,28 @@ func (w *way) carry(ctx context.Context, show shower) (receipt transfer.Receipt,
 }
 
 // carryAll carries one file after the other, and gives the receipt of the last.
-func (w *way) carryAll(ctx context.Context, files []transfer.File, alone *setLock, progress *ui.Progress) (receipt transfer.Receipt, sent []transfer.File, err error) {
-	several := len(files) > 1
-	if several {
-		err = alone.take(ctx)
-	}
+func (w *way) carryAll(ctx context.Context, files []transfer.File, alone *setLock, progress *ui.Progress) (last transfer.Receipt, err error) {
+	order, several := files, len(files) > 1
 	var apart *staged
-	if err == nil && alone.cut {
-		apart, err = w.stage(ctx, alone.name, files, alone)
+	if several {
+		if order, apart, err = w.prepare(ctx, files, alone); err != nil {
+			return last, inState(unsent, err)
+		}
 	}
-	if err != nil {
-		return receipt, nil, inState(unsent, err)
-	}
-	for _, file := range files {
+	for _, file := range order {
 		if several {
 			err = alone.take(ctx)
 		}
 		if err != nil {
-			return receipt, nil, err
+			return last, err
 		}
 		f := apart.find(file.Name)
 		if f != nil {
 			file = f.asTemporary(f.Name)
 		}
-		if receipt, err = w.carryOne(alone.held, file, progress, f != nil); err != nil {
-			return receipt, nil, inStateIf(f != nil, "the earlier volumes are as they were", err)
+		receipt, err := w.carryOne(alone.held, file, progress, f != nil)
+		if err != nil {
+			return receipt, inStateIf(f != nil, "the earlier volumes are as they were", err)
 		}
 		if f == nil {
 			err = w.tell(w.dest, receipt, several)
@@ -118,23 +111,76 @@ func (w *way) carryAll(ctx context.Context, files []transfer.File, alone *setLoc
 			f.at = f.Name
 		}
 		if err != nil {
-			return receipt, nil, err
+			return receipt, err
 		}
-		file.Temporary = ""
-		sent = append(sent, file)
+		if file.Name == files[len(files)-1].Name {
+			last = receipt
+		}
 	}
 	if apart == nil {
-		return receipt, sent, nil
+		return last, nil
 	}
 	if err := apart.settle(alone.held); err != nil {
-		return receipt, nil, err
+		return last, err
 	}
 	for _, f := range apart.all() {
 		if err := w.tell(w.dest, f.receipt, true); err != nil {
-			return receipt, nil, err
+			return last, err
 		}
 	}
-	return apart.find(files[len(files)-1].Name).receipt, sent, nil
+	return apart.find(files[len(files)-1].Name).receipt, nil
+}
+
+// prepare decides how several files take the place of what is there: whether volumes
+// have to be staged, and in which order the files go.
+func (w *way) prepare(ctx context.Context, files []transfer.File, alone *setLock) (order []transfer.File, apart *staged, err error) {
+	if err := alone.take(ctx); err != nil {
+		return nil, nil, err
+	}
+	old, err := w.earlier(ctx, alone.name, files[0])
+	if err == nil && alone.cut {
+		apart, err = w.stage(ctx, files, old, alone)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	w.warnOfParity(old, files, alone.cut)
+	if !alone.cut && old.Replaced(w.bundle.set, files) != nil {
+		// What is read may need its parity, until all of it is there.
+		bundle := len(files) - 1
+		return slices.Concat(files[bundle:], files[:bundle]), nil, nil
+	}
+	return files, apart, nil
+}
+
+// earlier is what earlier sends of that name have left where a file is to go.
+func (w *way) earlier(ctx context.Context, name string, file transfer.File) (old volume.Earlier, err error) {
+	err = w.try(ctx, func(p transfer.Place) error {
+		if _, err := p.Find(ctx, file); err != nil { // where Visit looks
+			return err
+		}
+		return p.Visit(ctx, func(dir transfer.Dir) (err error) {
+			old, err = volume.FindEarlier(ctx, dir, name, "")
+			return err
+		})
+	})
+	return old, err
+}
+
+// warnOfParity names parity of what is read that goes, where no new one protects the
+// same in its stead.
+func (w *way) warnOfParity(old volume.Earlier, files []transfer.File, cut bool) {
+	set, going, instead := w.bundle.set, []string(nil), ""
+	switch {
+	case set == nil:
+	case set.Cut() != cut:
+		going, instead = old.Replaced(set, files), "that of what is sent has its name"
+	case cut && w.o.cut.parity == 0:
+		going, instead = old.ParityOf(set), "--parity makes some for the new volumes"
+	}
+	if len(going) > 0 {
+		w.env.Warn("%s: the parity of what is read does not stay there (%s): %s", w.dest, listOf(going), instead)
+	}
 }
 
 func inStateIf(is bool, state string, err error) error {
@@ -191,7 +237,11 @@ func (w *way) dropOld(ctx context.Context, receipt transfer.Receipt, sent []tran
 			if whole := strings.TrimSuffix(receipt.Path, sent[len(sent)-1].Name) + name; stays && !w.isHere(whole, w.bundle.name) {
 				warnOfOther(w.env, whole)
 			}
-			err = dropOutdated(w.env, dir, name, old.Outdated(stays, slices.Concat(namesSent(sent), w.sources())))
+			keep := namesSent(sent)
+			if !alone.cut || w.bundle.set == nil || !w.bundle.set.Cut() { // else what is left of those that were read is of no use
+				keep = append(keep, w.sources()...)
+			}
+			err = dropOutdated(w.env, dir, name, old.Outdated(stays, keep))
 			if errors.Is(err, fs.ErrPermission) {
 				w.env.Note("%s: what may be left there of an earlier %s stays: %v", w.dest, name, err)
 				return nil
@@ -277,12 +327,8 @@ func (w *way) sources() (names []string) {
 
 // isHere says whether a path at the destination is that of a certain file here.
 func (w *way) isHere(path, certain string) bool {
-	if _, here := w.place.(*media.Folder); !here {
-		return false
-	}
-	there, err1 := os.Stat(path)
-	mine, err2 := os.Stat(certain)
-	return err1 == nil && err2 == nil && os.SameFile(there, mine)
+	_, remote, err := sftp.ParseDest(w.dest)
+	return err == nil && !remote && sameFile(path, certain)
 }
 
 // tell reports a file, which may be one of several.

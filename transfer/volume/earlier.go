@@ -34,11 +34,28 @@ func (e Earlier) Is(sent transfer.File) bool {
 }
 
 // HasOthers says whether there are volumes or parity of another set than the one
-// that files are.
+// that files are, or parity of what is not cut that one of them takes the place of.
 func (e Earlier) HasOthers(files []transfer.File) bool {
 	return slices.ContainsFunc(slices.Concat(e.Volumes, e.Parity), func(name string) bool {
 		return !slices.ContainsFunc(files, func(f transfer.File) bool { return waiting.ReplaceAllString(name, "") == f.Name && e.endsAs(name, f) })
-	})
+	}) || slices.ContainsFunc(files, func(f transfer.File) bool { return slices.Contains(e.Beside, f.Name) && !e.endsAs(f.Name, f) })
+}
+
+// Replaced are the names of what is of a set, as its footer says, and would have to
+// make room for a file that is another: it may be the very file that the set is read
+// from, by whatever path.
+func (e Earlier) Replaced(s *Set, files []transfer.File) (names []string) {
+	for _, f := range files {
+		if is, there := e.files[f.Name]; there && s != nil && is.footer.Set == s.id && !e.endsAs(f.Name, f) {
+			names = append(names, f.Name)
+		}
+	}
+	return names
+}
+
+// ParityOf are the names of parity of a set.
+func (e Earlier) ParityOf(s *Set) []string {
+	return slices.DeleteFunc(slices.Concat(e.Parity, e.Beside), func(name string) bool { return s == nil || e.files[name].footer.Set != s.id })
 }
 
 // Waiting is the name under which a file waits for its own, or "".

@@ -411,3 +411,48 @@ func TestParityOfTheFile(t *testing.T) {
 		}
 	}
 }
+
+// TestReplaced: what a set is read from, or a copy of it, is told from what else has
+// those names, if something else is to have them.
+func TestReplaced(t *testing.T) {
+	for cut, want := range map[bool]struct {
+		replaced []string
+		parity   int
+	}{true: {[]string{"b.tar.001", "b.tar.002", "b.tar.003", "b.tar.004", "b.tar.005"}, 2}, false: {[]string{"b.tar.par"}, 1}} {
+		dir, raw, parts := protected(t, cut)
+		s, err := open(t, dir, "b.tar", OpenOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, _ := transfertest.Content("b.tar", len(raw))
+		other, another := t.TempDir(), t.TempDir()
+		anew := split(t, other, f, Layout{ID: "sha256:1", Size: MinSize * int64(min(len(parts.Files)-2, 1)), Parity: 3})
+		strange, _ := fileOf("b.tar", len(raw), 9)
+		split(t, another, strange, Layout{ID: "sha256:2", Size: MinSize, Parity: 40})
+		for _, c := range []struct {
+			dir      string
+			files    []transfer.File
+			replaced []string
+			parity   int
+			others   bool
+		}{
+			{dir, parts.Files, nil, want.parity, false},
+			{dir, anew.Files, want.replaced, want.parity, true},
+			{other, anew.Files, nil, 0, false},
+			{another, anew.Files, nil, 0, true},
+		} {
+			got, err := FindEarlier(t.Context(), transfer.LocalDir(c.dir), "b.tar", "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			replaced := got.Replaced(s, c.files)
+			slices.Sort(replaced)
+			if of := got.ParityOf(s); !slices.Equal(replaced, c.replaced) || len(of) != c.parity || got.HasOthers(c.files) != c.others {
+				t.Errorf("cut %t: replaced %v, parity %v, others %t; expected %+v", cut, replaced, of, got.HasOthers(c.files), c)
+			}
+			if got.Replaced(nil, c.files) != nil || len(got.ParityOf(nil)) > 0 {
+				t.Error("of no set there is something")
+			}
+		}
+	}
+}

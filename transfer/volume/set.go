@@ -214,6 +214,9 @@ func (s *Set) Likeness() (parity.Likeness, error) {
 	return s.table.Compare(s.ctx, volumeAt{s, 1}, e.size, 0, s.par.geometry().DataShards())
 }
 
+// Cut says whether it is volumes, and not a file in one with its parity.
+func (s *Set) Cut() bool { return s.slice > 0 }
+
 // Dir is the folder that it is in.
 func (s *Set) Dir() string { return s.dir }
 
