@@ -181,15 +181,21 @@ func (o *packOptions) checkOutput(cmd *cobra.Command, specs []string) error {
 		}
 		return nil
 	}
-	inputs := append(slices.Clone(o.lists), o.include...)
+	dir, name := o.outputIn()
+	inputs := slices.Concat(o.lists, o.include)
 	for _, spec := range specs {
-		inputs = append(inputs, archivePaths(spec)...)
+		inputs = append(inputs, filesOf(spec, name)...)
 	}
 	for _, input := range inputs {
-		for _, output := range []string{o.output, o.output + ".sha256"} {
+		for _, output := range []string{filepath.Join(dir, name), filepath.Join(dir, name+".sha256")} {
 			if isFile(output) && sameFile(input, output) {
 				return usage(cmd, "%q is to be read and written at once", output)
 			}
+		}
+	}
+	for _, path := range o.include { // what is in a folder is left out, but this is wanted
+		if isRegular(path) && o.isOutput(path) {
+			return usage(cmd, "%q is to be carried along, and is what this pack writes or removes", path)
 		}
 	}
 	return nil

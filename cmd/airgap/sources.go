@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 
@@ -95,20 +96,24 @@ func checkSpec(spec string) error {
 	return err
 }
 
-// archivePaths are the files that a spec may mean: both a path and the name
-// behind it can hold colons.
-func archivePaths(spec string) []string {
-	transport, rest, ok := strings.Cut(spec, ":")
-	if !ok || !strings.HasSuffix(transport, "-archive") {
+// filesOf are the files that a spec may mean, but of a layout's blobs only one of that
+// name: both a path and the name behind it can hold colons.
+func filesOf(spec, blob string) (files []string) {
+	transport, rest, _ := strings.Cut(spec, ":")
+	layout := transport == "oci"
+	if !layout && !strings.HasSuffix(transport, "-archive") {
 		return nil
 	}
-	paths := []string{rest}
-	for i, c := range rest {
-		if c == ':' {
-			paths = append(paths, rest[:i])
+	for i, c := range rest + ":" {
+		switch path := rest[:i]; {
+		case c != ':':
+		case layout:
+			files = append(files, filepath.Join(path, "index.json"), filepath.Join(path, "oci-layout"), filepath.Join(path, "blobs", "sha256", blob))
+		default:
+			files = append(files, path)
 		}
 	}
-	return paths
+	return files
 }
 
 // sameFile says whether two paths are one file that exists.
