@@ -4,7 +4,10 @@ GO         ?= go
 PREFIX     ?= /usr/local
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 FUZZTIME   ?= 30s
-GOLANGCI   = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
+GOLANGCI    = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+# Raised now and then, so that it is a commit that finds something: make vulns VULNDB=latest
+VULNDB     ?= v0.0.0-20261105234957-e22db6528018
 
 # Static, without paths of this machine: the same source and Go give the same bytes. Without gRPC's
 # trace pages, which nobody can see here, they are 4 MB smaller.
@@ -13,7 +16,7 @@ PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 wind
 MAX_BYTES = 25000000
 
 .DEFAULT_GOAL = help
-.PHONY: help build install demo test race lint fuzz torture faults bench bench-growth vectors docs cross clean
+.PHONY: help build install demo test race lint vulns fuzz torture faults bench bench-growth vectors docs cross clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +48,10 @@ lint: ## gofmt, go vet for every system, golangci-lint with staticcheck
 	GOOS=windows $(GO) vet ./...
 	GOOS=darwin $(GO) vet ./...
 	$(GO) run $(GOLANGCI) run
+
+vulns: ## look for known vulnerabilities that airgap could meet, in the database of the module golang.org/x/vulndb
+	@data=$$($(GO) mod download -json golang.org/x/vulndb@$(VULNDB) | sed -n 's/^\t"Dir": "\(.*\)",\{0,1\}$$/\1/p') && test -d "$$data" && \
+	  $(GO) run $(GOVULNCHECK) -db "file://$$data/data/osv" ./...
 
 fuzz: ## run every fuzz target for FUZZTIME (30s)
 	@found=; for package in $$($(GO) list ./...); do \

@@ -2,7 +2,7 @@ module airgap
 
 go 1.26.6
 
-toolchain go1.26.9
+toolchain go1.26.10
 
 require (
 	github.com/cespare/xxhash/v2 v2.3.0
