@@ -26,8 +26,8 @@ import (
 const (
 	MaxWindow = 128 << 20 // of zstd, in bytes
 	MaxSize   = 64 << 30  // uncompressed, in bytes
-	MaxRatio  = 1000      // uncompressed to compressed, after the first
-	freeRatio = 64 << 20  // bytes
+	MaxRatio  = 1100      // uncompressed to compressed, after the first; deflate's own limit is 1032
+	freeRatio = 4 << 30   // bytes: layers hold sparse files, of which zstd makes a thirty-thousandth
 )
 
 // ErrLimit is wrapped by errors about layers that exceed a limit.
