@@ -13,7 +13,7 @@ const (
 	// part of a blob: the WriteTimeout of a server.
 	MaxStall = 30 * time.Second
 
-	maxSending = 16 // blobs on their way at once, each with a frame or two in memory; others wait
+	maxSending = 8 // blobs on their way at once, each with a frame or two in memory; others wait
 	sendUnit   = 256 << 10
 )
 
