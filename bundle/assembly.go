@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -203,7 +204,13 @@ func (a *assembly) produce(ctx context.Context, s segment, accept func(head []by
 		return err
 	}
 	defer r.Close()
-	if err := a.framer.frames(ctx, r, s.blob.Size, accept, note); err != nil {
+	err = a.framer.frames(ctx, r, s.blob.Size, accept, note)
+	if wrong := (*image.WrongLayerError)(nil); errors.As(err, &wrong) { // if these are the layer's bytes, which its end tells
+		if _, other := io.Copy(io.Discard, r); other != nil {
+			err = other
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("image %q: %w", a.plan.from[s.blob.Digest].label, err)
 	}
 	return nil

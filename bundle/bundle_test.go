@@ -572,6 +572,26 @@ func prefixed(names []string) []string {
 	return list
 }
 
+// TestNotTheLayer: what is not compressed is another layer than the one asked for, and
+// says nothing of the image.
+func TestNotTheLayer(t *testing.T) {
+	for _, size := range []int{1000, 100_000, 10 << 20} {
+		p := newPlace()
+		l := p.gzip(1, size)
+		p.name("docker.io/library/a:1", p.manifest(amd64, "", l))
+		plan, err := bundle.NewPlan(t.Context(), []image.Set{p}, all)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.blobs[l.desc.Digest] = make([]byte, 2*size)
+		_, err = plan.WriteFile(t.Context(), filepath.Join(t.TempDir(), "b"), bundle.WriteOptions{})
+		var wrong *image.WrongLayerError
+		if err == nil || errors.As(err, &wrong) {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+	}
+}
+
 // TestPlainLayers: that a layer which is not compressed is not what its config
 // says is seen when it is packed, from wherever it comes.
 func TestPlainLayers(t *testing.T) {
