@@ -108,12 +108,7 @@ func (e *roomError) Error() string {
 // fits refuses what certainly has no room. Blobs take at least their own size
 // where they are unpacked, and the bundle may come to lie on the same disk.
 func (o probeOptions) fits(d *decided) error {
-	keeper, ok := d.sink.(interface{ Root() string })
-	if !ok || keeper.Root() == "" {
-		return nil
-	}
-	dir := existing(keeper.Root())
-	here, ok := diskOf(dir)
+	root, here, ok := d.disk()
 	if !ok {
 		return nil
 	}
@@ -122,9 +117,19 @@ func (o probeOptions) fits(d *decided) error {
 		need += o.rest
 	}
 	if d.Need() > 0 && need > here.free {
-		return &roomError{keeper.Root(), need, here.free}
+		return &roomError{root, need, here.free}
 	}
 	return nil
+}
+
+// disk is where the images are kept, if it is of this machine.
+func (d *decided) disk() (root string, here disk, ok bool) {
+	keeper, ok := d.sink.(interface{ Root() string })
+	if !ok || keeper.Root() == "" {
+		return "", disk{}, false
+	}
+	here, ok = diskOf(existing(keeper.Root()))
+	return keeper.Root(), here, ok
 }
 
 // disk is a file system.

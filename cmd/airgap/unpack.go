@@ -253,10 +253,24 @@ func (o unpackOptions) decide(ctx context.Context, env *ui.Env, name string, doc
 	if d.Plan, err = load.NewPlan(ctx, onlyPlatforms(sink, docs.Bundle(), o.wanted), docs, o.load); err == nil {
 		d.files, err = o.planFiles(env, docs)
 	}
+	if err == nil && o.reload {
+		err = d.mayReload()
+	}
 	if err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
+}
+
+// mayReload refuses to remove images where there may not be room to bring them
+// again: an engine keeps what it is given, too, until it has unpacked that.
+func (d *decided) mayReload() error {
+	const copies = 2
+	root, here, ok := d.disk()
+	if need := copies * d.Need(); ok && need > here.free {
+		return &roomError{root, need, here.free}
+	}
+	return nil
 }
 
 // planFiles compares the files that travel along with their folder, if they are

@@ -174,8 +174,39 @@ func (t *txn) nameIfFree(ctx context.Context, name string) (named bool, err erro
 	return named, t.engine.explain(fmt.Sprintf("tagging %q", name), err)
 }
 
-// GiveBack implements image.Reloader. An image that the engine cannot use is as good
-// as missing: whoever loaded it has not proven it.
+// restore gives the image the names of before that are free, if it is still there
+// or there again. An image that the engine cannot use is as good as missing: whoever
+// loaded it has not proven it.
+func (t *txn) restore(ctx context.Context) error {
+	if t.probe(ctx) != nil {
+		return &RemovedError{t.cleared}
+	}
+	_, err := t.nameAll(ctx, t.cleared)
+	if err == nil && t.img.Removed != nil {
+		err = t.img.Removed.Forget(t.state.ID)
+	}
+	return err
+}
+
+// nameAll gives the image all names that are free, and answers those. Names by digest
+// go with their tags.
+func (t *txn) nameAll(ctx context.Context, names []string) (given []string, err error) {
+	for _, name := range names {
+		if image.Pinned(name) {
+			continue
+		}
+		named, err := t.nameIfFree(ctx, name)
+		if err != nil {
+			return given, err
+		}
+		if named {
+			given = append(given, name)
+		}
+	}
+	return given, nil
+}
+
+// GiveBack implements image.Reloader.
 func (e *Engine) GiveBack(ctx context.Context, r image.Removed) (given []string, err error) {
 	ids, err := r.All()
 	if err != nil {
@@ -187,19 +218,14 @@ func (e *Engine) GiveBack(ctx context.Context, r image.Removed) (given []string,
 			continue
 		}
 		names, err := r.Names(id)
+		if err == nil {
+			names, err = t.nameAll(ctx, names)
+			given = append(given, names...)
+		}
+		if err == nil {
+			err = r.Forget(id)
+		}
 		if err != nil {
-			return given, err
-		}
-		for _, name := range slices.DeleteFunc(names, image.Pinned) { // those go with their tags
-			named, err := t.nameIfFree(ctx, name)
-			if err != nil {
-				return given, err
-			}
-			if named {
-				given = append(given, name)
-			}
-		}
-		if err := r.Forget(id); err != nil {
 			return given, err
 		}
 	}

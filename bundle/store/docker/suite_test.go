@@ -846,6 +846,22 @@ func reloads(t *testing.T, e engine) {
 	}
 	there("when another has brought it")
 
+	if txn, err = again(); err != nil {
+		t.Fatal(err)
+	}
+	theirs := f.Names[0] + "-theirs"
+	forget(t, e.behind, theirs)
+	if _, err := e.behind.ImageTag(t.Context(), client.ImageTagOptions{Source: id.String(), Target: theirs}); err != nil {
+		t.Fatal(err)
+	}
+	if err := txn.Abort(t.Context()); err != nil || len(kept) > 0 {
+		t.Errorf("Abort of what somebody else has named: %v, %v is kept", err, kept)
+	}
+	there("after Abort, since somebody else has named it")
+	if _, err := e.behind.ImageRemove(t.Context(), theirs, client.ImageRemoveOptions{}); err != nil {
+		t.Fatal(err)
+	}
+
 	other := storetest.NewFixture(t, "single manifest", salt(t))
 	if txn, err = again(); err == nil {
 		bring(t, e.Engine, other, other.Names[0])

@@ -256,7 +256,7 @@ func (t *txn) Abort(ctx context.Context) error {
 	t.engine.forgetChains()
 	err := t.letGo(ctx)
 	if err == nil && len(t.cleared) > 0 && !t.committed {
-		err = &RemovedError{t.cleared}
+		err = t.restore(ctx)
 	}
 	if t.busy && err == nil {
 		err = &Error{Host: t.engine.host, Op: "taking the image back", Err: fmt.Errorf("it has not ended importing it after %v", t.engine.patience)}
