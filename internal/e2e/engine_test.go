@@ -36,6 +36,36 @@ func (e engine) docker(t *testing.T, args ...string) string {
 	return out
 }
 
+// inContainer begins what runs a command in a container that nobody else has, also
+// where a machine limits more than an engine expects.
+var inContainer = []string{"run", "--rm", "--network", "none", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"}
+
+// answers demands what the image's own program prints.
+func (e engine) answers(t *testing.T, name, want string) {
+	t.Helper()
+	t.Run("runs "+name, func(t *testing.T) {
+		needContainers(t)
+		if got := e.docker(t, append(inContainer, name, "cat", "/srv/version")...); got != want {
+			t.Errorf("%s answers %q, expected %q", name, got, want)
+		}
+	})
+}
+
+var containers = sync.OnceValue(func() error {
+	_, err := here().try(append(inContainer, "e2e/app:v1", "cat", "/srv/version")...)
+	return err
+})
+
+// needContainers skips what needs containers on a machine that has an engine and
+// cannot run any: not even of an image that airgap has never seen.
+func needContainers(t *testing.T) {
+	t.Helper()
+	needSources(t)
+	if err := containers(); err != nil {
+		missing(t, "docker", err.Error())
+	}
+}
+
 // images lists every image that the engine has, by ID and name.
 func (e engine) images(t *testing.T) map[string]string {
 	t.Helper()

@@ -5,6 +5,7 @@ package e2e_test
 import (
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -36,6 +37,23 @@ func startPodman(t *testing.T) podman {
 	return p
 }
 
+// run has the image's own program answer.
+func (p podman) run(name string, more ...string) ([]byte, error) {
+	args := slices.Concat(strings.Fields(p.args), inContainer, more, []string{name, "cat", "/srv/version"})
+	return exec.Command("podman", args...).CombinedOutput()
+}
+
+// needContainers skips what needs containers where podman cannot run any, as where
+// control groups are in hybrid mode: not even of an image that it has pulled itself.
+func (p podman) needContainers(t *testing.T, name string) {
+	t.Helper()
+	out, err := p.run(name, "--tls-verify=false", "--pull=always")
+	exec.Command("podman", append(strings.Fields(p.args), "untag", name)...).Run() // it is not there if it could not be pulled
+	if err != nil {
+		missing(t, "podman", string(out))
+	}
+}
+
 // TestPodman brings images into podman, which then has the registry's digests
 // and runs them, and packs them there again.
 func TestPodman(t *testing.T) {
@@ -54,12 +72,14 @@ func TestPodman(t *testing.T) {
 			t.Errorf("%s: podman tells the digests %s, expected %s", n, got, want)
 		}
 	}
-	for _, n := range []string{"e2e/app:v1", "e2e/app:v2"} {
-		out := m.shell("env -u CONTAINER_HOST podman " + p.args + " run --rm --network none --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 docker.io/" + n + " cat /srv/version")
-		if strings.TrimSpace(out) != made[n] {
-			t.Errorf("%s answers %q", n, out)
+	t.Run("runs", func(t *testing.T) {
+		p.needContainers(t, src.registry.addr+"/e2e/app:v1")
+		for _, n := range []string{"e2e/app:v1", "e2e/app:v2"} {
+			if out, err := p.run("docker.io/" + n); err != nil || strings.TrimSpace(string(out)) != made[n] {
+				t.Errorf("%s answers %q, %v", n, out, err)
+			}
 		}
-	}
+	})
 
 	m.airgap("pack", "-o", "podman.tar.zst", "podman:e2e/app:v1").ok("registry digest not kept")
 	m.airgap("pack", "-o", "docker.tar.zst", "docker-daemon:e2e/app:v1").ok("registry digest not kept")

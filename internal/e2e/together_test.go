@@ -48,7 +48,7 @@ func TestTogether(t *testing.T) {
 					two.says("imported 2 images")
 				}
 				m.airgap("unpack").ok("unchanged")
-				e.docker(t, "run", "--rm", "--network", "none", src.registry.addr+"/e2e/app:v1", "cat", "/srv/version")
+				e.answers(t, src.registry.addr+"/e2e/app:v1", made["e2e/app:v1"])
 			})
 		}
 	}
