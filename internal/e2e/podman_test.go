@@ -48,7 +48,7 @@ func (p podman) run(name string, more ...string) ([]byte, error) {
 func (p podman) needContainers(t *testing.T, name string) {
 	t.Helper()
 	out, err := p.run(name, "--tls-verify=false", "--pull=always")
-	exec.Command("podman", append(strings.Fields(p.args), "untag", name)...).Run() // it is not there if it could not be pulled
+	exec.Command("podman", append(strings.Fields(p.args), "untag", name, name)...).Run() // it is not there if it could not be pulled
 	if err != nil {
 		missing(t, "podman", string(out))
 	}
