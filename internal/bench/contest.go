@@ -18,6 +18,8 @@ type contest struct {
 	limit string // what airgap promises, in words
 	// reset is done before each command, unmeasured.
 	reset string
+	// least is how many rounds it has, whatever is asked for.
+	least int
 	// entries are the contestants; the first is airgap, the second the peer
 	// that it is compared with.
 	entries []entry
@@ -74,6 +76,29 @@ func contests(o options) []contest {
 	}
 }
 
+// imports are contests of what came from a registry, into other engines that may be
+// emptied: flushed to the disk on both sides, for a load leaves that to later.
+func imports(ctx context.Context, o options) (list []contest, err error) {
+	for _, host := range o.engines {
+		const facts = "docker -H %[1]s version --format 'Docker {{.Server.Version}}'; docker -H %[1]s info --format '{{.DriverStatus}}'"
+		out, err := exec.CommandContext(ctx, "bash", "-ec", fmt.Sprintf(facts, host)).Output()
+		if err != nil {
+			return nil, fmt.Errorf("asking the engine at %s: %w", host, err)
+		}
+		version, status, _ := strings.Cut(string(out), "\n")
+		c := contest{title: "Unpack what came from a registry into " + version + ", classic store", limit: "at most 1.05 times `zstd -dc | docker load`"}
+		if strings.Contains(status, "io.containerd.snapshotter") {
+			c = contest{title: "Unpack what came from a registry into " + version + ", containerd's store", limit: "at most 0.80 times `zstd -dc | docker load`"}
+		}
+		c.reset, c.least = emptyEngine(host), 7
+		for _, command := range []string{"airgap unpack registry.tar.zst && sync", "zstd -dc registry.tar.zst | docker load && sync"} {
+			c.entries = append(c.entries, entry{command: command, env: []string{"DOCKER_HOST=" + host}})
+		}
+		list = append(list, c)
+	}
+	return list, nil
+}
+
 // emptyEngine removes all images of an engine.
 func emptyEngine(host string) string {
 	return fmt.Sprintf("ids=$(docker -H %[1]s images -aq | sort -u); if [[ $ids ]]; then docker -H %[1]s rmi -f $ids; fi; sync", host)
@@ -85,7 +110,7 @@ func prefixed(prefix string, names []string) string {
 
 // hold runs all rounds. Contestants take turns in who goes first.
 func (c *contest) hold(ctx context.Context, rounds int) error {
-	for round := range rounds {
+	for round := range max(rounds, c.least) {
 		for i := range c.entries {
 			e := &c.entries[(i+round)%len(c.entries)]
 			if err := c.turn(ctx, e); err != nil {

@@ -1,7 +1,7 @@
 // Bench measures airgap against what it replaces and writes what it found as
 // docs/BENCHMARKS.md. testdata/bench starts it with all that it needs:
 //
-//	bench -images "A B" -registry HOST:PORT -engine unix://SOCKET -out FILE
+//	bench -images "A B" -registry HOST:PORT -engine unix://SOCKET -engines "HOST HOST" -out FILE
 //	bench -growth -engine unix://SOCKET -out FILE
 //
 // The second measures how time and memory grow with the work, with images of its
@@ -34,6 +34,7 @@ type options struct {
 	images   []string
 	registry string
 	engine   string
+	engines  []string
 	rounds   int
 	only     string
 	out      string
@@ -48,6 +49,7 @@ func main() {
 	images := flag.String("images", "", "names of the images, separated by spaces")
 	flag.StringVar(&o.registry, "registry", "127.0.0.1:5000", "registry that has them too")
 	flag.StringVar(&o.engine, "engine", "", "DOCKER_HOST of an engine that may be emptied")
+	engines := flag.String("engines", "", "DOCKER_HOSTs of more engines that may be emptied, separated by spaces")
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds of each contest")
 	flag.StringVar(&o.only, "only", "", "hold only the contests in whose titles this stands; the files of those before must be there")
 	flag.StringVar(&o.out, "out", "BENCHMARKS.md", "file to write")
@@ -56,7 +58,7 @@ func main() {
 	engineMany := flag.String("engine-many", "100 300", "numbers of images for growth in the engine")
 	layers := flag.String("layers", "64 256 1024 4096 16384", "sizes of a layer for growth, in MiB")
 	flag.Parse()
-	o.images = strings.Fields(*images)
+	o.images, o.engines = strings.Fields(*images), strings.Fields(*engines)
 	var err error
 	for _, list := range []struct {
 		text string
@@ -90,7 +92,11 @@ func run(ctx context.Context, o options) error {
 		return fmt.Errorf("starting sshd: %w", err)
 	}
 	defer ssh.stop()
-	list := slices.DeleteFunc(append(contests(o), ssh.contests()...), func(c contest) bool { return !strings.Contains(c.title, o.only) })
+	imports, err := imports(ctx, o)
+	if err != nil {
+		return err
+	}
+	list := slices.DeleteFunc(slices.Concat(contests(o), imports, ssh.contests()), func(c contest) bool { return !strings.Contains(c.title, o.only) })
 	for i := range list {
 		fmt.Fprintf(os.Stderr, "bench: %s\n", list[i].title)
 		if err := list[i].hold(ctx, o.rounds); err != nil {

@@ -13,7 +13,7 @@ import (
 func report(ctx context.Context, o options, list []contest) (string, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Benchmarks\n\nWritten by `make bench`, %s. ", time.Now().UTC().Format("2 January 2006"))
-	fmt.Fprintf(&b, "Medians of %d rounds in which the commands took turns, on one machine:\n", o.rounds)
+	fmt.Fprintf(&b, "Medians of %d rounds (7 into more engines) in which the commands took turns, on one machine:\n", o.rounds)
 	b.WriteString("ratios within a table mean something elsewhere too, seconds do not.\n\n")
 	facts, err := machine(ctx)
 	if err != nil {
