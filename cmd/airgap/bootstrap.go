@@ -86,8 +86,7 @@ func programFile(f *os.File) (transfer.File, error) {
 
 // platform asks the host what it is.
 func (h *hop) platform(ctx context.Context) (image.Platform, error) {
-	out := &bounded{}
-	err := h.remote().Run(ctx, sftp.Command{Args: []string{"uname", "-sm"}, Stdout: out})
+	out, err := h.question(ctx, "which platform it is", nil, "uname", "-sm")
 	var exit *sftp.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		return image.Platform{}, err

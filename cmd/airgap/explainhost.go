@@ -76,6 +76,7 @@ func ofHost(_ string, err error) (ui.Status, []string, bool) {
 	var dead *cannotRunError
 	var room *roomError
 	var another *unexpectedError
+	var silent *silentError
 	switch {
 	case errors.As(err, &there):
 		return there.Status, thereHints(there), true
@@ -89,6 +90,10 @@ func ofHost(_ string, err error) (ui.Status, []string, bool) {
 		return ui.Refused, []string{"somebody else has written there meanwhile, or old volumes are read in its stead: send to another folder"}, true
 	case errors.As(err, &room):
 		return ui.NoSpace, []string{fmt.Sprintf("make %s of room there", ui.Size(room.Need-room.Free))}, true
+	case errors.As(err, &silent):
+		return ui.Failed, []string{fmt.Sprintf("log in at %s and see whether airgap and what takes the images there answer; or leave out --unpack", silent.Host)}, true
+	case errors.Is(err, errTooMuch):
+		return ui.Failed, []string{"see what airgap and the shell there print, or leave out --unpack"}, true
 	case errors.Is(err, sftp.ErrNoCommands):
 		return ui.Failed, []string{"leave out --unpack: that host only takes files"}, true
 	}

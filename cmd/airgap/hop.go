@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -26,11 +25,13 @@ import (
 type hopOptions struct {
 	unpack, bootstrap bool
 	binaries          string
+	patience          patience
 	far               unpackOptions  // of the unpack there
 	given             *pflag.FlagSet // its flags
 }
 
 func (o *hopOptions) flags(flags *pflag.FlagSet) {
+	o.patience = usualPatience
 	flags.BoolVar(&o.unpack, "unpack", false, "run airgap unpack at each host afterwards; ask it beforehand whether that will do")
 	flags.BoolVar(&o.bootstrap, "bootstrap", false, "with --unpack: where a host has no airgap that will do, put one there for this user alone")
 	flags.StringVar(&o.binaries, "binaries", "", "with --bootstrap or --with-binary: take it from `DIR`, where make cross has put airgap-OS-ARCH (default: this program itself)")
@@ -182,8 +183,7 @@ func (h *hop) probe(ctx context.Context, args []string) (answer probeAnswer, err
 	if err != nil {
 		return answer, err
 	}
-	out := &bounded{}
-	err = h.remote().Run(ctx, sftp.Command{Args: append([]string{h.airgap}, args...), Stdin: in, Stdout: out})
+	out, err := h.question(ctx, "what unpack would do with the bundle"+h.into(), in, append([]string{h.airgap}, args...)...)
 	said, explained := h.answered(out, "probe", &answer, err)
 	said = said && answer.Command == "probe" && answer.Plan.Bundle == h.bundle.ID()
 	var there *thereError
@@ -217,8 +217,7 @@ func (h *hop) answered(out *bounded, kind string, answer any, err error) (said b
 // noAirgap says what there is instead of an airgap that can be asked.
 func (h *hop) noAirgap(ctx context.Context, cause error) error {
 	var v versionAnswer
-	out := &bounded{}
-	err := h.remote().Run(ctx, sftp.Command{Args: []string{h.airgap, "version", "--json"}, Stdout: out})
+	out, err := h.question(ctx, "which version of airgap it has", nil, h.airgap, "version", "--json")
 	if _, err := h.answered(out, "version", &v, err); err != nil {
 		return err
 	}
@@ -246,7 +245,9 @@ func (h *hop) unpack(ctx context.Context, path string) error {
 		return inState(arrived(path, &bounded{}, err), err)
 	}
 	args = append(append(args, flags...), "--", path)
-	out, said := &bounded{}, &relay{env: h.env, host: h.remote().Host()}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	out, said := &bounded{full: cancel}, &relay{env: h.env, host: h.remote().Host()}
 	err = h.remote().Run(ctx, sftp.Command{Args: args, Stdout: out, Stderr: said, Attended: true})
 	said.end()
 	var answer unpackAnswer
@@ -344,30 +345,6 @@ func (a unpackedThere) Text(p *ui.Printer) {
 		p.Line("%s: nothing had to be sent", a.Dest)
 	}
 	a.unpackAnswer.Text(p)
-}
-
-// bounded is a buffer that holds so much of what a host says.
-type bounded struct{ bytes.Buffer }
-
-const maxAnswer = 32 << 20
-
-func (b *bounded) Write(p []byte) (int, error) {
-	if b.Len()+len(p) > maxAnswer {
-		return 0, errors.New("the host says too much")
-	}
-	return b.Buffer.Write(p)
-}
-
-// find gives the object of that type among the lines. Others, such as a shell's
-// greeting, are none of ours.
-func (b *bounded) find(kind string, into any) bool {
-	for line := range bytes.Lines(b.Bytes()) {
-		var head struct{ Type string }
-		if json.Unmarshal(line, &head) == nil && head.Type == kind {
-			return json.Unmarshal(line, into) == nil
-		}
-	}
-	return false
 }
 
 // relay shows the messages of an airgap at a host as they come. Its error is

@@ -183,11 +183,10 @@ type runner func(ctx context.Context, line string, c Command) error
 
 // run runs it over a connection of ours.
 func (l *link) run(ctx context.Context, line string, c Command) error {
-	session, err := l.client.NewSession()
-	var refused *ssh.OpenChannelError
-	if errors.As(err, &refused) {
-		return fmt.Errorf("%w: %w", ErrNoCommands, err)
-	}
+	stdout, stderr := &gate{w: c.Stdout}, &gate{w: c.Stderr}
+	defer stdout.shut()
+	defer stderr.shut()
+	session, in, err := l.begin(ctx, line, stdout, stderr)
 	if err != nil {
 		return err
 	}
@@ -203,20 +202,6 @@ func (l *link) run(ctx context.Context, line string, c Command) error {
 			leave()
 		}
 	})()
-	stdout, stderr := &gate{w: c.Stdout}, &gate{w: c.Stderr}
-	defer stdout.shut()
-	defer stderr.shut()
-	session.Stdout, session.Stderr = stdout, stderr
-	in, err := session.StdinPipe()
-	if err != nil {
-		return err
-	}
-	if err := session.Start(line); err != nil {
-		if strings.HasPrefix(err.Error(), "ssh: command ") { // the server has refused it
-			err = ErrNoCommands
-		}
-		return err
-	}
 	go feed(in, c.Stdin)
 	ended := make(chan error, 1)
 	go func() { ended <- session.Wait() }()
@@ -226,6 +211,55 @@ func (l *link) run(ctx context.Context, line string, c Command) error {
 	case <-left: // a server may keep a session open for as long as its command lasts
 		return context.Cause(ctx)
 	}
+}
+
+// begin starts a line of shell, unless the context ends before the server has said
+// whether it will run it.
+func (l *link) begin(ctx context.Context, line string, stdout, stderr io.Writer) (*ssh.Session, io.WriteCloser, error) {
+	var session *ssh.Session
+	var in io.WriteCloser
+	var err error
+	begun := make(chan struct{})
+	go func() {
+		defer close(begun)
+		session, in, err = l.start(line, stdout, stderr)
+	}()
+	select {
+	case <-begun:
+		return session, in, err
+	case <-ctx.Done():
+		go func() {
+			if <-begun; err == nil {
+				session.Close()
+			}
+		}()
+		return nil, nil, context.Cause(ctx)
+	}
+}
+
+// start starts a line of shell.
+func (l *link) start(line string, stdout, stderr io.Writer) (*ssh.Session, io.WriteCloser, error) {
+	session, err := l.client.NewSession()
+	var refused *ssh.OpenChannelError
+	if errors.As(err, &refused) {
+		return nil, nil, fmt.Errorf("%w: %w", ErrNoCommands, err)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	session.Stdout, session.Stderr = stdout, stderr
+	in, err := session.StdinPipe()
+	if err == nil {
+		err = session.Start(line)
+	}
+	if err != nil && strings.HasPrefix(err.Error(), "ssh: command ") { // the server has refused it
+		err = ErrNoCommands
+	}
+	if err != nil {
+		session.Close()
+		return nil, nil, err
+	}
+	return session, in, nil
 }
 
 var errNoStatus = errors.New("it ended without an exit status")

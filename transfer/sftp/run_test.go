@@ -362,6 +362,18 @@ func TestNobodyKnown(t *testing.T) {
 	}
 }
 
+// TestMuteServer never says whether it will run a command: whoever waits for that can
+// still leave.
+func TestMuteServer(t *testing.T) {
+	server := transfertest.NewServer(t, true, anybody)
+	ctx, leave := context.WithCancel(t.Context())
+	server.Mute = leave
+	p := opened(t)(open(t.Context(), settingsFor(t, server.Addr, server.KnownHosts(t)), t.TempDir(), Options{}))
+	if err := p.Run(ctx, Command{Args: []string{"true"}}); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+}
+
 // TestSilentShell never ends, or never stops: what it was asked is found out in
 // another way.
 func TestSilentShell(t *testing.T) {

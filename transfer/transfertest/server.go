@@ -27,6 +27,7 @@ type Server struct {
 	HostKey ssh.Signer
 	Shell   bool
 	Profile string                           // what the shell runs before every command, as a .bashrc
+	Mute    func()                           // is called instead of saying whether a command will be run; or nil
 	SFTP    func(channel io.ReadWriteCloser) // serves files; nil for the usual
 
 	forwarded atomic.Int32
@@ -145,6 +146,8 @@ func (s *Server) session(channel ssh.Channel, requests <-chan *ssh.Request) {
 				server.Serve()
 			}
 			return
+		case r.Type == "exec" && s.Mute != nil:
+			s.Mute()
 		case r.Type == "exec" && s.Shell:
 			r.Reply(true, nil)
 			go ssh.DiscardRequests(requests)
