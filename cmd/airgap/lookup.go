@@ -198,7 +198,7 @@ func (w whole) mayHave(s volume.Summary) bool {
 
 // with opens the file with parity, if that is its own.
 func (w whole) with(ctx context.Context, s volume.Summary) (*volume.Set, error) {
-	set, err := volume.Open(ctx, w.dir, "", volume.OpenOptions{Set: s.Set, Data: w.base, Partly: true})
+	set, err := volume.Open(ctx, w.dir, "", volume.OpenOptions{Of: &s, Data: w.base, Partly: true})
 	if err != nil {
 		return nil, err
 	}
@@ -240,7 +240,7 @@ func lookAtPart(ctx context.Context, dir, base string, sets []volume.Summary, o 
 			}
 			o.Data = base // none
 		}
-		o.Set = s.Set
+		o.Of = &s
 		set, err := volume.Open(ctx, dir, "", o)
 		if err != nil {
 			return nil, err

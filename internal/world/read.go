@@ -145,7 +145,7 @@ func (w *world) folder(files map[string]*Content) (r reading) {
 func (w *world) drawName(t *rapid.T) string {
 	names := []string{"home", "usb", "srv"}
 	for path := range w.files {
-		if w.content(path).is(Debris) {
+		if w.content(path).is(Debris) || strings.HasPrefix(filepath.Base(path), ".") { // debris may have travelled along
 			continue
 		}
 		names = append(names, path)

@@ -106,6 +106,9 @@ type facts struct {
 	par            *Footer // of any parity file; nil: none
 }
 
+// owns says whether a footer is of the set.
+func (f facts) owns(footer *Footer) bool { return footer.Set == f.id && footer.Name == f.name }
+
 func (f facts) plan() plan {
 	if f.whole == nil {
 		return plan{slice: f.slice}
@@ -129,19 +132,21 @@ func newGroup(f facts) *group {
 // groupsOf sorts the files of a folder by set. data is what a file that is not
 // cut is called, whatever its parity says; or empty.
 func groupsOf(entries []entry, data string) []*group {
-	sets := map[string]*group{}
+	type key struct{ set, name string } // a copy of the file may have been cut alike under another name
+	sets := map[key]*group{}
 	for _, e := range entries {
 		if f := e.footer; f != nil {
-			if sets[f.Set] == nil {
-				sets[f.Set] = newGroup(facts{id: f.Set, name: f.Name, file: f.File, slice: f.slice(), data: data})
+			k := key{f.Set, f.Name}
+			if sets[k] == nil {
+				sets[k] = newGroup(facts{id: f.Set, name: f.Name, file: f.File, slice: f.slice(), data: data})
 			}
-			sets[f.Set].add(e)
+			sets[k].add(e)
 		}
 	}
 	var list []*group
-	for id, g := range sets {
+	for _, g := range sets {
 		if err := g.believable(); err != nil {
-			disown(entries, id, err)
+			disown(entries, g.facts, err)
 			continue
 		}
 		g.addBare(entries)
@@ -170,9 +175,9 @@ func (g *group) believable() error {
 }
 
 // disown takes the files of a set for what they are by their names.
-func disown(entries []entry, id string, err error) {
+func disown(entries []entry, set facts, err error) {
 	for i, e := range entries {
-		if e.footer != nil && e.footer.Set == id {
+		if e.footer != nil && set.owns(e.footer) {
 			entries[i].footer, entries[i].err = nil, err
 		}
 	}

@@ -256,7 +256,7 @@ func TestChosenByID(t *testing.T) {
 		t.Errorf("%+v", set)
 	}
 	flip(t, filepath.Join(dir, "mine.tar"), 70_000)
-	s := must(open(t, dir, "", OpenOptions{Set: set.Set, Data: "mine.tar"}))
+	s := must(open(t, dir, "", OpenOptions{Of: &set, Data: "mine.tar"}))
 	like, err := s.Likeness()
 	if err != nil || !like.Most() || !like.End || like.Alike == like.Looked && s.Name() == "b.tar" {
 		t.Errorf("%+v, %v", like, err)
@@ -264,12 +264,12 @@ func TestChosenByID(t *testing.T) {
 	if got, err := readAll(s); err != nil || !bytes.Equal(got, raw) {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
-	s = must(open(t, dir, "", OpenOptions{Set: set.Set, Data: "b.tar"}))
+	s = must(open(t, dir, "", OpenOptions{Of: &set, Data: "b.tar"}))
 	if like, err := s.Likeness(); err != nil || like.Alike != 0 || like.Looked < 30 || like.Most() || like.End {
 		t.Errorf("of another: %+v, %v", like, err)
 	}
 	os.Truncate(filepath.Join(dir, "b.tar"), 0)
-	s = must(open(t, dir, "", OpenOptions{Set: set.Set, Data: "b.tar"}))
+	s = must(open(t, dir, "", OpenOptions{Of: &set, Data: "b.tar"}))
 	if like, err := s.Likeness(); err != nil || like.Looked != 0 || !like.Most() {
 		t.Errorf("of nothing: %+v, %v", like, err)
 	}

@@ -22,8 +22,8 @@ type OpenOptions struct {
 	Ask func(ctx context.Context, missing Volume) error
 	// Partly opens a set that cannot be read whole as well, for Check and Repair.
 	Partly bool
-	// Set is the one that is meant, as its footers name it; empty: by name.
-	Set string
+	// Of is the set that is meant, as [Find] tells of it; nil: by name.
+	Of *Summary
 	// Data is what the file is called that the parity is of, where it is not cut;
 	// empty: as the parity or its own name has it.
 	Data string
@@ -69,8 +69,8 @@ func Open(ctx context.Context, dir, name string, o OpenOptions) (_ *Set, err err
 		return nil, err
 	}
 	groups := groupsOf(entries, o.Data)
-	if o.Set != "" {
-		groups = slices.DeleteFunc(groups, func(g *group) bool { return g.id != o.Set })
+	if o.Of != nil {
+		groups = slices.DeleteFunc(groups, func(g *group) bool { return g.id != o.Of.Set || g.name != o.Of.Name })
 		name = ""
 	}
 	if s.group, err = choose(dir, name, groups); err != nil {
@@ -236,7 +236,7 @@ func (s *Set) Proves(name string) bool {
 }
 
 // Is says whether it is the set that [Find] has told of.
-func (s *Set) Is(told Summary) bool { return s.id == told.Set }
+func (s *Set) Is(told Summary) bool { return s.id == told.Set && s.name == told.Name }
 
 func (s *Set) source() parity.Source { return parity.Source{Data: slicesOf{s}, Parity: shardsOf{s}} }
 

@@ -123,7 +123,7 @@ func (s *Set) openFile(key int) (regular, error) {
 	}
 	if e.footer != nil {
 		now, err := footerOf(f, f.size())
-		if err != nil || now.Set != e.footer.Set || now.Number != e.footer.Number || (now.Parity == nil) != (e.footer.Parity == nil) {
+		if err != nil || !s.owns(&now) || now.Number != e.footer.Number || (now.Parity == nil) != (e.footer.Parity == nil) {
 			f.Close()
 			return regular{}, errMissing
 		}
@@ -155,7 +155,7 @@ func (s *Set) look() error {
 	}
 	now := newGroup(s.facts)
 	for _, e := range entries {
-		if e.footer != nil && e.footer.Set == s.id {
+		if e.footer != nil && s.owns(e.footer) {
 			now.add(e)
 		}
 	}
@@ -175,7 +175,7 @@ func (s *Set) look() error {
 func (s *Set) seeOthers(entries []entry) {
 	s.others = nil
 	for _, e := range entries {
-		if f := e.footer; f != nil && f.Set != s.id && (f.File == s.file || s.group.numberOf(e.name, "") > 0 || s.group.numberOf(e.name, "par") > 0) {
+		if f := e.footer; f != nil && !s.owns(f) && (f.File == s.file || s.group.numberOf(e.name, "") > 0 || s.group.numberOf(e.name, "par") > 0) {
 			s.others = append(s.others, e)
 		}
 	}
