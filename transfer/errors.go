@@ -89,6 +89,31 @@ func (e *ForeignError) Error() string {
 	return fmt.Sprintf("what %s has as %s is another file, and is not replaced", e.Place, e.Path)
 }
 
+// MeanwhileError says that what has the name of the file, or of its sums, is there
+// only since the send has begun, or is not what it was then. It is not replaced.
+type MeanwhileError struct {
+	Place, Path string
+	Appeared    bool   // else it has changed
+	Kept        string // where the file is that has arrived, under the name of its partial; may be empty
+	Named       bool   // the file has its name, and lacks its sums
+}
+
+func (e *MeanwhileError) Error() string {
+	what := "changed"
+	if e.Appeared {
+		what = "appeared"
+	}
+	return fmt.Sprintf("what %s has as %s has %s meanwhile, and is not replaced", e.Place, e.Path, what)
+}
+
+// ReplacedError says that what a place has under the name of what was sent is not
+// that any more.
+type ReplacedError struct{ Place, Path string }
+
+func (e *ReplacedError) Error() string {
+	return fmt.Sprintf("what was sent as %s to %s is not there any more: somebody has put something else in its place, or changed it", e.Path, e.Place)
+}
+
 // HostKeyKind is what is wrong with a host's key.
 type HostKeyKind int
 

@@ -58,7 +58,7 @@ func (s *sending) run(ctx context.Context) error {
 		return err
 	}
 	if there {
-		return s.commit(ctx, Final)
+		return s.commitThere(ctx)
 	}
 	if err := s.mayReplace(ctx); err != nil {
 		return err
@@ -86,9 +86,40 @@ func (s *sending) finish(ctx context.Context) error {
 	return s.commit(ctx, Partial)
 }
 
-// commit names the file, with the line beside it that sha256sum -c reads.
+// commit names the file, with the line beside it that sha256sum -c reads. What has
+// changed there since the beginning is asked about once more.
 func (s *sending) commit(ctx context.Context, which Which) error {
+	err := s.place.Commit(ctx, which, Sidecar(s.file, s.found.Name))
+	var meanwhile *MeanwhileError
+	if !errors.As(err, &meanwhile) || meanwhile.Appeared && meanwhile.Path == s.found.Path {
+		return err
+	}
+	again := s.find(ctx)
+	if again == nil {
+		again = s.mayReplaceSums(ctx)
+	}
+	if again == nil && which == Partial {
+		again = s.mayReplace(ctx)
+	}
+	var foreign *ForeignError
+	switch {
+	case errors.As(again, &foreign), errors.Is(again, ErrNotRegular):
+		return err
+	case again != nil:
+		return again
+	}
 	return s.place.Commit(ctx, which, Sidecar(s.file, s.found.Name))
+}
+
+// commitThere is commit of what has its name. Where a rename is a link and a removal,
+// a cut leaves the other name, too.
+func (s *sending) commitThere(ctx context.Context) error {
+	if s.found.Begun >= 0 {
+		if err := s.place.Discard(ctx); err != nil {
+			return err
+		}
+	}
+	return s.commit(ctx, Final)
 }
 
 // Sidecar is what a .sha256 beside a file of that name holds.

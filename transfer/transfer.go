@@ -11,7 +11,7 @@
 //
 // The errors that callers branch on are [*NoSpaceError], [*MediumError],
 // [*GoneError], [*BusyError], [*InterruptedError], [*HostKeyError], [*AuthError],
-// [*ChangedError] and [*ForeignError].
+// [*ChangedError], [*ForeignError], [*MeanwhileError] and [*ReplacedError].
 package transfer
 
 import (
@@ -81,7 +81,8 @@ type Place interface {
 	// Discard removes the partial.
 	Discard(ctx context.Context) error
 	// Commit gives the partial the final name, atomically where the place can
-	// (a Final has it already), then writes sidecar as NAME.sha256.
+	// (a Final has it already), then writes sidecar as NAME.sha256. What has these
+	// names must be what Find has seen last: a *MeanwhileError says that it is not.
 	Commit(ctx context.Context, which Which, sidecar []byte) error
 	// Sync makes durable what Commit has named, and that the lock is gone.
 	// durable is false, and why says so, where the place cannot confirm that all

@@ -97,6 +97,9 @@ var explained = []struct {
 	{"send", &unexpectedError{"a", "b"}, ui.Refused, "another folder"},
 	{"send", &transfer.NoSpaceError{Place: "h", Path: "/x", Need: 100, Free: 15 << 20}, ui.NoSpace, "make room there"},
 	{"send", &transfer.ForeignError{Place: "h", Path: "/x"}, ui.Refused, "remove it first"},
+	{"send", &transfer.MeanwhileError{Place: "h", Path: "/x", Appeared: true, Kept: "h:/.x.partial"}, ui.Refused, "not sent again"},
+	{"send", &transfer.MeanwhileError{Place: "h", Path: "/x.sha256", Named: true}, ui.Refused, "another name"},
+	{"send", &transfer.ReplacedError{Place: "h", Path: "/x"}, ui.Transfer, "another name"},
 	{"send", &transfer.ChangedError{Name: "b"}, ui.Damaged, "airgap verify b"},
 	{"send", &transfer.InterruptedError{Place: "h", Err: errors.New("x")}, ui.Transfer, "check the host"},
 	{"send", &transfer.InterruptedError{Place: "h", Partial: "/.b.partial", Err: errors.New("x")}, ui.Transfer, "where it stopped"},
@@ -154,6 +157,20 @@ func TestTransferState(t *testing.T) {
 			t.Errorf("status %d, state %q, hints %q", got.Code, got.State, got.Hints)
 		}
 		cancel(errInterrupted)
+	}
+}
+
+// TestMeanwhileState says where the file is that was not named.
+func TestMeanwhileState(t *testing.T) {
+	for want, err := range map[string]error{
+		"what has been sent is whole, and is kept as partial file h:/.b.partial": &transfer.MeanwhileError{Kept: "h:/.b.partial"},
+		"the file is there whole under its name, without its sums":               &transfer.MeanwhileError{Named: true},
+		"": &transfer.MeanwhileError{},
+	} {
+		var got *ui.Error
+		if errors.As(explain(t.Context(), "airgap send", err), &got); got.State != want {
+			t.Errorf("state %q, expected %q", got.State, want)
+		}
 	}
 }
 

@@ -26,6 +26,8 @@ func ofTransfer(command string, err error) (ui.Status, []string, bool) {
 	var cut *transfer.InterruptedError
 	var missing *sftp.FolderError
 	var foreign *transfer.ForeignError
+	var meanwhile *transfer.MeanwhileError
+	var replaced *transfer.ReplacedError
 	var own *ownVolumesError
 	var nobody *net.DNSError
 	switch {
@@ -45,6 +47,12 @@ func ofTransfer(command string, err error) (ui.Status, []string, bool) {
 		return ui.NoSpace, []string{fmt.Sprintf("make %s of room there, or send to another folder", ui.Size(space.Need-max(0, space.Free)))}, true
 	case errors.As(err, &changed):
 		return ui.Damaged, []string{fmt.Sprintf("airgap verify %s; if it is whole, remove the %s.sha256 beside it, which is another file's", changed.Name, changed.Name)}, true
+	case errors.As(err, &meanwhile) && meanwhile.Kept != "":
+		return ui.Refused, []string{"move what is there now to another name, then run the same command again: what has arrived is not sent again"}, true
+	case errors.As(err, &meanwhile):
+		return ui.Refused, []string{"move what is there now to another name, then run the same command again"}, true
+	case errors.As(err, &replaced):
+		return ui.Transfer, []string{"if somebody needs what is there now, move it to another name; then run the same command again"}, true
 	case errors.As(err, &foreign), errors.Is(err, transfer.ErrNotRegular):
 		return ui.Refused, []string{"name another file or a folder; if nobody needs what is there, remove it first"}, true
 	case errors.As(err, &missing) && missing.File != "":
@@ -98,7 +106,12 @@ func mkdirThere(e *sftp.FolderError) string {
 // transferState says what a transfer that broke off has left.
 func transferState(err error) string {
 	var cut *transfer.InterruptedError
+	var meanwhile *transfer.MeanwhileError
 	switch {
+	case errors.As(err, &meanwhile) && meanwhile.Named:
+		return "the file is there whole under its name, without its sums"
+	case errors.As(err, &meanwhile) && meanwhile.Kept != "":
+		return "what has been sent is whole, and is kept as partial file " + meanwhile.Kept
 	case !errors.As(err, &cut):
 		return ""
 	case cut.Partial == "":

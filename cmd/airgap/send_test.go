@@ -144,6 +144,10 @@ func TestSendsOfVolumes(t *testing.T) {
 		if !errors.As(err, &state) || state.state != "the bundle is not whole there" {
 			t.Errorf("%s: %v", what, err)
 		}
+		var replaced *transfer.ReplacedError
+		if is := what != "removed"; errors.As(err, &replaced) != is {
+			t.Errorf("%s: %v", what, err)
+		}
 		os.Remove(filepath.Join("usb", first))
 	}
 	mustEnd(t, ui.OK, "send", mine, "usb", "--volume-size", "1MiB")

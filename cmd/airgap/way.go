@@ -279,7 +279,7 @@ func (w *way) allThere(dir listed, old volume.Earlier, sent []transfer.File) err
 			return err
 		}
 		if info.Size() != f.Size || !old.Is(f) {
-			return inState("the bundle is not whole there", &transfer.BusyError{Place: w.dest, Path: f.Name})
+			return inState("the bundle is not whole there", &transfer.ReplacedError{Place: w.dest, Path: f.Name})
 		}
 	}
 	return nil

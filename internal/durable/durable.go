@@ -159,16 +159,29 @@ func openTemp(dir, base string, perm fs.FileMode) (*os.File, error) {
 	}
 }
 
-// rename moves a finished file to its name. Without clobbering it takes a
-// link, which unlike a rename fails when the name has come into being.
+// rename moves a finished file to its name.
 func rename(from, to string, noClobber bool) error {
 	if noClobber {
-		switch err := os.Link(from, to); {
-		case err == nil:
-			return os.Remove(from)
-		case errors.Is(err, fs.ErrExist):
-			return err
-		}
+		return RenameNew(from, to)
+	}
+	return os.Rename(from, to)
+}
+
+// RenameNew renames a file and replaces nothing: the error wraps fs.ErrExist if
+// something has the name. Where the system has no call for that, or not for this file
+// system, a link fails so; where there are no links either, a look comes first.
+func RenameNew(from, to string) error {
+	if ok, err := renameNew(from, to); ok {
+		return err
+	}
+	switch err := os.Link(from, to); {
+	case err == nil:
+		return os.Remove(from)
+	case errors.Is(err, fs.ErrExist):
+		return err
+	}
+	if _, err := os.Lstat(to); !errors.Is(err, fs.ErrNotExist) {
+		return errors.Join(err, &os.LinkError{Op: "rename", Old: from, New: to, Err: fs.ErrExist})
 	}
 	return os.Rename(from, to)
 }

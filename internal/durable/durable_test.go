@@ -2,6 +2,7 @@ package durable
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -81,4 +82,34 @@ func names(t *testing.T, dir string) (list []string) {
 		list = append(list, e.Name())
 	}
 	return list
+}
+
+// TestRenameNew renames to a free name, and to no other, whatever has it.
+func TestRenameNew(t *testing.T) {
+	dir := t.TempDir()
+	from := filepath.Join(dir, "from")
+	for name, come := range map[string]func(path string) error{
+		"file": func(path string) error { return os.WriteFile(path, []byte("theirs"), 0o600) },
+		"link": func(path string) error { return os.Symlink("nowhere", path) },
+	} {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.WriteFile(from, []byte("ours"), 0o600), come(path)); err != nil {
+			t.Fatal(err)
+		}
+		before, _ := os.Lstat(path)
+		err := RenameNew(from, path)
+		after, _ := os.Lstat(path)
+		if !errors.Is(err, fs.ErrExist) || !os.SameFile(before, after) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := RenameNew(from, path+" free"); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if raw, err := os.ReadFile(path + " free"); err != nil || string(raw) != "ours" {
+			t.Errorf("%s: %q, %v", name, raw, err)
+		}
+		if _, err := os.Lstat(from); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: the other name is left: %v", name, err)
+		}
+	}
 }

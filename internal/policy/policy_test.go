@@ -37,7 +37,7 @@ verify < verify/load
 transfer < transfer/*
 transfer/volume/parity < transfer/volume
 verify/sshsig < verify
-internal/durable < bundle, bundle/store/layout, verify/load
+internal/durable < bundle, bundle/store/layout, transfer, verify/load
 internal/lock < bundle/store/layout
 internal/scratch < bundle, transfer/volume, transfer/volume/parity
 internal/sums < bundle, transfer

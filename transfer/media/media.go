@@ -30,6 +30,8 @@ type Folder struct {
 	shown  string // what it is called, where dir is a part of it that nobody sees
 	file   transfer.File
 	old    fs.FileMode // permission bits of what has the final name; 0 if nothing has
+	was    fs.FileInfo // what has it; nil if nothing has
+	sums   fs.FileInfo // what has the name of its sums; nil if nothing has
 	itself fs.FileInfo // as it was when it was opened; nil if that does not matter
 	mine   fs.FileInfo // of a file that this process has made here; nil before
 }
@@ -64,17 +66,18 @@ func (p *Folder) partial() string { return filepath.Join(p.dir, p.file.Partial(p
 // unplugged one holds is not worth the doubt.
 func (p *Folder) Find(_ context.Context, f transfer.File) (transfer.Found, error) {
 	p.file = f
-	p.old = 0
+	p.old, p.was = 0, nil
 	found := transfer.Found{Place: p.shown, Path: p.final(), Name: f.Name, Partial: p.partial(), Final: -1, Begun: -1}
 	switch info, err := os.Lstat(p.final()); {
 	case err == nil && !info.Mode().IsRegular():
 		return found, &transfer.MediumError{Path: p.final(), Err: transfer.ErrNotRegular}
 	case err == nil:
-		found.Final, p.old = info.Size(), info.Mode().Perm()
+		found.Final, p.old, p.was = info.Size(), info.Mode().Perm(), info
 	case !errors.Is(err, fs.ErrNotExist):
 		return found, err
 	}
-	found.Sums, _ = os.Lstat(p.final() + ".sha256")
+	p.sums, _ = os.Lstat(p.final() + ".sha256")
+	found.Sums = p.sums
 	var err error
 	if found.Free, found.Limit, err = limits(p.dir, f.Size); err != nil {
 		return found, p.failed(err)
@@ -224,15 +227,8 @@ func (p *Folder) Discard(context.Context) error {
 
 // Commit implements transfer.Place.
 func (p *Folder) Commit(_ context.Context, which transfer.Which, sidecar []byte) error {
-	sums := p.final() + ".sha256"
-	if err := ignoreGone(os.Remove(sums)); err != nil {
-		return p.failed(err)
-	}
-	if which == transfer.Partial {
-		p.narrow() // the older file may have come only now
-		if err := os.Rename(p.partial(), p.final()); err != nil {
-			return p.failed(err)
-		}
+	if err := p.name(which); err != nil {
+		return p.meanwhile(err, which == transfer.Final)
 	}
 	// The sum is last, since on FAT a cut may leave a name without its bytes.
 	if _, _, err := syncFolder(p.dir); err != nil {
@@ -242,7 +238,38 @@ func (p *Folder) Commit(_ context.Context, which transfer.Which, sidecar []byte)
 	if info, err := os.Stat(p.final()); err == nil {
 		mode &= info.Mode().Perm()
 	}
-	return p.failed(writeSynced(sums, sidecar, mode))
+	return p.meanwhile(writeSynced(p.final()+".sha256", sidecar, mode), true)
+}
+
+// name gives the partial the final name, which has no sums then.
+func (p *Folder) name(which transfer.Which) error {
+	if which == transfer.Partial {
+		if err := transfer.Unchanged(p.final(), p.was); err != nil {
+			return err
+		}
+	}
+	sums := p.final() + ".sha256"
+	if err := transfer.Unchanged(sums, p.sums); err != nil {
+		return err
+	}
+	if err := ignoreGone(os.Remove(sums)); err != nil || which == transfer.Final {
+		return err
+	}
+	p.narrow() // the older file may have come only now
+	return transfer.Rename(p.partial(), p.final(), p.was)
+}
+
+// meanwhile is failed for what may have come meanwhile, and says where the file is.
+func (p *Folder) meanwhile(err error, named bool) error {
+	var changed *transfer.MeanwhileError
+	if !errors.As(err, &changed) {
+		return p.failed(err)
+	}
+	changed.Place, changed.Named = p.shown, named
+	if !named {
+		changed.Kept = p.partial()
+	}
+	return changed
 }
 
 // narrow takes from the partial the rights that it must not give, where the file
@@ -263,7 +290,7 @@ func (p *Folder) Sync(context.Context) (durable bool, why string, err error) {
 	return durable, why, p.failed(err)
 }
 
-// writeSynced writes a small file by a temporary name, the same each time, so
+// writeSynced writes a small new file by a temporary name, the same each time, so
 // that what a cut leaves is replaced.
 func writeSynced(path string, content []byte, mode fs.FileMode) (err error) {
 	temporary := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".partial")
@@ -281,7 +308,7 @@ func writeSynced(path string, content []byte, mode fs.FileMode) (err error) {
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	return os.Rename(temporary, path)
+	return transfer.Rename(temporary, path, nil)
 }
 
 // create makes a new file, in place of what is left from before.

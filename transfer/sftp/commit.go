@@ -2,6 +2,8 @@ package sftp
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 	"path"
 
@@ -27,22 +29,66 @@ func (p *Place) Commit(ctx context.Context, which transfer.Which, sidecar []byte
 		sums := p.final() + ".sha256"
 		begun := path.Join(p.dir, "."+path.Base(sums)+".partial")
 		err := together(
-			func() error { return p.remove(sums) },
+			func() error { return p.removeSums(which, sums) },
 			func() error {
 				return p.writeSmall(begun, sidecar, func(f *sftp.File) { p.sameMode(f, which) })
 			},
 		)
-		if err == nil && which == transfer.Partial {
-			err = p.rename(p.partial(), p.final())
+		if err == nil { // nobody knows how long that took
+			err = p.unchanged(which, nil)
+		}
+		named := which == transfer.Final
+		if err == nil && !named {
+			err = p.rename(p.partial(), p.final(), p.was)
+			named = err == nil
 		}
 		if err == nil {
-			err = p.rename(begun, sums)
+			err = p.rename(begun, sums, nil)
 		}
 		if err != nil {
 			_ = p.remove(begun) // a later send does that first
 		}
-		return p.failed(err)
+		return p.meanwhile(err, named)
 	})
+}
+
+// removeSums removes those of what is replaced, if that is still to be.
+func (p *Place) removeSums(which transfer.Which, sums string) error {
+	if err := p.unchanged(which, p.sums); err != nil || p.sums == nil {
+		return err
+	}
+	return p.remove(sums)
+}
+
+// unchanged looks whether what is replaced is what Find has seen, and the sums are
+// what they were.
+func (p *Place) unchanged(which transfer.Which, sums fs.FileInfo) error {
+	still := func(name string, was fs.FileInfo) func() error {
+		return func() error {
+			is, err := p.look(name)
+			if err != nil || is == nil || was != nil && transfer.Alike(was, is) {
+				return err
+			}
+			return &transfer.MeanwhileError{Place: p.dest.Host, Path: name, Appeared: was == nil}
+		}
+	}
+	ofSums := still(p.final()+".sha256", sums)
+	if which == transfer.Final {
+		return ofSums()
+	}
+	return together(still(p.final(), p.was), ofSums)
+}
+
+// meanwhile is failed for what may have come meanwhile, and says where the file is.
+func (p *Place) meanwhile(err error, named bool) error {
+	var changed *transfer.MeanwhileError
+	if !errors.As(err, &changed) {
+		return p.failed(err)
+	}
+	if changed.Named = named; !named {
+		changed.Kept = p.at(p.partial())
+	}
+	return changed
 }
 
 // Sync implements transfer.Place.
@@ -54,16 +100,44 @@ func (p *Place) Sync(ctx context.Context) (durable bool, why string, err error) 
 	return durable, why, err
 }
 
-// rename replaces atomically where the server can; others cannot rename onto a
-// file that exists.
-func (p *Place) rename(from, to string) error {
-	if _, ok := p.client.HasExtension("posix-rename@openssh.com"); ok {
+// rename gives a file a name that was has, nil for nothing. It replaces atomically
+// where the server can; others cannot rename onto a file that exists.
+func (p *Place) rename(from, to string, was fs.FileInfo) error {
+	if was == nil {
+		return p.renameNew(from, to)
+	}
+	if p.canReplace() {
 		return p.client.PosixRename(from, to)
 	}
 	if err := p.remove(to); err != nil {
 		return err
 	}
 	return p.client.Rename(from, to)
+}
+
+func (p *Place) canReplace() bool {
+	_, ok := p.client.HasExtension("posix-rename@openssh.com")
+	return ok
+}
+
+// renameNew renames to a name that nothing has. The plain rename fails where that is
+// not so any more, as the protocol has it, if not for every server; for a reason of
+// its own, where a server has to make a link for it, only the other may do.
+func (p *Place) renameNew(from, to string) error {
+	err := p.client.Rename(from, to)
+	if err == nil {
+		return nil
+	}
+	is, unknown := p.look(to)
+	switch {
+	case unknown != nil:
+		return unknown
+	case is != nil:
+		return &transfer.MeanwhileError{Place: p.dest.Host, Path: to, Appeared: true}
+	case p.canReplace():
+		return p.client.PosixRename(from, to)
+	}
+	return err
 }
 
 // create makes a new file in the stead of one that may be there, which is not

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -55,6 +54,8 @@ type Place struct {
 	arrived *arrival             // the sum of the partial that was written last; may be nil
 	listing <-chan []fs.FileInfo // of the folder, for the next Find; nil if it has not been begun
 	old     fs.FileMode          // permission bits of what has the final name; 0 if nothing has
+	was     fs.FileInfo          // what has it; nil if nothing has
+	sums    fs.FileInfo          // what has the name of its sums; nil if nothing has
 	none    bool                 // no partial was there when that was looked for
 	held    locks
 	mine    atomic.Pointer[fs.FileInfo] // of a file that was made here; nil before
@@ -207,18 +208,18 @@ func (p *Place) Find(ctx context.Context, f transfer.File) (found transfer.Found
 		err := together(
 			func() error { found.Free = p.free(); return nil },
 			func() error {
-				entries := <-listing
-				found.Older = p.older(ctx, entries)
-				if i := slices.IndexFunc(entries, func(e fs.FileInfo) bool { return e.Name() == p.name+".sha256" }); i >= 0 {
-					found.Sums = entries[i]
-				}
+				found.Older = p.older(ctx, <-listing)
 				return nil
 			},
-			func() (err error) { found.Final, p.old, err = p.regular(p.final()); return err },
+			func() (err error) { p.sums, err = p.look(p.final() + ".sha256"); return p.failed(err) },
+			func() (err error) { found.Final, p.was, err = p.regular(p.final()); return err },
 			func() (err error) { found.Begun, replaced, err = p.begun(ctx); return err },
 		)
 		if found.Free >= 0 {
 			found.Free += replaced
+		}
+		if found.Sums, p.old = p.sums, 0; p.was != nil {
+			p.old = p.was.Mode().Perm()
 		}
 		p.none = err == nil && found.Begun < 0 && replaced == 0
 		return err
@@ -250,18 +251,27 @@ func (p *Place) sizeOf(name string) (int64, error) {
 	return size, err
 }
 
-// regular is the size of a regular file, or -1, and its permission bits.
-func (p *Place) regular(name string) (size int64, perm fs.FileMode, err error) {
-	info, err := p.client.Lstat(name)
+// regular is the size of a regular file, or -1, and what Lstat tells of it.
+func (p *Place) regular(name string) (size int64, info fs.FileInfo, err error) {
+	info, err = p.look(name)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return -1, 0, nil
 	case err != nil:
-		return -1, 0, p.failed(err)
+		return -1, nil, p.failed(err)
+	case info == nil:
+		return -1, nil, nil
 	case !info.Mode().IsRegular():
-		return -1, 0, &transfer.MediumError{Path: p.at(name), Err: transfer.ErrNotRegular}
+		return -1, nil, &transfer.MediumError{Path: p.at(name), Err: transfer.ErrNotRegular}
 	}
-	return info.Size(), info.Mode().Perm(), nil
+	return info.Size(), info, nil
+}
+
+// look is what Lstat tells of what has a name; nil if nothing has.
+func (p *Place) look(name string) (fs.FileInfo, error) {
+	info, err := p.client.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return info, err
 }
 
 // begun is the size of a partial that may be continued: a regular file of ours
