@@ -383,16 +383,41 @@ func TestDiscs(t *testing.T) {
 	}
 }
 
-// TestDiscLost rebuilds what nobody has.
+// TestDiscLost rebuilds what is lost, and asks for it only where parity is not enough.
 func TestDiscLost(t *testing.T) {
 	dir, raw, _ := protected(t, true)
-	os.Remove(filepath.Join(dir, "b.tar.002"))
+	lost, damaged := filepath.Join(dir, "b.tar.002"), filepath.Join(dir, "b.tar.003")
+	kept := must(os.ReadFile(lost))
+	os.Remove(lost)
 	asked := 0
-	s, err := open(t, dir, "", OpenOptions{Ask: func(context.Context, Volume) error { asked++; return ErrLost }})
-	if err != nil {
-		t.Fatal(err)
+	brings := func(_ context.Context, v Volume) error {
+		asked++
+		return os.WriteFile(lost, kept, 0o644)
 	}
-	if got, err := readAll(s); err != nil || !bytes.Equal(got, raw) || asked != 1 {
-		t.Errorf("%d bytes, asked %d times, %v", len(got), asked, err)
+	reads := func(ask func(context.Context, Volume) error) {
+		t.Helper()
+		s := must(open(t, dir, "", OpenOptions{Ask: ask}))
+		if s.Spread() {
+			t.Error("its media have to be changed")
+		}
+		if got, err := readAll(s); err != nil || !bytes.Equal(got, raw) {
+			t.Errorf("%d bytes, %v", len(got), err)
+		}
+	}
+	if reads(brings); asked != 0 {
+		t.Errorf("asked %d times", asked)
+	}
+
+	// Names and sizes do not tell that so much is damaged.
+	f := must(os.OpenFile(damaged, os.O_WRONLY, 0))
+	must(f.WriteAt(make([]byte, slice), 0))
+	f.Close()
+	if reads(brings); asked != 1 {
+		t.Errorf("asked %d times", asked)
+	}
+	os.Remove(lost)
+	s := must(open(t, dir, "", OpenOptions{Ask: func(context.Context, Volume) error { asked++; return ErrLost }}))
+	if got, err := readAll(s); err == nil || asked != 2 {
+		t.Errorf("%d bytes of what is lost, asked %d times", len(got), asked)
 	}
 }

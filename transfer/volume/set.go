@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"airgap/transfer/volume/parity"
 )
@@ -41,6 +42,7 @@ type Set struct {
 	spill  io.Closer
 	reader io.ReaderAt
 	spread bool
+	enough atomic.Bool // parity makes good what is missing
 
 	mu      sync.Mutex // of what follows
 	group   *group
@@ -97,7 +99,8 @@ func (s *Set) begin() error {
 		}
 	}
 	r := s.report()
-	s.spread = len(r.Missing) > 0
+	s.enough.Store(r.Readable())
+	s.spread = len(r.Missing) > 0 && !r.Readable()
 	if s.o.Partly || s.o.Ask != nil {
 		return nil
 	}
@@ -305,7 +308,12 @@ func (s *Set) SHA256() string {
 // ReadAt implements io.ReaderAt. With parity every byte is proven; without it
 // bytes are as they are there.
 func (s *Set) ReadAt(p []byte, off int64) (int, error) {
+	enough := s.enough.Load()
 	n, err := s.reader.ReadAt(p, off)
+	if tooDamaged := (*parity.TooDamagedError)(nil); enough && s.o.Ask != nil && errors.As(err, &tooDamaged) {
+		s.enough.Store(false)
+		n, err = s.reader.ReadAt(p, off)
+	}
 	if err != nil && err != io.EOF {
 		if refused := s.wasRefused(); refused != nil {
 			err = refused

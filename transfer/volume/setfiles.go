@@ -84,7 +84,7 @@ var errMissing = errors.New("it is missing")
 // fetch opens a file of the set, and has somebody bring it if it is not there.
 func (s *Set) fetch(key int) (regular, error) {
 	f, err := s.openFile(key)
-	for err != nil && key > 0 && s.o.Ask != nil && !s.lost[key] && s.refused == nil {
+	for err != nil && key > 0 && s.mayAsk() && !s.lost[key] && s.refused == nil {
 		if err := s.look(); err != nil {
 			return regular{}, err
 		}
@@ -94,6 +94,9 @@ func (s *Set) fetch(key int) (regular, error) {
 	}
 	return f, err
 }
+
+// mayAsk says whether volumes that are not there are asked for.
+func (s *Set) mayAsk() bool { return s.o.Ask != nil && !(s.enough.Load() && s.table != nil) }
 
 // ask asks for a volume, with nothing open in the folder.
 func (s *Set) ask(n int) {
