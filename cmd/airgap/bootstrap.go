@@ -84,16 +84,21 @@ func programFile(f *os.File) (transfer.File, error) {
 	return transfer.File{Name: "airgap-" + digits[:16], Size: n, SHA256: digits, Data: f, Hashed: true}, err
 }
 
+// platformFollows is a line of its own before what uname says: whatever a .bashrc
+// prints comes before it, with or without a line's end.
+const platformFollows = "airgap-asks-uname"
+
 // platform asks the host what it is.
 func (h *hop) platform(ctx context.Context) (image.Platform, error) {
-	out, err := h.question(ctx, "which platform it is", nil, "uname", "-sm")
+	out, err := h.question(ctx, "which platform it is", nil, "sh", "-c", "echo; echo "+platformFollows+"; exec uname -sm")
 	var exit *sftp.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		return image.Platform{}, err
 	}
-	said := lastLine(out.String()) // a .bashrc may talk before it
-	if exit != nil && said != "" { // as accounts have it that only take files, or let nobody in
-		return image.Platform{}, fmt.Errorf("running uname at %s: %q: %w", h.remote().Host(), said, sftp.ErrNoCommands)
+	greeting, said, asked := strings.Cut(out.String(), "\n"+platformFollows+"\n")
+	said = strings.TrimSpace(said)
+	if greeting = lastLine(greeting); exit != nil && !asked && greeting != "" { // as accounts have it that only take files, or let nobody in
+		return image.Platform{}, fmt.Errorf("running uname at %s: %q: %w", h.remote().Host(), greeting, sftp.ErrNoCommands)
 	}
 	p, ok := unameIs[said]
 	if !ok || err != nil {

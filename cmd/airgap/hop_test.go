@@ -21,6 +21,9 @@ import (
 	"airgap/transfer/transfertest"
 )
 
+// greeting is what a .bashrc prints, which does not even end its line.
+const greeting = `echo Linux x86_64; printf '{"type":"error"} noise'; `
+
 // farHost serves a folder, where the programs given by their names are found first.
 func farHost(t *testing.T, programs map[string]string) (dest, dir string) {
 	t.Helper()
@@ -32,7 +35,7 @@ func farHost(t *testing.T, programs map[string]string) (dest, dir string) {
 		}
 	}
 	server := transfertest.NewServer(t, true, func(c *ssh.ServerConfig) { c.NoClientAuth = true })
-	server.Profile = "PATH=" + filepath.Join(home, "far") + ":/usr/bin:/bin"
+	server.Profile = greeting + "PATH=" + filepath.Join(home, "far") + ":/usr/bin:/bin"
 	shell, err := exec.LookPath("sh")
 	if err == nil {
 		err = os.Symlink(shell, filepath.Join(home, "bin", "sh"))
@@ -124,6 +127,22 @@ func TestSlowHost(t *testing.T) {
 	var there *thereError
 	if !errors.As(err, &there) || there.Status != ui.Engine {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestGreeting is what a shell prints before what it is asked for, which matters not.
+func TestGreeting(t *testing.T) {
+	t.Chdir(t.TempDir())
+	packInto(t, "mine")
+	dest, _ := farHost(t, map[string]string{"uname": "echo Linux aarch64", "airgap": `echo '{"type":"version","version":"v9"}'`})
+	env, _, _ := newEnv()
+	h := hopBy(t, env, dest, usualPatience)
+	if p, err := h.platform(t.Context()); err != nil || p.String() != "linux/arm64" {
+		t.Errorf("the platform is %v, %v", p, err)
+	}
+	var none *noAirgapError
+	if err := h.noAirgap(t.Context(), nil); !errors.As(err, &none) || none.Version != "v9" {
+		t.Errorf("its version: %v", err)
 	}
 }
 

@@ -78,9 +78,12 @@ func (b *bounded) Write(p []byte) (int, error) {
 }
 
 // find gives the object of that type among the lines. Others, such as a shell's
-// greeting, are none of ours.
+// greeting, are none of ours; where a greeting has no line's end, the object follows
+// it in its line.
 func (b *bounded) find(kind string, into any) bool {
+	begin := []byte(`{"type":"` + kind + `"`)
 	for line := range bytes.Lines(b.Bytes()) {
+		line = line[max(0, bytes.LastIndex(line, begin)):]
 		var head struct{ Type string }
 		if json.Unmarshal(line, &head) == nil && head.Type == kind {
 			return json.Unmarshal(line, into) == nil

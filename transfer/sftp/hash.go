@@ -51,8 +51,9 @@ func (p *Place) remoteSum(ctx context.Context, name string, n int64) string {
 // coreutils where processors have instructions for it.
 const sumProgram = "if command -v openssl >/dev/null 2>&1; then openssl dgst -sha256 -r; else sha256sum; fi"
 
-// posix has a POSIX shell run a script, whichever shell a user logs in to.
-func posix(script string) string { return "exec sh -c " + quoted(script) }
+// posix has a POSIX shell run a script, whichever shell a user logs in to. What the
+// script prints begins a line: a greeting before it may not have ended its own.
+func posix(script string) string { return "exec sh -c " + quoted("echo; "+script) }
 
 // parseSum reads what programs print: the sum, and a name for the file.
 func parseSum(out string) string {

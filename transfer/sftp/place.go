@@ -378,7 +378,7 @@ func (p *Place) user(ctx context.Context) (uid uint32, known bool) {
 	p.shell.mu.Lock()
 	defer p.shell.mu.Unlock()
 	if p.shell.user == "" {
-		p.shell.user, _ = p.output(ctx, "id -u", nil, 0) // nothing is no number
+		p.shell.user, _ = p.output(ctx, posix("id -u"), nil, 0) // nothing is no number
 	}
 	n, err := strconv.ParseUint(p.shell.user, 10, 32)
 	return uint32(n), err == nil

@@ -309,7 +309,8 @@ func TestPrivate(t *testing.T) {
 // TestNoisyShell is one whose .bashrc talks: the last line is the command's.
 func TestNoisyShell(t *testing.T) {
 	for name, profile := range map[string]string{
-		"greets": "echo welcome to $USER; echo 4711", "at length": "yes no news | head -c 3000000", "has no line's end": "printf 'you have mail\n\n'",
+		"greets": "echo welcome to $USER; echo 4711", "at length": "yes no news | head -c 3000000", "has empty lines": "printf 'you have mail\n\n'",
+		"has no line's end": "printf 4711",
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := transfertest.NewServer(t, true, anybody)
