@@ -52,11 +52,7 @@ func (o *hopOptions) args() (args []string) {
 		if !f.Changed {
 			return
 		}
-		values := []string{f.Value.String()}
-		if list, ok := f.Value.(pflag.SliceValue); ok {
-			values = list.GetSlice()
-		}
-		for _, v := range values {
+		for _, v := range valuesOf(f) {
 			args = append(args, "--"+f.Name+"="+v)
 		}
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -53,7 +54,10 @@ and proves that what arrived is what was packed.`,
 		SilenceErrors: true, SilenceUsage: true, SuggestionsMinimumDistance: 2,
 		Args: cobra.ArbitraryArgs,
 		RunE: runRoot,
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
+			if err := filled(cmd, args); err != nil {
+				return err
+			}
 			if env.Quiet && env.Verbose {
 				return usage(cmd, "--quiet and --verbose exclude each other")
 			}
@@ -142,6 +146,32 @@ func wantArgs(least, most int, what string) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+// filled refuses what is given and empty, as by a variable of a script that is not
+// set: it would stand for the current folder, or for what is usual, which nobody
+// has asked for.
+func filled(cmd *cobra.Command, args []string) (err error) {
+	if cmd.DisableFlagParsing { // a command line that is not complete yet
+		return nil
+	}
+	if i := slices.Index(args, ""); i >= 0 {
+		return usage(cmd, "argument %d is empty", i+1)
+	}
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if values := valuesOf(f); err == nil && (len(values) == 0 || slices.Contains(values, "")) {
+			err = usage(cmd, "--%s is empty: give it a value, or leave it out", f.Name)
+		}
+	})
+	return err
+}
+
+// valuesOf are all that a flag has been given.
+func valuesOf(f *pflag.Flag) []string {
+	if list, ok := f.Value.(pflag.SliceValue); ok {
+		return list.GetSlice()
+	}
+	return []string{f.Value.String()}
 }
 
 // variable is the annotation of a flag that an environment variable can set.
