@@ -154,6 +154,23 @@ func TestSendsOfVolumes(t *testing.T) {
 	mustEnd(t, ui.OK, "verify", "usb")
 }
 
+// TestCannotSync is a folder that cannot be synced, which is said once of all volumes.
+func TestCannotSync(t *testing.T) {
+	t.Chdir(t.TempDir())
+	packLarge(t, "mine", 2_500_000)
+	mustMkdir(t, "usb")
+	var said buffer
+	err := sendSaying(t, &said, filepath.Join("mine", defaultBundle), cutOptions{size: 1 << 20}, func(f *media.Folder) transfer.Place { return unsynced{f} })
+	if n := strings.Count(said.String(), "it is not confirmed that the bundle is on the disk: no way to sync"); err != nil || n != 1 {
+		t.Errorf("said %d times, %v: %s", n, err, &said)
+	}
+}
+
+// unsynced is a folder that its system cannot sync.
+type unsynced struct{ *media.Folder }
+
+func (unsynced) Sync(context.Context) (bool, string, error) { return false, "no way to sync", nil }
+
 // packLarge packs so many bytes into a folder that it makes.
 func packLarge(t *testing.T, dir string, size int) {
 	t.Helper()

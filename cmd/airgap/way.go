@@ -22,6 +22,7 @@ type way struct {
 	*sender
 	dest  string
 	place transfer.Place
+	doubt string // why what is there may not be on the disk, as it has been said
 }
 
 // again connects once more, after an interruption.
@@ -106,7 +107,7 @@ func (w *way) carryAll(ctx context.Context, files []transfer.File, alone *setLoc
 			return receipt, inStateIf(f != nil, "the earlier volumes are as they were", err)
 		}
 		if f == nil {
-			err = w.tell(w.dest, receipt, several)
+			err = w.tell(receipt, several)
 		} else if f.receipt = receipt; receipt.AlreadyThere {
 			f.at = f.Name
 		}
@@ -124,7 +125,7 @@ func (w *way) carryAll(ctx context.Context, files []transfer.File, alone *setLoc
 		return last, err
 	}
 	for _, f := range apart.all() {
-		if err := w.tell(w.dest, f.receipt, true); err != nil {
+		if err := w.tell(f.receipt, true); err != nil {
 			return last, err
 		}
 	}
@@ -331,12 +332,14 @@ func (w *way) isHere(path, certain string) bool {
 	return err == nil && !remote && sameFile(path, certain)
 }
 
-// tell reports a file, which may be one of several.
-func (s *sender) tell(dest string, receipt transfer.Receipt, several bool) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !receipt.Durable {
-		s.env.Warn("%s: it is not confirmed that the bundle is on the disk: %s", dest, receipt.Why)
+// tell reports a file, which may be one of several. What the place cannot do for any
+// of them is said once.
+func (w *way) tell(receipt transfer.Receipt, several bool) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !receipt.Durable && receipt.Why != w.doubt {
+		w.doubt = receipt.Why
+		w.env.Warn("%s: it is not confirmed that the bundle is on the disk: %s", w.dest, receipt.Why)
 	}
-	return s.env.Report("sent", sendAnswer{"send", dest, receipt, several})
+	return w.env.Report("sent", sendAnswer{"send", w.dest, receipt, several})
 }
