@@ -285,7 +285,8 @@ func (o packOptions) addParity(ctx context.Context, env *ui.Env, medium *media.F
 	mode := permOf(filepath.Join(dir, filepath.Base(summary.Path)))
 	for _, file := range parts.Files {
 		file.Mode = mode
-		receipt, err := transfer.Send(ctx, medium, file, transfer.SendOptions{Note: env.Note})
+		o := transfer.SendOptions{Note: env.Note, MayReplace: mayReplace(file, filepath.Base(summary.Path))}
+		receipt, err := transfer.Send(ctx, medium, file, o)
 		if err != nil {
 			return nil, err
 		}

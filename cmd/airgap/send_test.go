@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 
+	"airgap/bundle"
 	"airgap/cmd/airgap/internal/ui"
 	"airgap/transfer"
 	"airgap/transfer/media"
@@ -194,6 +195,31 @@ func (h *heard) Write(p []byte) (int, error) {
 		h.once.Do(func() { close(h.said) })
 	}
 	return len(p), nil
+}
+
+// TestParityMeanwhile: what has come to have the name of parity while the bundle was
+// packed stays.
+func TestParityMeanwhile(t *testing.T) {
+	t.Chdir(t.TempDir())
+	packInto(t, "one")
+	path := filepath.Join("one", defaultBundle)
+	folder, err := media.Open("one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer folder.Close()
+	if err := os.WriteFile(path+".par", []byte("notes"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	env, _, _ := newEnv()
+	var foreign *transfer.ForeignError
+	o := packOptions{cut: cutOptions{parity: 10}}
+	if _, err := o.addParity(t.Context(), env, folder, "one", bundle.Summary{Path: path, Size: 1}); !errors.As(err, &foreign) {
+		t.Errorf("error %v", err)
+	}
+	if got, err := os.ReadFile(path + ".par"); err != nil || string(got) != "notes" {
+		t.Errorf("what has come is %d bytes, %v", len(got), err)
+	}
 }
 
 // TestPackWaits has a pack into volumes come to its end while another brings volumes

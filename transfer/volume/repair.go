@@ -29,7 +29,7 @@ func (s *Set) Repair(ctx context.Context, p transfer.Place, progress func(n int6
 	}
 	m := &mender{Set: s, place: p}
 	defer func() { err = errors.Join(err, m.close()) }()
-	if err := m.prepare(); err != nil {
+	if err := m.prepare(ctx); err != nil {
 		return s.report(), err
 	}
 	source, geometry := s.source(), s.par.geometry()
@@ -106,8 +106,8 @@ type mender struct {
 }
 
 // prepare looks at the folder again, which an earlier repair may have changed,
-// and sees that what is missing has a free name.
-func (m *mender) prepare() error {
+// and sees that what is missing has a free name, and its sums have theirs.
+func (m *mender) prepare(ctx context.Context) error {
 	m.files, m.made = map[int]*os.File{}, map[int]*scratch.File{}
 	if err := m.lookAgain(); err != nil {
 		return err
@@ -117,6 +117,13 @@ func (m *mender) prepare() error {
 		path := filepath.Join(m.dir, m.nameOf(key))
 		if _, err := os.Lstat(path); !there && err == nil {
 			return fmt.Errorf("file %q is in the way of the volume that is missing: rename it first", path)
+		}
+		if there {
+			continue
+		}
+		missing := transfer.File{Name: m.nameOf(key), Temporary: "." + m.nameOf(key) + ".partial"}
+		if err := transfer.MayReplace(ctx, m.place, missing, transfer.SendOptions{MayReplace: nothing}); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -284,12 +291,19 @@ func (m *mender) prove(ctx context.Context, key int, f *os.File) error {
 	if file.SHA256, err = hashOf(ctx, joined{stretch(f, 0, file.Size)}, nil); err != nil {
 		return err
 	}
-	if _, err := transfer.Send(ctx, m.place, file, transfer.SendOptions{}); err != nil {
+	var o transfer.SendOptions
+	if m.made[key] != nil { // its name was free
+		o.MayReplace = nothing
+	}
+	if _, err := transfer.Send(ctx, m.place, file, o); err != nil {
 		return err
 	}
 	m.done = append(m.done, file.Name)
 	return nil
 }
+
+// nothing may be replaced.
+func nothing(io.ReaderAt, int64) (bool, error) { return false, nil }
 
 func (m *mender) lookAgain() error {
 	m.mu.Lock()

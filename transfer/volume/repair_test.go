@@ -302,6 +302,51 @@ func TestRepairInTheWay(t *testing.T) {
 	reads(t, dir, raw)
 }
 
+// TestRepairMeanwhile: what comes to have the name of a missing volume, or of its sums,
+// while that is made stays.
+func TestRepairMeanwhile(t *testing.T) {
+	const missing = "b.tar.002"
+	for _, name := range []string{missing, missing + ".sha256"} {
+		for _, when := range []string{"before it is sent", "while it is sent"} {
+			t.Run(name+" "+when, func(t *testing.T) {
+				dir, _, _ := protected(t, true)
+				os.Remove(filepath.Join(dir, missing))
+				os.Remove(filepath.Join(dir, missing+".sha256"))
+				s := must(open(t, dir, "", OpenOptions{}))
+				comes := func() {
+					if err := os.WriteFile(filepath.Join(dir, name), []byte("notes"), 0o644); err != nil {
+						t.Error(err)
+					}
+				}
+				p := busyPlace{Place: folder(t, dir), proving: func() {}}
+				progress := func(int64) {}
+				if when == "while it is sent" {
+					p.proving = comes
+				} else {
+					progress = func(int64) { comes() }
+				}
+				if _, err := s.Repair(t.Context(), p, progress); err == nil {
+					t.Error("nothing was in the way")
+				}
+				if got, err := os.ReadFile(filepath.Join(dir, name)); err != nil || string(got) != "notes" {
+					t.Errorf("what has come is %d bytes, %v", len(got), err)
+				}
+			})
+		}
+	}
+}
+
+// busyPlace is one where something goes on before a partial is proven.
+type busyPlace struct {
+	transfer.Place
+	proving func()
+}
+
+func (p busyPlace) Hash(ctx context.Context, which transfer.Which, n int64) (string, string, error) {
+	p.proving()
+	return p.Place.Hash(ctx, which, n)
+}
+
 // TestReadOnly reads a set with a lost volume from a file system that is
 // mounted read-only.
 func TestReadOnly(t *testing.T) {

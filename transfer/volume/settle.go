@@ -24,7 +24,7 @@ type Made struct {
 	Volumes, Parity []string
 	Sync            func() error // makes names durable, in both folders
 
-	rename func(from, to string) error
+	rename func(from, to string, was fs.FileInfo) error
 	remove func(path string) error
 }
 
@@ -54,11 +54,12 @@ func (e Earlier) IsInTheWay(dir, name string) bool {
 // whatever ends it: of the new volumes all but one come first, under names that
 // are free, then the last takes the place of one of the old, and then each other
 // its own. Old parity and sums go before that moment. If it fails before, the old
-// set is as it was, but for these.
+// set is as it was, but for these. What comes meanwhile to have one of the names, or
+// changes, is not replaced: a *transfer.MeanwhileError.
 func (m Made) Settle(ctx context.Context, dir string) (removed []string, err error) {
 	defer wrap(&err, "moving volumes to", dir)
 	if m.rename == nil {
-		m.rename, m.remove = os.Rename, os.Remove
+		m.rename, m.remove = transfer.Rename, os.Remove
 	}
 	old, err := FindEarlier(ctx, transfer.LocalDir(dir), m.Name, "")
 	if err != nil {
@@ -70,7 +71,8 @@ func (m Made) Settle(ctx context.Context, dir string) (removed []string, err err
 		}
 	}
 	m.narrow(dir, old)
-	s := &settling{Made: m, dir: dir, old: old, waits: map[string]string{}}
+	s := &settling{Made: m, dir: dir, old: old, waits: map[string]string{}, was: map[string]fs.FileInfo{}}
+	s.look()
 	if err := s.take(s.last()); err != nil {
 		return s.removed, err
 	}
@@ -110,8 +112,23 @@ type settling struct {
 	Made
 	dir     string
 	old     Earlier
-	waits   map[string]string // under which names volumes wait for theirs
+	waits   map[string]string      // under which names volumes wait for theirs
+	was     map[string]fs.FileInfo // what has the names that are needed, or goes; nil for nothing
 	removed []string
+}
+
+// look sees what has the names of volumes, parity and sums.
+func (s *settling) look() {
+	for _, name := range slices.Concat(s.Volumes, s.Parity, s.old.Volumes, s.old.Parity, s.old.Beside) {
+		for _, name := range []string{name, name + ".sha256"} {
+			s.was[name], _ = os.Lstat(s.to(name))
+		}
+	}
+}
+
+// call gives a file from somewhere else a name in the folder.
+func (s *settling) call(from, name string) error {
+	return s.rename(from, s.to(name), s.was[name])
 }
 
 // last is the volume that comes last, and makes the set whole: one in place of an
@@ -132,7 +149,7 @@ func (s *settling) take(last string) error {
 		err = s.clear()
 	}
 	if err == nil {
-		err = s.rename(s.from(last), s.to(last))
+		err = s.call(s.from(last), last)
 	}
 	if err == nil {
 		return nil
@@ -153,10 +170,10 @@ func (s *settling) bring(last string) error {
 			continue
 		}
 		free := name
-		if _, err := os.Lstat(s.to(name)); !errors.Is(err, fs.ErrNotExist) {
+		if s.was[name] != nil {
 			free = fmt.Sprintf("%s.%s.new", name, rand.Text()[:8])
 		}
-		if err := s.rename(s.from(name), s.to(free)); err != nil {
+		if err := s.call(s.from(name), free); err != nil {
 			return err
 		}
 		s.waits[name] = free
@@ -165,10 +182,18 @@ func (s *settling) bring(last string) error {
 }
 
 // clear removes what would be wrong beside the new set: old parity, and the sums
-// of what is replaced.
+// of what is replaced, if that is to be replaced still.
 func (s *settling) clear() error {
 	for _, name := range s.Volumes {
-		if err := s.removeIfThere(s.to(name) + ".sha256"); err != nil {
+		if s.waits[name] == name { // a new one has it
+			continue
+		}
+		if err := transfer.Unchanged(s.to(name), s.was[name]); err != nil {
+			return err
+		}
+	}
+	for _, name := range s.Volumes {
+		if err := s.removeIfThere(name + ".sha256"); err != nil {
 			return err
 		}
 	}
@@ -191,10 +216,10 @@ func (s *settling) oldParity() []string {
 // drop removes old files with their sums.
 func (s *settling) drop(names []string) error {
 	for _, name := range names {
-		if err := s.removeIfThere(s.to(name) + ".sha256"); err != nil {
+		if err := s.removeIfThere(name + ".sha256"); err != nil {
 			return err
 		}
-		if err := s.removeIfThere(s.to(name)); err != nil {
+		if err := s.removeIfThere(name); err != nil {
 			return err
 		}
 		s.removed = append(s.removed, name)
@@ -202,10 +227,15 @@ func (s *settling) drop(names []string) error {
 	return nil
 }
 
-func (s *settling) removeIfThere(path string) error {
-	if err := s.remove(path); !errors.Is(err, fs.ErrNotExist) {
+// removeIfThere removes what still is what it was.
+func (s *settling) removeIfThere(name string) error {
+	if err := transfer.Unchanged(s.to(name), s.was[name]); err != nil {
 		return err
 	}
+	if err := s.remove(s.to(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	delete(s.was, name)
 	return nil
 }
 
@@ -217,7 +247,7 @@ func (s *settling) tidy() error {
 	}
 	for _, name := range s.Volumes {
 		if free := s.waits[name]; free != "" && free != name {
-			if err := s.rename(s.to(free), s.to(name)); err != nil {
+			if err := s.call(s.to(free), name); err != nil {
 				return err
 			}
 		}
@@ -227,12 +257,12 @@ func (s *settling) tidy() error {
 		return err
 	}
 	for _, name := range s.Parity {
-		if err := s.rename(s.from(name), s.to(name)); err != nil {
+		if err := s.call(s.from(name), name); err != nil {
 			return err
 		}
 	}
 	for _, name := range slices.Concat(s.Volumes, s.Parity) {
-		if err := s.rename(s.from(name)+".sha256", s.to(name)+".sha256"); err != nil {
+		if err := s.call(s.from(name)+".sha256", name+".sha256"); err != nil {
 			return err
 		}
 	}

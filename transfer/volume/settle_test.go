@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"airgap/transfer"
 )
 
 // workshop is the sets that tests settle, each made once.
@@ -71,11 +74,11 @@ func (m Made) faulty(k int, kill bool) Made {
 		}
 		return boom
 	}
-	m.rename = func(from, to string) error {
+	m.rename = func(from, to string, was fs.FileInfo) error {
 		if err := step(); err != nil {
 			return err
 		}
-		return os.Rename(from, to)
+		return transfer.Rename(from, to, was)
 	}
 	left := 1 // a medium that fails once does not do all that is undone either
 	m.remove = func(path string) error {
@@ -246,5 +249,44 @@ func TestSettleInTheWay(t *testing.T) {
 			t.Errorf("%s: error %v", name, err)
 		}
 		same(t, dir, before)
+	}
+}
+
+// TestSettleMeanwhile: what comes, or changes, while a set gets its names stays, and
+// so does what was there before.
+func TestSettleMeanwhile(t *testing.T) {
+	w := workshop{}
+	for name, c := range map[string]struct {
+		old, new int // volumes; 1: not cut
+		comes    string
+	}{
+		"file": {0, 1, "b.tar"}, "sums": {0, 1, "b.tar.sha256"}, "file in place of ours": {1, 1, "b.tar"},
+		"last volume": {0, 3, "b.tar.003"}, "volume in place of ours": {3, 3, "b.tar.001"}, "sums of a volume": {0, 3, "b.tar.003.sha256"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			if c.old > 0 {
+				m, _ := w.made(t, t.TempDir(), 1, c.old, 0)
+				if err := m.settle(t, dir); err != nil {
+					t.Fatal(err)
+				}
+			}
+			before := snapshot(t, dir)
+			before[c.comes] = "notes"
+			m, _ := w.made(t, t.TempDir(), 2, c.new, 0)
+			came := false
+			m.Sync = func() error { // which may take long
+				if came {
+					return nil
+				}
+				came = true
+				return os.WriteFile(filepath.Join(dir, c.comes), []byte("notes"), 0o644)
+			}
+			var meanwhile *transfer.MeanwhileError
+			if err := m.settle(t, dir); !errors.As(err, &meanwhile) || filepath.Base(meanwhile.Path) != c.comes {
+				t.Errorf("error %v", err)
+			}
+			same(t, dir, before)
+		})
 	}
 }
