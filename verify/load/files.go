@@ -225,6 +225,9 @@ func (f *PlannedFile) write(ctx context.Context, root *os.Root, v *verify.Verifi
 		if _, err := io.Copy(to, r); err != nil || f.Backup == "" {
 			return err
 		}
+		if err := to.Sync(); err != nil { // which may take long: what is saved meanwhile is kept, too
+			return err
+		}
 		f.Backup, err = keep(f.Path)
 		return err
 	})
