@@ -194,7 +194,7 @@ func Check(ctx context.Context, d *Documents, p Policy) (*Verified, *Report, err
 	if p.Jobs <= 0 {
 		p.Jobs = min(runtime.GOMAXPROCS(0), maxJobs)
 	}
-	c := &checker{Policy: p, docs: d, report: newReport(d, p.Level), claims: claims(d)}
+	c := &checker{Policy: p, docs: d, report: newReport(d, p.Level), claims: claims(d), room: layer.NewAllowance()}
 	if err := c.run(ctx, d.bundle); err != nil {
 		return nil, c.report, err
 	}
@@ -230,6 +230,7 @@ type checker struct {
 	Policy
 	docs   *Documents
 	claims map[image.Digest][]claim
+	room   *layer.Allowance
 
 	mu     sync.Mutex
 	report *Report
@@ -313,7 +314,10 @@ func (c *checker) blob(ctx context.Context, from image.Fetcher, blob bundle.Blob
 		_, err = io.Copy(io.Discard, counted)
 		return err
 	}
-	got, err := layer.DiffID(counted)
+	got, err := layer.DiffID(ctx, counted, c.room)
+	if ended := context.Cause(ctx); ended != nil {
+		return ended
+	}
 	if err != nil {
 		// Whose fault it is the blob's own bytes tell, when all have been read.
 		if _, readErr := io.Copy(io.Discard, counted); readErr != nil {

@@ -10,11 +10,13 @@ package layer
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -26,9 +28,20 @@ import (
 const (
 	MaxWindow = 128 << 20 // of zstd, in bytes
 	MaxSize   = 64 << 30  // uncompressed, in bytes
-	MaxRatio  = 1100      // uncompressed to compressed, after the first; deflate's own limit is 1032
-	freeRatio = 4 << 30   // bytes: layers hold sparse files, of which zstd makes a thirty-thousandth
+	MaxRatio  = 1100      // uncompressed to compressed; deflate's own limit is 1032
+	MaxBeyond = 4 << 30   // bytes beyond that: layers hold sparse files, of which zstd makes a thirty-thousandth
 )
+
+// Allowance is what is left of MaxBeyond for layers that are opened together. It is
+// safe for concurrent use.
+type Allowance struct{ left atomic.Int64 }
+
+// NewAllowance is all of it.
+func NewAllowance() *Allowance {
+	a := new(Allowance)
+	a.left.Store(MaxBeyond)
+	return a
+}
 
 // ErrLimit is wrapped by errors about layers that exceed a limit.
 var ErrLimit = errors.New("layer exceeds the limits")
@@ -36,12 +49,12 @@ var ErrLimit = errors.New("layer exceeds the limits")
 // Open gives the uncompressed bytes of a layer. Closing the result does not
 // close r, and is needed for r to be no longer in use, and for others to have
 // the room that a zstd window takes: reading may wait for that.
-func Open(r io.Reader) (io.ReadCloser, error) { return open(r, newBuffer()) }
+func Open(r io.Reader) (io.ReadCloser, error) { return open(r, newBuffer(), NewAllowance()) }
 
 // newBuffer is what a layer is read through.
 func newBuffer() *bufio.Reader { return bufio.NewReaderSize(nil, 128<<10) }
 
-func open(r io.Reader, buffered *bufio.Reader) (io.ReadCloser, error) {
+func open(r io.Reader, buffered *bufio.Reader, a *Allowance) (io.ReadCloser, error) {
 	in := &counter{r: r}
 	buffered.Reset(in)
 	head, err := buffered.Peek(4)
@@ -54,20 +67,20 @@ func open(r io.Reader, buffered *bufio.Reader) (io.ReadCloser, error) {
 		if err != nil {
 			return nil, fmt.Errorf("gzip: %w", err)
 		}
-		return &bounded{r: z, close: z.Close, in: in}, nil
+		return &bounded{r: z, close: z.Close, in: in, allowance: a}, nil
 	case isZstd(head):
-		return openZstd(buffered, in)
+		return openZstd(buffered, in, a)
 	}
 	return io.NopCloser(buffered), nil
 }
 
-func openZstd(r *bufio.Reader, in *counter) (io.ReadCloser, error) {
+func openZstd(r *bufio.Reader, in *counter, a *Allowance) (io.ReadCloser, error) {
 	frames := newWindowed(r)
 	z, err := zstd.NewReader(frames, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(MaxWindow), zstd.WithDecoderLowmem(true))
 	if err != nil {
 		return nil, fmt.Errorf("zstd: %w", err)
 	}
-	b := &bounded{r: z, in: in}
+	b := &bounded{r: z, in: in, allowance: a}
 	b.close = func() error {
 		z.Close()
 		z, b.r = nil, nil
@@ -101,17 +114,17 @@ var buffers = sync.Pool{New: func() any { return newBuffer() }}
 
 // DiffID is the digest of the uncompressed bytes of a layer. Reading,
 // decompressing and hashing run side by side. All of r is read, to io.EOF.
-func DiffID(r io.Reader) (image.Digest, error) {
+func DiffID(ctx context.Context, r io.Reader, a *Allowance) (image.Digest, error) {
 	packed := newAhead(r)
 	defer packed.Close()
 	buffer := buffers.Get().(*bufio.Reader)
 	defer buffers.Put(buffer)
-	z, err := open(packed, buffer)
+	z, err := open(packed, buffer, a)
 	if err != nil {
 		return image.Digest{}, err
 	}
 	defer z.Close()
-	content := newAhead(z)
+	content := newAhead(image.ContextReader(ctx, z))
 	defer content.Close()
 	h := sha256.New()
 	if _, err := io.Copy(h, content); err != nil {
@@ -142,15 +155,27 @@ type bounded struct {
 	close func() error
 	in    *counter
 	out   int64
+
+	allowance *Allowance
+	taken     int64 // of it
 }
 
 func (b *bounded) Read(p []byte) (int, error) {
 	n, err := b.r.Read(p)
 	b.out += int64(n)
-	if b.out > MaxSize || b.out > freeRatio && b.out/MaxRatio > b.in.n {
+	if more := b.out - b.taken - MaxRatio*b.in.n; more > 0 {
+		b.taken += more
+		b.allowance.left.Add(-more)
+	}
+	if b.out > MaxSize || b.taken > 0 && b.allowance.left.Load() < 0 {
 		return n, fmt.Errorf("%w: %d bytes out of %d", ErrLimit, b.out, b.in.n)
 	}
 	return n, err
 }
 
-func (b *bounded) Close() error { return b.close() }
+// Close gives back what later bytes have made up for.
+func (b *bounded) Close() error {
+	b.allowance.left.Add(b.taken - max(0, b.out-MaxRatio*b.in.n))
+	b.taken = 0
+	return b.close()
+}
