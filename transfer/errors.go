@@ -10,19 +10,24 @@ import (
 type NoSpaceError struct {
 	Place string // which side: a host or a folder
 	Path  string
-	Need  int64 // bytes still to be written
-	Free  int64 // bytes that the place has free
-	Err   error // why there is too little room all the same, such as a quota; may be nil
+	Need  int64   // bytes still to be written
+	Free  int64   // bytes that the place has free
+	Err   error   // why there is too little room all the same, such as a quota; may be nil
+	Left  []Older // what somebody has left there of the same, and stays
 }
 
 // Unwrap gives the place's own error.
 func (e *NoSpaceError) Unwrap() error { return e.Err }
 
 func (e *NoSpaceError) Error() string {
+	text := fmt.Sprintf("not enough space at %s for %s: %d bytes needed, %d free", e.Place, e.Path, e.Need, e.Free)
 	if e.Err != nil {
-		return fmt.Sprintf("not enough space at %s for %s: %d bytes needed: %v", e.Place, e.Path, e.Need, e.Err)
+		text = fmt.Sprintf("not enough space at %s for %s: %d bytes needed: %v", e.Place, e.Path, e.Need, e.Err)
 	}
-	return fmt.Sprintf("not enough space at %s for %s: %d bytes needed, %d free", e.Place, e.Path, e.Need, e.Free)
+	for _, o := range e.Left {
+		text += fmt.Sprintf(", beside %v", o)
+	}
+	return text
 }
 
 // ErrNotRegular says that a folder, a link or the like has the name of the file.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
@@ -213,7 +212,7 @@ func (s *sending) fits() error {
 	case s.found.Limit > 0 && s.file.Size > s.found.Limit:
 		return &MediumError{s.found.Path, fmt.Errorf("the file has %d bytes, and at most %d can be written to one there", s.file.Size, s.found.Limit)}
 	case s.found.Free >= 0 && need > s.found.Room():
-		return &NoSpaceError{Place: s.found.Place, Path: s.found.Path, Need: need, Free: s.found.Room()}
+		return s.found.Full(need)
 	}
 	return nil
 }
@@ -223,19 +222,9 @@ func (s *sending) clear(ctx context.Context) error {
 	if len(s.found.Older) == 0 {
 		return nil
 	}
-	return s.place.Visit(ctx, func(dir Dir) error {
-		for _, o := range s.found.Older {
-			if !o.Ours {
-				s.Note("%s at %s, %d bytes of an older %s, is somebody else's and stays", o.Name, s.found.Place, o.Size, s.found.Name)
-				continue
-			}
-			s.Note("removing %s at %s: %d bytes of an older %s that has never become whole", o.Name, s.found.Place, o.Size, s.found.Name)
-			if err := dir.Remove(o.Name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return err
-			}
-		}
-		return nil
-	})
+	err := removeOlder(ctx, s.place, s.found, s.found.Older, s.Note)
+	noteStaying(s.found, s.found.Older, s.Note)
+	return err
 }
 
 // resume proves how much of a partial is the file's beginning.
@@ -266,7 +255,8 @@ func (s *sending) resume(ctx context.Context) error {
 // sum that it should have says all.
 func (s *sending) write(ctx context.Context) error {
 	off := s.receipt.Resumed
-	return s.place.Write(ctx, off, &counted{s.limited(ctx, readerOf(ctx, s.file, off, s.file.Size-off)), s})
+	err := s.place.Write(ctx, off, &counted{s.limited(ctx, readerOf(ctx, s.file, off, s.file.Size-off)), s})
+	return Beside(err, staying(s.found.Older))
 }
 
 // limited keeps to the limit, if there is one.

@@ -21,7 +21,6 @@ import (
 	"encoding/hex"
 	"io"
 	"io/fs"
-	"regexp"
 )
 
 // File is what is sent.
@@ -41,6 +40,16 @@ type File struct {
 	// Temporary is the name under which it grows where SHA256 is not known yet,
 	// as SendStream has it.
 	Temporary string
+
+	// Exact says that a place has it under Name even if it was given another name
+	// for what comes there.
+	Exact bool
+
+	// Kin says whether an entry of the folder in which the file is called so looks like
+	// something left of what the file is or is a part of, in whatever shape that was
+	// to come, but for what the send goes on with that the file belongs to. Nil: only
+	// partials of the very name are older.
+	Kin func(entry fs.FileInfo, called string) bool
 }
 
 // Partial is the name under which a file grows at its place. It is the same
@@ -115,45 +124,9 @@ type Found struct {
 	// Sums is what is called as the file's sums are; nil for nothing, or where the
 	// folder cannot be listed.
 	Sums fs.FileInfo
-	// Older are partials of other files that had this name. Nothing continues
-	// them, once this one is there.
+	// Older is what is left of other files that had this name, and of the file's kin.
+	// Nothing continues it, once this one is there.
 	Older []Older
-}
-
-// Older is a partial that no send will continue.
-type Older struct {
-	Name string
-	Size int64
-	Ours bool // nobody else's, as far as that is known
-}
-
-// Room is how many bytes can be written when what is older and ours has been
-// cleared away; -1 if that is not known.
-func (f Found) Room() int64 {
-	if f.Free < 0 {
-		return -1
-	}
-	return f.Free + f.Cleared()
-}
-
-// Cleared is how many bytes that makes room for.
-func (f Found) Cleared() (n int64) {
-	for _, o := range f.Older {
-		if o.Ours {
-			n += o.Size
-		}
-	}
-	return n
-}
-
-// partialForm is how File.Partial and SendStream call what grows.
-var partialForm = regexp.MustCompile(`(?s)^\.(.+)\.([0-9a-f]{8}|[A-Z2-7]{8})\.partial$`)
-
-// IsPartial says whether an entry of a folder is called as a partial of what is
-// called name is.
-func IsPartial(entry, name string) bool {
-	m := partialForm.FindStringSubmatch(entry)
-	return m != nil && m[1] == name
 }
 
 // SendOptions let a caller watch.

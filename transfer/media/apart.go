@@ -7,7 +7,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
+
+	"airgap/transfer"
 )
 
 // Apart is a hidden folder in a place, for files that are to come to it together
@@ -23,15 +24,15 @@ var errTaken = errors.New("somebody works in it")
 // Apart makes a folder for what will be called name and the like. What killed
 // runs have left of such folders is removed.
 func (p *Folder) Apart(ctx context.Context, name string) (*Apart, error) {
-	if err := p.sweep(ctx, name); err != nil {
-		return nil, p.failed(err)
+	if err := p.Sweep(ctx, name); err != nil {
+		return nil, err
 	}
 	for range 3 { // somebody who sweeps may take a new one for one that is left
-		dir, err := os.MkdirTemp(p.dir, apartName(name, "*"))
+		dir, err := os.MkdirTemp(p.dir, "."+name+".*.partial")
 		if err != nil {
 			return nil, p.failed(err)
 		}
-		lock, _, err := lockFolder(dir)
+		lock, _, err := lockPath(dir)
 		if errors.Is(err, errTaken) {
 			continue
 		}
@@ -47,8 +48,6 @@ func (p *Folder) Apart(ctx context.Context, name string) (*Apart, error) {
 	return nil, fmt.Errorf("making a folder in %q: others take each of them away", p.dir)
 }
 
-func apartName(name, random string) string { return "." + name + "." + random + ".partial" }
-
 // Dir is where it is.
 func (a *Apart) Dir() string { return a.dir }
 
@@ -57,19 +56,18 @@ func (a *Apart) Close() error {
 	return errors.Join(os.RemoveAll(a.dir), a.lock.Close())
 }
 
-// sweep removes such folders that nobody works in any more.
-func (p *Folder) sweep(ctx context.Context, name string) error {
+// Sweep removes such folders that nobody works in any more.
+func (p *Folder) Sweep(ctx context.Context, name string) error {
 	entries, err := os.ReadDir(p.dir)
 	for _, e := range entries {
 		if err := context.Cause(ctx); err != nil {
 			return err
 		}
-		before, after, _ := strings.Cut(apartName(name, "*"), "*")
-		if !e.IsDir() || !strings.HasPrefix(e.Name(), before) || !strings.HasSuffix(e.Name(), after) {
+		if !e.IsDir() || !transfer.IsPacked(e.Name(), name) {
 			continue
 		}
 		dir := filepath.Join(p.dir, e.Name())
-		lock, locked, err := lockFolder(dir)
+		lock, locked, err := lockPath(dir)
 		if err != nil {
 			continue // it may be gone by now, or somebody works in it
 		}
@@ -77,8 +75,8 @@ func (p *Folder) sweep(ctx context.Context, name string) error {
 			err = os.RemoveAll(dir)
 		}
 		if err := errors.Join(err, lock.Close()); err != nil {
-			return err
+			return p.failed(err)
 		}
 	}
-	return err
+	return p.failed(err)
 }

@@ -4,8 +4,8 @@ package media
 
 import "io"
 
-// lockFolder takes no lock: the system has none for a folder that ends with its
+// lockPath takes no lock: the system has none for a folder that ends with its
 // process.
-func lockFolder(string) (lock io.Closer, locked bool, err error) {
+func lockPath(string) (lock io.Closer, locked bool, err error) {
 	return io.NopCloser(nil), false, nil
 }

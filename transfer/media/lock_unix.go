@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockFolder locks a folder until that is closed, or its process ends; errTaken
+// lockPath locks a file or a folder until that is closed, or its process ends; errTaken
 // says that somebody else has. locked is false where the file system has no locks.
-func lockFolder(dir string) (lock io.Closer, locked bool, err error) {
+func lockPath(dir string) (lock io.Closer, locked bool, err error) {
 	f, err := os.Open(dir)
 	if err != nil {
 		return nil, false, err

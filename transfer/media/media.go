@@ -93,29 +93,6 @@ func (p *Folder) Find(_ context.Context, f transfer.File) (transfer.Found, error
 	return found, p.failed(err)
 }
 
-// Visit implements transfer.Place.
-func (p *Folder) Visit(_ context.Context, do func(transfer.Dir) error) error {
-	return do(transfer.LocalDir(p.dir))
-}
-
-// findOlder lists the partials that earlier sends have left of what had the
-// file's name.
-func (p *Folder) findOlder() (older []transfer.Older, err error) {
-	entries, err := os.ReadDir(p.dir)
-	if err != nil {
-		return nil, err
-	}
-	for _, e := range entries {
-		if !transfer.IsPartial(e.Name(), p.file.Name) || e.Name() == filepath.Base(p.partial()) {
-			continue
-		}
-		if info, err := e.Info(); err == nil && info.Mode().IsRegular() {
-			older = append(older, transfer.Older{Name: e.Name(), Size: info.Size(), Ours: ours(info, p.mine)})
-		}
-	}
-	return older, nil
-}
-
 // Write implements transfer.Place.
 func (p *Folder) Write(_ context.Context, off int64, data io.Reader) (err error) {
 	if off == p.file.Size && off > 0 {

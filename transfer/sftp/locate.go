@@ -12,9 +12,10 @@ import (
 )
 
 // locate finds folder and name as scp would: in a folder that exists under the
-// file's own name, else under the last part of the path as a new name.
+// file's own name, else under the last part of the path as a new name, unless the
+// file's is exact.
 func (p *Place) locate(ctx context.Context) (err error) {
-	if p.located == p.file.Name && p.dir != "" {
+	if p.located.Name == p.file.Name && p.located.Exact == p.file.Exact && p.dir != "" {
 		return nil
 	}
 	dir := p.dest.Dir
@@ -55,7 +56,10 @@ func (p *Place) locate(ctx context.Context) (err error) {
 			return p.failed(err)
 		}
 	}
-	p.dir, p.name, p.located = abs, name, p.file.Name
+	if p.file.Exact {
+		name = p.file.Name
+	}
+	p.dir, p.name, p.located = abs, name, p.file
 	return nil
 }
 

@@ -50,7 +50,7 @@ type Place struct {
 	file    transfer.File
 	dir     string // absolute
 	name    string
-	located string               // the file that this is for
+	located transfer.File        // that this is for: its name, and whether it is exact
 	arrived *arrival             // the sum of the partial that was written last; may be nil
 	listing <-chan []fs.FileInfo // of the folder, for the next Find; nil if it has not been begun
 	old     fs.FileMode          // permission bits of what has the final name; 0 if nothing has
@@ -315,12 +315,20 @@ func (p *Place) list(ctx context.Context) <-chan []fs.FileInfo {
 	return listed
 }
 
-// older are the partials that earlier sends have left of what had the file's name.
+// older is what earlier sends have left of the file and its kin. What is made there
+// is locked, if it is, in a way that servers do not tell of.
 func (p *Place) older(ctx context.Context, entries []fs.FileInfo) (older []transfer.Older) {
 	for _, info := range entries {
-		if transfer.IsPartial(info.Name(), p.name) && info.Name() != path.Base(p.partial()) && info.Mode().IsRegular() {
-			older = append(older, transfer.Older{Name: info.Name(), Size: info.Size(), Ours: p.ours(ctx, info)})
+		o, ok := transfer.OlderOf(info, p.file, p.name)
+		switch {
+		case !ok:
+			continue
+		case !p.ours(ctx, info):
+			o.Stays = transfer.Theirs
+		case o.Packed:
+			o.Stays = transfer.MayBeBusy
 		}
+		older = append(older, o)
 	}
 	return older
 }

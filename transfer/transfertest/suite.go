@@ -59,6 +59,7 @@ func (s Suite) Run(t *testing.T) {
 		"lock of the dead": lockOfTheDead, "lock of the silent": lockOfTheSilent, "lock of the living": lockOfTheLiving,
 		"lock of an attempt before": lockOfBefore, "lock that is lost": lockLost, "lock that is removed": lockRemoved, "lock that is something else": lockElse,
 		"older partials": olderPartials, "older partials of others": olderOfOthers,
+		"left in other shapes": leftInShapes, "left, and being written": leftBusy, "left in other shapes by others": leftByOthers,
 		"local file changes": localChanges, "local file fails": localFails,
 		"streams": streams, "stream is named at its end": streamNamed, "stream fails": streamFails,
 	} {
