@@ -19,7 +19,7 @@ func atWork(ctx context.Context, p transfer.Place, entries []fs.DirEntry, name s
 		if !ok || locked != name && locked != setOf(name) && !volume.IsName(locked, name) {
 			continue
 		}
-		_, unlock, err := p.Lock(ctx, transfer.File{Name: locked, Temporary: "." + locked + ".partial"}, o)
+		_, unlock, err := p.Lock(ctx, transfer.File{Name: locked, Temporary: "." + locked + ".partial", Exact: true}, o)
 		if busy := (*transfer.BusyError)(nil); errors.As(err, &busy) {
 			return true, nil
 		}

@@ -18,6 +18,7 @@ import (
 	"airgap/cmd/airgap/internal/ui"
 	"airgap/transfer"
 	"airgap/transfer/sftp"
+	"airgap/transfer/volume"
 	"airgap/verify"
 )
 
@@ -112,7 +113,7 @@ func (w *way) sendAndUnpack(ctx context.Context, show shower) error {
 	}
 	var there probeAnswer
 	err = w.try(ctx, func(p transfer.Place) (err error) {
-		found, err := p.Find(ctx, file)
+		found, err := p.Find(ctx, volume.Kin(file.Name, []transfer.File{file})[0])
 		if err == nil {
 			there, err = h.ask(ctx, file, found)
 		}
@@ -146,7 +147,7 @@ func (h *hop) ask(ctx context.Context, file transfer.File, found transfer.Found)
 		rest = 0 // most likely the file itself
 	}
 	if free := found.Room(); free >= 0 && free < rest {
-		return probeAnswer{}, &transfer.NoSpaceError{Place: found.Place, Path: found.Path, Need: rest, Free: free}
+		return probeAnswer{}, found.Full(rest)
 	}
 	rest = max(0, rest-found.Cleared())
 	flags, err := h.flags(ctx)

@@ -78,6 +78,9 @@ func (o packOptions) writeOne(ctx context.Context, env *ui.Env, plan *bundle.Pla
 	if o.noClobber {
 		old = volume.Earlier{} // which stays
 	}
+	if medium, err := media.Open(dir); err == nil {
+		_ = medium.Sweep(ctx, name) // in a folder that cannot be listed it stays
+	}
 	options.Before = func() error { return removeAll(transfer.LocalDir(dir), slices.Concat(old.Parity, old.Beside)) }
 	if p.Summary, err = plan.WriteFile(ctx, o.output, options); err != nil {
 		return p, err
@@ -128,6 +131,9 @@ func (o packOptions) writeVolumes(ctx context.Context, env *ui.Env, plan *bundle
 		if err := o.mayReplaceIn(dir, name); err != nil {
 			return p, err
 		}
+	}
+	if err := clearMedium(ctx, env, medium, name); err != nil {
+		return p, err
 	}
 	apart, err := medium.Apart(ctx, name)
 	if err != nil {

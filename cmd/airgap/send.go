@@ -74,8 +74,8 @@ When the connection breaks, send tries again for some minutes and the transfer
 goes on; so it does with a host that has too many connections. Only one send at a
 time writes a bundle of one name into a folder: a second one fails. Where an
 earlier one may have been killed, send watches for a minute at most whether it is
-still alive. What is left of an older bundle that was never sent to its end is
-removed.
+still alive. What is left of a bundle of that name that was never sent to its end,
+whole or in volumes, is removed, unless this send goes on with it.
 
 --unpack does the rest of the way: airgap unpack runs at each host, with the
 flags of it that are given, and its exit status is send's. Before the first byte
@@ -256,10 +256,10 @@ func (s *sender) sendTo(ctx context.Context, dest string, show shower) error {
 	}
 	defer func() { _ = w.place.Close() }() // of a connection that may be broken; what matters has been told
 	if s.o.unpack {
-		return w.sendAndUnpack(ctx, show)
+		return w.nameEarlier(ctx, w.sendAndUnpack(ctx, show))
 	}
 	_, err = w.carry(ctx, show)
-	return err
+	return w.nameEarlier(ctx, err)
 }
 
 // shower shows how far it is with so many bytes to a destination.

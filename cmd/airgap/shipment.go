@@ -253,53 +253,56 @@ func (c *shipment) close() {
 }
 
 // load decides what travels to a place: where its files cannot be large enough,
-// the bundle is cut.
-func (s *sender) load(ctx context.Context, place transfer.Place) ([]transfer.File, error) {
+// the bundle is cut. It says whether something is left there of earlier sends.
+func (s *sender) load(ctx context.Context, place transfer.Place) (files []transfer.File, left bool, err error) {
 	file, err := s.file()
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	size := s.o.cut.size
+	size, name := s.o.cut.size, file.Name
 	if size == 0 {
-		found, err := place.Find(ctx, file)
+		found, err := place.Find(ctx, volume.Kin(name, []transfer.File{file})[0])
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
+		left = len(found.Older) > 0
 		if found.Limit > 0 && file.Size > found.Limit {
 			size = found.Limit
 			s.env.Note("%s takes files of at most %s: the bundle is cut into volumes", found.Place, ui.Size(size))
 		}
 	}
-	files, err := s.shipment.of(size)
-	if err != nil {
-		return nil, err
+	if files, err = s.shipment.of(size); err != nil {
+		return nil, false, err
 	}
-	misfit, err := s.misfit(ctx, place, files)
+	files = volume.Kin(name, files)
+	if len(files) == 1 && s.o.cut.size == 0 {
+		return files, left, nil // its own send tells what does not fit
+	}
+	left, misfit, err := s.misfit(ctx, place, files)
 	if needed := s.shipment.needed(files); misfit != nil && len(needed) < len(files) {
 		s.env.Note("the parity beside the bundle stays here: %v", misfit)
-		files = needed
-		misfit, err = s.misfit(ctx, place, files)
+		files = volume.Kin(name, needed)
+		left, misfit, err = s.misfit(ctx, place, files)
 	}
-	return files, errors.Join(misfit, err)
+	return files, left, errors.Join(misfit, err)
 }
 
-// misfit says why several files cannot go to a place, or nil.
-func (s *sender) misfit(ctx context.Context, place transfer.Place, files []transfer.File) (why, err error) {
-	if len(files) == 1 {
-		return nil, nil // its own send tells
-	}
+// misfit says why files cannot go to a place, or nil, and whether something is left
+// there of earlier sends.
+func (s *sender) misfit(ctx context.Context, place transfer.Place, files []transfer.File) (left bool, why, err error) {
 	found, err := transfer.Room(ctx, place, files)
+	left = len(found.Older) > 0
 	var full *transfer.NoSpaceError
 	switch {
 	case errors.As(err, &full):
-		return full, nil
-	case err == nil && found.Name != files[len(files)-1].Name:
-		return &ui.Error{
+		return left, full, nil
+	case err == nil && len(files) > 1 && found.Name != files[len(files)-1].Name:
+		return left, &ui.Error{
 			Err: fmt.Errorf("several files are to be sent, and %q at %s is not a folder", found.Path, found.Place), Code: ui.Usage, State: unsent,
 			Hints: []string{"name a folder that exists"},
 		}, nil
 	}
-	return nil, err
+	return left, nil, err
 }
 
 // sizeOf is that of all files together, in bytes.

@@ -53,8 +53,9 @@ func (w *way) try(ctx context.Context, do func(transfer.Place) error) error {
 // it. The receipt is that of the bundle.
 func (w *way) carry(ctx context.Context, show shower) (receipt transfer.Receipt, err error) {
 	var files []transfer.File
+	var left bool
 	err = w.try(ctx, func(p transfer.Place) (err error) {
-		if files, err = w.load(ctx, p); err != nil {
+		if files, left, err = w.load(ctx, p); err != nil {
 			return err
 		}
 		return mayReplaceAll(ctx, p, files, w.bundle.fileName())
@@ -66,7 +67,7 @@ func (w *way) carry(ctx context.Context, show shower) (receipt transfer.Receipt,
 	name := w.bundle.fileName()
 	alone := &setLock{way: w, name: name, cut: !slices.ContainsFunc(files, func(f transfer.File) bool { return f.Name == name }), owner: rand.Text(), held: ctx}
 	defer alone.release()
-	receipt, err = w.carryAll(ctx, files, alone, progress)
+	receipt, err = w.carryAll(ctx, files, left, alone, progress)
 	if err == nil && len(files) > 1 { // a connection that broke off may have lost it
 		err = alone.take(ctx)
 	}
@@ -82,8 +83,16 @@ func (w *way) carry(ctx context.Context, show shower) (receipt transfer.Receipt,
 	return receipt, err
 }
 
-// carryAll carries one file after the other, and gives the receipt of the last.
-func (w *way) carryAll(ctx context.Context, files []transfer.File, alone *setLock, progress *ui.Progress) (last transfer.Receipt, err error) {
+// carryAll carries one file after the other, and gives the receipt of the last. What
+// is left there of earlier sends goes before.
+func (w *way) carryAll(ctx context.Context, files []transfer.File, left bool, alone *setLock, progress *ui.Progress) (last transfer.Receipt, err error) {
+	var stay []transfer.Older
+	if left {
+		if stay, err = w.clearLeft(ctx, files, alone); err != nil {
+			return last, inState(unsent, err)
+		}
+	}
+	files = volume.Alone(files)
 	order, several := files, len(files) > 1
 	var apart *staged
 	if several {
@@ -104,7 +113,7 @@ func (w *way) carryAll(ctx context.Context, files []transfer.File, alone *setLoc
 		}
 		receipt, err := w.carryOne(alone.held, file, progress, f != nil)
 		if err != nil {
-			return receipt, inStateIf(f != nil, "the earlier volumes are as they were", err)
+			return receipt, inStateIf(f != nil, "the earlier volumes are as they were", transfer.Beside(err, stay))
 		}
 		if f == nil {
 			err = w.tell(receipt, several)
@@ -243,6 +252,9 @@ func (w *way) dropOld(ctx context.Context, receipt transfer.Receipt, sent []tran
 				keep = append(keep, w.sources()...)
 			}
 			err = dropOutdated(w.env, dir, name, old.Outdated(stays, keep))
+			if err == nil {
+				err = w.dropBegun(dir, sent, name)
+			}
 			if errors.Is(err, fs.ErrPermission) {
 				w.env.Note("%s: what may be left there of an earlier %s stays: %v", w.dest, name, err)
 				return nil
