@@ -78,9 +78,10 @@ func (w *world) KillSend(t *rapid.T) {
 	if dir == "srv" {
 		to = w.host.dest(dir)
 	}
-	w.killed(t, "send", name, to)
+	cut := cutting{parity: rapid.SampledFrom([]int{0, 0, 10}).Draw(t, "parity")} // half a set of volumes is none that is known
+	w.killed(t, append([]string{"send", name, to}, cut.args()...)...)
 	path := filepath.Join(dir, filepath.Base(name))
-	w.settle(along(w.beside(name), w.halfWritten(path, w.content(name).Bundle, cutting{})))
+	w.settle(along(w.beside(name), w.halfWritten(path, w.content(name).Bundle, cut)))
 }
 
 // halfWritten is the rule of writing a bundle that somebody has killed: each file
@@ -99,14 +100,17 @@ func (w *world) halfWritten(path string, b *Bundle, cut cutting) func(c change) 
 	}
 }
 
-// owner is who has to clear up what a killed command has left: the next one that
-// writes the same.
+// owner is who has to clear up what a killed command has left: the next pack that
+// writes the same, or the next send of that name, in whatever shape.
 func owner(line, path string, cut cutting) string {
 	if strings.Contains(line, "airgap send ") {
-		return fmt.Sprint("send ", path, cut.volumes)
+		return sender + path
 	}
 	return fmt.Sprint("pack ", path, cut.volumes)
 }
+
+// sender begins the owner of what a send has left.
+const sender = "send "
 
 // fresh is the name of a volume of a new set that is about to replace one of an old.
 var fresh = regexp.MustCompile(`^.+\.[A-Z0-9]{8}\.new$`)

@@ -243,7 +243,7 @@ func (w *world) complete(path string, b *Bundle, cut cutting) {
 		w.fail("%v", err)
 	}
 	if left := w.paths(func(other string, c *Content) bool {
-		return c.is(Debris) && c.Name == owner(w.script[len(w.script)-1], path, cut) && (cut.parity > 0 || !ofParity.MatchString(other)) && !aside.MatchString(other)
+		return c.is(Debris) && c.Name == owner(w.script[len(w.script)-1], path, cut) && (cut.parity > 0 || strings.HasPrefix(c.Name, sender) || !ofParity.MatchString(other)) && !aside.MatchString(other)
 	}); len(left) > 0 {
 		w.fail("what a killed run has left is still there: %q", left)
 	}
@@ -256,7 +256,7 @@ func (w *world) complete(path string, b *Bundle, cut cutting) {
 	}
 }
 
-// What no run clears up: parity, or its sums, that somebody was writing, where it
+// What no run clears up: parity, or its sums, that a pack was writing, where it
 // writes none; and a lock that somebody had put aside.
 var (
 	ofParity = regexp.MustCompile(`/\..+\.par([0-9]{3,})?\.`)
