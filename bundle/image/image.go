@@ -137,6 +137,9 @@ type Tidier interface {
 	Sink
 	// Address says which place of its kind it is.
 	Address() string
+	// Identity says the same whatever the address is, and something else when
+	// another answers there; empty if that cannot be told.
+	Identity() string
 	// Tagged is what a name points to; the zero Digest for nothing.
 	Tagged(ctx context.Context, name string) (Digest, error)
 	// Retag makes a name point to an image that the place has, else to
@@ -192,7 +195,7 @@ type Removed interface {
 
 // Reloader is a Sink that removes images to bring them again.
 type Reloader interface {
-	Sink
+	Tidier
 	// GiveBack gives images their names that somebody has brought again who was
 	// broken off before he could do that, and answers those names.
 	GiveBack(ctx context.Context, r Removed) (names []string, err error)

@@ -13,6 +13,10 @@ const (
 	// part of a blob: the WriteTimeout of a server.
 	MaxStall = 30 * time.Second
 
+	// MaxHeader is how much a client may send before its request is known: the
+	// MaxHeaderBytes of a server.
+	MaxHeader = 16 << 10
+
 	maxSending = 8 // blobs on their way at once, each with a frame or two in memory; others wait
 	sendUnit   = 256 << 10
 )

@@ -60,24 +60,27 @@ func fileFor(address string) string {
 	return hex.EncodeToString(name[:])
 }
 
-// removedFrom remembers the names of what is removed from a place to be brought
-// again from a bundle.
-func removedFrom(env *ui.Env, address, bundle string) (*load.Removed, error) {
-	dir, err := stateDir(env)
-	return load.NewRemoved(filepath.Join(dir, removedIn, fileFor(address)), bundle), err
-}
+// reloads is the folder of what is kept of broken-off reloads, a file for each engine.
+const reloads = "reloads"
 
-// removedIn is the folder of such files.
-const removedIn = "reloads"
+// removedFrom remembers the names of what is removed from a place to be brought
+// again from a bundle; nil for places from which nothing is.
+func removedFrom(env *ui.Env, to string, sink image.Sink, bundle string) (*load.Removed, error) {
+	place, ok := sink.(image.Reloader)
+	if !ok {
+		return nil, nil
+	}
+	dir, err := stateDir(env)
+	if err != nil {
+		return nil, err
+	}
+	return load.NewRemoved(filepath.Join(dir, reloads, fileFor(addressOf(to, sink)+" "+place.Identity())), bundle), nil
+}
 
 // giveBack names again what an `unpack --reload` that was broken off has brought
 // again, before anybody takes it for a leftover.
 func giveBack(ctx context.Context, env *ui.Env, sink image.Sink, r *load.Removed) error {
-	place, ok := sink.(image.Reloader)
-	if !ok {
-		return nil
-	}
-	names, err := place.GiveBack(ctx, r)
+	names, err := sink.(image.Reloader).GiveBack(ctx, r)
 	if len(names) > 0 {
 		env.Note("named again, which an unpack --reload that was broken off had not done: %s", listOf(names))
 	}
@@ -97,7 +100,7 @@ func absolute(path string) string {
 func warnOfRemoved(env *ui.Env, r *load.Removed) {
 	images, err := r.Images()
 	if err != nil {
-		env.Warn("what an unpack --reload that was broken off has removed cannot be read: %v", err)
+		env.Warn("%v", err)
 	}
 	names := map[string][]string{} // by the bundle
 	for _, i := range images {
@@ -115,7 +118,7 @@ func allRemoved(env *ui.Env) (all []*load.Removed) {
 	if err != nil {
 		return nil
 	}
-	paths, _ := filepath.Glob(filepath.Join(dir, removedIn, "*")) // none is as good
+	paths, _ := filepath.Glob(filepath.Join(dir, reloads, "*")) // none is as good
 	for _, path := range paths {
 		all = append(all, load.NewRemoved(path, ""))
 	}

@@ -11,6 +11,7 @@ import (
 
 	"airgap/bundle/image"
 	"airgap/bundle/store"
+	"airgap/verify/load"
 )
 
 // TestAlone: who finds another at work in a place says so, waits, and can be
@@ -120,5 +121,40 @@ func TestWithoutState(t *testing.T) {
 	release, err := alone(t.Context(), env, "docker://registry:5000", opened(t, "docker://registry:5000"))
 	if err != nil || release() != nil || !strings.Contains(said.String(), "warning: another airgap is not kept out of docker://registry:5000") {
 		t.Errorf("error %v, it says %q", err, said)
+	}
+}
+
+// reloader is an engine of which images are removed to be brought again.
+type reloader struct{ image.Reloader }
+
+func (reloader) Address() string                                           { return "unix:///engine.sock" }
+func (reloader) Identity() string                                          { return "one" }
+func (reloader) GiveBack(context.Context, image.Removed) ([]string, error) { return nil, nil }
+
+// TestUnreadableReloads are a reason not to remove anything, and no reason not to
+// import.
+func TestUnreadableReloads(t *testing.T) {
+	dir := t.TempDir()
+	env, _, said := newEnv()
+	env.Getenv = func(string) string { return dir }
+	ask := func(reload bool) (*load.Removed, error) {
+		said.Reset()
+		return unpackOptions{to: "docker", reload: reload}.removed(t.Context(), env, reloader{}, "b.tar.zst", true)
+	}
+	r, err := ask(true)
+	if err != nil || r == nil || said.Len() > 0 {
+		t.Fatalf("%v, it says %q", err, said)
+	}
+	if err := errors.Join(os.MkdirAll(filepath.Dir(r.Path()), 0o700), os.WriteFile(r.Path(), []byte(`{"sha256:`), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for _, state := range []string{dir, r.Path()} { // cut short, and no folder
+		dir = state
+		if r, err := ask(false); err != nil || r != nil || !strings.Contains(said.String(), "cannot be read: ") {
+			t.Errorf("%v, it says %q", err, said)
+		}
+		if _, err := ask(true); err == nil {
+			t.Error("a reload begins all the same")
+		}
 	}
 }

@@ -86,11 +86,9 @@ func runRollback(ctx context.Context, env *ui.Env, o rollbackOptions) error {
 		return err
 	}
 	if !o.dryRun {
-		removed, err := removedFrom(env, attempts[0].Address, "")
-		if err == nil {
-			err = giveBack(ctx, env, place, removed)
-		}
-		if err != nil {
+		var o unpackOptions
+		o.to = attempts[0].To
+		if _, err := o.removed(ctx, env, place, "", true); err != nil {
 			return inState(untouched, err)
 		}
 		sweep(ctx, env, place) // or it would count as used, or be left
@@ -158,7 +156,7 @@ func (o rollbackOptions) open(ctx context.Context, env *ui.Env, j load.Journal) 
 		return nil, nil, err
 	}
 	place, ok := sink.(image.Tidier)
-	if !ok || addressOf(j.To, sink) != j.Address {
+	if !ok || addressOf(j.To, sink) != j.Address || j.Engine != "" && place.Identity() != j.Engine {
 		return nil, nil, errors.Join(sink.Close(), &ui.Error{
 			Err:  fmt.Errorf("unpack %d went to %s, which is not what answers now", j.Number, j.Address),
 			Code: ui.Refused, State: untouched,
@@ -191,11 +189,12 @@ type noting struct {
 
 // newNoting begins nothing yet; it is nil for places that have no rollback.
 func newNoting(env *ui.Env, to string, d *decided) *noting {
-	if _, ok := d.sink.(image.Tidier); !ok {
+	place, ok := d.sink.(image.Tidier)
+	if !ok {
 		return nil
 	}
 	return &noting{env: env, journal: load.Journal{
-		To: to, Address: addressOf(to, d.sink), Bundle: d.docs.Bundle().ID(), Time: env.Now().UTC(), State: load.Naming,
+		To: to, Address: addressOf(to, d.sink), Engine: place.Identity(), Bundle: d.docs.Bundle().ID(), Time: env.Now().UTC(), State: load.Naming,
 		Brought: d.Brought(),
 	}}
 }

@@ -186,7 +186,7 @@ func (o serveOptions) protection() (func(http.Handler) http.Handler, error) {
 
 // server is the HTTP server, without a handler yet.
 func (o serveOptions) server() (server *http.Server, scheme string, err error) {
-	server = &http.Server{ReadHeaderTimeout: 10 * time.Second, WriteTimeout: serve.MaxStall, IdleTimeout: 2 * time.Minute}
+	server = &http.Server{MaxHeaderBytes: serve.MaxHeader, ReadHeaderTimeout: 10 * time.Second, WriteTimeout: serve.MaxStall, IdleTimeout: 2 * time.Minute}
 	if o.tlsCert == "" {
 		return server, "http", nil
 	}

@@ -240,15 +240,11 @@ func (o unpackOptions) decide(ctx context.Context, env *ui.Env, name string, doc
 			return nil, errors.Join(err, sink.Close())
 		}
 	}
-	if _, ok := sink.(image.Reloader); ok {
-		d.removed, err = removedFrom(env, addressOf(o.to, sink), fmt.Sprintf("%s (bundle id %s)", absolute(name), docs.Bundle().ID()))
-		if err == nil && toChange {
-			err = giveBack(ctx, env, sink, d.removed)
-		}
-		o.load.Removed = d.removed
-	}
-	if err != nil {
+	if d.removed, err = o.removed(ctx, env, sink, fmt.Sprintf("%s (bundle id %s)", absolute(name), docs.Bundle().ID()), toChange); err != nil {
 		return nil, errors.Join(err, d.Close())
+	}
+	if d.removed != nil {
+		o.load.Removed = d.removed
 	}
 	if d.Plan, err = load.NewPlan(ctx, onlyPlatforms(sink, docs.Bundle(), o.wanted), docs, o.load); err == nil {
 		d.files, err = o.planFiles(env, docs)
@@ -260,6 +256,26 @@ func (o unpackOptions) decide(ctx context.Context, env *ui.Env, name string, doc
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
+}
+
+// removed is what broken-off reloads of the place have removed, of which names are
+// given back now if it is to be changed. That it cannot be read is a reason not to
+// remove more, and none not to import.
+func (o unpackOptions) removed(ctx context.Context, env *ui.Env, sink image.Sink, bundle string, toChange bool) (*load.Removed, error) {
+	r, err := removedFrom(env, o.to, sink, bundle)
+	if r != nil && err == nil {
+		_, err = r.Images()
+	}
+	switch {
+	case err != nil && o.reload:
+		return nil, err
+	case err != nil:
+		env.Warn("%v", err)
+		return nil, nil
+	case r == nil || !toChange:
+		return r, nil
+	}
+	return r, giveBack(ctx, env, sink, r)
 }
 
 // mayReload refuses to remove images where there may not be room to bring them

@@ -45,7 +45,7 @@ func (w *world) endMeanwhile(r Result, what string) bool {
 func (w *world) drawMeanwhile(t *rapid.T, first int) (what string) {
 	w.engine.mu.Lock()
 	defer w.engine.mu.Unlock()
-	w.engine.asked = nil
+	w.engine.asked, w.engine.before = nil, nil
 	if rapid.IntRange(0, 2).Draw(t, "meanwhile") > 0 {
 		return ""
 	}

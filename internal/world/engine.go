@@ -34,10 +34,11 @@ type engine struct {
 	images     map[string]*held  // by ID
 	names      map[string]string // IDs by name
 	containers map[string]container
-	created    int      // containers and images of its own, ever
-	killed     bool     // somebody has killed an import, and none has succeeded since
-	asked      []string // requests, one each
-	meanwhile  func()   // what somebody else does before request number at
+	created    int               // containers and images of its own, ever
+	killed     bool              // somebody has killed an import, and none has succeeded since
+	asked      []string          // requests, one each
+	meanwhile  func()            // what somebody else does before request number at
+	before     map[string]string // the names, before he did
 	at         int
 }
 
@@ -181,6 +182,9 @@ func (e *engine) serveImage(w http.ResponseWriter, r *http.Request, named, verb 
 		}
 		if old := e.names[full(name)]; old != id {
 			e.undo[full(name)] = append(e.undo[full(name)], [2]string{id, old})
+			if e.before != nil { // it may have come after airgap's last look
+				e.undo[full(name)] = append(e.undo[full(name)], [2]string{id, e.before[full(name)]})
+			}
 		}
 		e.names[full(name)] = id
 		w.WriteHeader(201)
@@ -217,6 +221,7 @@ func (e *engine) disarm() {
 // hear counts a request. Before one of them somebody else may do something.
 func (e *engine) hear(what string) {
 	if e.meanwhile != nil && len(e.asked) == e.at {
+		e.before = maps.Clone(e.names)
 		e.meanwhile()
 		e.meanwhile = nil
 		e.asked = append(e.asked, "meanwhile")

@@ -23,6 +23,7 @@ type Journal struct {
 	Number  int    // in its folder; 0 until it is kept
 	To      string // the place, as its spec was given
 	Address string // and which one it was
+	Engine  string // image.Tidier's Identity; empty if that was not noted
 	Bundle  image.Digest
 	Time    time.Time
 	State   JournalState
@@ -53,6 +54,7 @@ type journalTag struct {
 type journalFile struct {
 	To      string       `json:"to"`
 	Address string       `json:"address"`
+	Engine  string       `json:"engine,omitempty"`
 	Bundle  string       `json:"bundle"`
 	Time    time.Time    `json:"time"`
 	State   JournalState `json:"state"`
@@ -100,7 +102,7 @@ func (s Journals) path(number int) string {
 }
 
 func (s Journals) write(j Journal, noClobber bool) error {
-	file := journalFile{To: j.To, Address: j.Address, Bundle: j.Bundle.String(), Time: j.Time, State: j.State, Tags: []journalTag{}}
+	file := journalFile{To: j.To, Address: j.Address, Engine: j.Engine, Bundle: j.Bundle.String(), Time: j.Time, State: j.State, Tags: []journalTag{}}
 	for _, t := range j.Tags {
 		if t.Old == t.New {
 			continue
@@ -198,7 +200,7 @@ func (s Journals) read(number int) (Journal, error) {
 	if err = json.Unmarshal(raw, &file); err != nil {
 		return Journal{}, fmt.Errorf("journal %q: %w", s.path(number), err)
 	}
-	j := Journal{Number: number, To: file.To, Address: file.Address, Time: file.Time, State: file.State}
+	j := Journal{Number: number, To: file.To, Address: file.Address, Engine: file.Engine, Time: file.Time, State: file.State}
 	j.Bundle, err = parseDigest(file.Bundle)
 	for _, t := range file.Tags {
 		tag := image.Tag{Name: t.Name}
@@ -237,7 +239,7 @@ func Attempts(list []Journal) []Journal {
 	last := list[len(list)-1]
 	attempts := []Journal{last}
 	for _, j := range slices.Backward(list[:len(list)-1]) {
-		if j.Address != last.Address {
+		if j.Address != last.Address || j.Engine != last.Engine {
 			continue
 		}
 		if j.State != Naming || j.Bundle != last.Bundle {

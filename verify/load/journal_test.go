@@ -26,6 +26,8 @@ type shelf struct {
 
 func (s *shelf) Address() string { return "shelf" }
 
+func (s *shelf) Identity() string { return "one" }
+
 func (s *shelf) Tagged(_ context.Context, name string) (image.Digest, error) {
 	return s.tags[name], nil
 }

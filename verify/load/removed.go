@@ -3,6 +3,7 @@ package load
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -119,6 +120,9 @@ func (r *Removed) read() (map[string]RemovedImage, error) {
 	}
 	if err == nil {
 		err = json.Unmarshal(raw, &all)
+	}
+	if err != nil {
+		err = fmt.Errorf("what an unpack --reload that was broken off has removed cannot be read: %s: %w", r.path, err)
 	}
 	return all, err
 }

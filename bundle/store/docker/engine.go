@@ -54,6 +54,7 @@ type Engine struct {
 	zstd     bool        // it reads zstd layers
 	deaf     atomic.Bool // it does not come to this machine's loopback
 	rootDir  string
+	identity string
 
 	reloading sync.Mutex
 	reload    reload
@@ -94,7 +95,7 @@ func (e *Engine) ask(ctx context.Context) error {
 	}
 	info := result.Info
 	e.platform = platform(info.OSType, info.Architecture)
-	e.rootDir = info.DockerRootDir
+	e.rootDir, e.identity = info.DockerRootDir, info.ID
 	now, err := time.Parse(time.RFC3339Nano, info.SystemTime)
 	if err != nil {
 		now = time.Unix(0, 0) // then nothing is old
@@ -107,6 +108,7 @@ func (e *Engine) ask(ctx context.Context) error {
 	switch {
 	case slices.ContainsFunc(version.Components, func(c system.ComponentVersion) bool { return c.Name == "Podman Engine" }):
 		e.store = podman
+		e.identity = info.Name + ":" + info.DockerRootDir // the ID is another each time
 	case slices.ContainsFunc(info.DriverStatus, func(s [2]string) bool {
 		return s[0] == "driver-type" && strings.HasPrefix(s[1], "io.containerd.snapshotter")
 	}):

@@ -130,9 +130,15 @@ func (t *txn) removeAll(ctx context.Context) error {
 	return t.engine.RemoveUnused(ctx, t.state.ID)
 }
 
-// had says whether a name was the image's before it was removed.
+// had says whether a name was the image's before it was removed, by this run or by
+// one that was broken off.
 func (t *txn) had(name string) bool {
-	return slices.ContainsFunc(t.cleared, func(held string) bool {
+	names := t.cleared
+	if t.img.Removed != nil {
+		kept, _ := t.img.Removed.Names(t.state.ID) // who gives them back says why not
+		names = slices.Concat(names, kept)
+	}
+	return slices.ContainsFunc(names, func(held string) bool {
 		full, err := image.Normalize(held)
 		return err == nil && full == name
 	})

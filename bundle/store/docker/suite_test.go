@@ -840,6 +840,13 @@ func reloads(t *testing.T, e engine) {
 	if given, err := place.GiveBack(t.Context(), kept); err != nil || len(given) > 0 || len(kept) != 1 {
 		t.Errorf("while the image is gone: %q, %v, %v is kept", given, err, kept)
 	}
+	completes, err := e.again(t).Begin(t.Context(), image.Import{Graph: g, Names: f.Names[:1], Removed: kept})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tags := completes.State().Tags; !slices.Equal(tags, []image.Tag{{Name: f.Names[0], Old: id, New: id}}) {
+		t.Errorf("while the image is gone its name is taken for new: %v", tags)
+	}
 	bring(t, e.Engine, f, f.Names[0]) // another, for whom that is the only name
 	if given, err := place.GiveBack(t.Context(), kept); err != nil || len(given) != 1 || len(kept) > 0 {
 		t.Errorf("when the image is there: %q, %v, %v is kept", given, err, kept)

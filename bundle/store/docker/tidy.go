@@ -17,6 +17,9 @@ import (
 // Address implements image.Tidier.
 func (e *Engine) Address() string { return e.host }
 
+// Identity implements image.Tidier.
+func (e *Engine) Identity() string { return e.identity }
+
 // Tagged implements image.Tidier. Some engines find an image by its digest in
 // whatever repository.
 func (e *Engine) Tagged(ctx context.Context, name string) (image.Digest, error) {
