@@ -135,14 +135,14 @@ func (reloader) GiveBack(context.Context, image.Removed) ([]string, error) { ret
 // import.
 func TestUnreadableReloads(t *testing.T) {
 	dir := t.TempDir()
-	env, _, said := newEnv()
-	env.Getenv = func(string) string { return dir }
-	ask := func(reload bool) (*load.Removed, error) {
-		said.Reset()
-		return unpackOptions{to: "docker", reload: reload}.removed(t.Context(), env, reloader{}, "b.tar.zst", true)
+	ask := func(reload bool) (*load.Removed, string, error) {
+		env, _, said := newEnv()
+		env.Getenv = func(string) string { return dir }
+		r, err := unpackOptions{to: "docker", reload: reload}.removed(t.Context(), env, reloader{}, "b.tar.zst", true)
+		return r, said.String(), err
 	}
-	r, err := ask(true)
-	if err != nil || r == nil || said.Len() > 0 {
+	r, said, err := ask(true)
+	if err != nil || r == nil || said != "" {
 		t.Fatalf("%v, it says %q", err, said)
 	}
 	if err := errors.Join(os.MkdirAll(filepath.Dir(r.Path()), 0o700), os.WriteFile(r.Path(), []byte(`{"sha256:`), 0o600)); err != nil {
@@ -150,10 +150,10 @@ func TestUnreadableReloads(t *testing.T) {
 	}
 	for _, state := range []string{dir, r.Path()} { // cut short, and no folder
 		dir = state
-		if r, err := ask(false); err != nil || r != nil || !strings.Contains(said.String(), "cannot be read: ") {
+		if r, said, err := ask(false); err != nil || r != nil || !strings.Contains(said, "cannot be read: ") {
 			t.Errorf("%v, it says %q", err, said)
 		}
-		if _, err := ask(true); err == nil {
+		if _, _, err := ask(true); err == nil {
 			t.Error("a reload begins all the same")
 		}
 	}
