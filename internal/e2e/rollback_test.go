@@ -24,6 +24,10 @@ func TestReplaced(t *testing.T) {
 	m.airgap("unpack", "2.tar.zst", "--rename", from+":v2=app:now").ok("app:now: the name pointed to sha256:", "airgap rollback")
 	m.airgap("rollback", "--dry-run").ok("app:now +would point again to sha256:")
 	m.with("DOCKER_HOST="+here().host).airgap("rollback").fails(exitRefused, "unpack 2 went to "+isolated.host, "nothing has been changed")
+	// At the same address another engine may answer by now.
+	m.shell(`cd "$XDG_STATE_HOME"/airgap/unpacks && cp 2.json ../kept && sed -i 's/"engine": "/&not /' 2.json`)
+	m.airgap("rollback").fails(exitRefused, "unpack 2 went to "+isolated.host+", which is not what answers now", "nothing has been changed")
+	m.shell(`mv "$XDG_STATE_HOME"/airgap/kept "$XDG_STATE_HOME"/airgap/unpacks/2.json`)
 	m.airgap("rollback").ok("app:now +points again to sha256:")
 	isolated.answers(t, "app:now", "1.0")
 	m.airgap("rollback").fails(exitFailed, "there is nothing to put back: unpack 2 has been undone already", "hint: airgap rollback --list")
