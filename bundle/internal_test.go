@@ -110,7 +110,7 @@ func TestDocument(t *testing.T) {
 		fmt.Sprintf("| %d MiB (`image.MaxDocument`), nested at most %d deep (`image.MaxDepth`), of %d JSON values", image.MaxDocument>>20, image.MaxDepth, image.MaxValues),
 		fmt.Sprintf("| %d (`image.MaxChildren`) |", image.MaxChildren), fmt.Sprintf("| %d MiB (`image.MaxDocuments`) |", image.MaxDocuments>>20), fmt.Sprintf("| %d (`image.MaxUses`) |", image.MaxUses),
 		fmt.Sprintf("| %d MiB, %d GiB (`layer.MaxWindow`, `MaxSize`) |", layer.MaxWindow>>20, layer.MaxSize>>30),
-		fmt.Sprintf("| what layers have more than %d times their size (`layer.MaxRatio`), all together | %d GiB (`MaxBeyond`) |", layer.MaxRatio, layer.MaxBeyond>>30),
+		fmt.Sprintf("| what the layers in compressed form have, all together, beyond %d times the size of the file (`layer.MaxRatio`) | %d GiB (`MaxBeyond`) |", layer.MaxRatio, layer.MaxBeyond>>30),
 	} {
 		if !bytes.Contains(text, []byte(want)) {
 			t.Errorf("FORMAT.md does not say %q", want)

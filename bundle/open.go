@@ -128,6 +128,9 @@ func (b *Bundle) Signature() []byte { return b.signature }
 // ID is the bundle's id: the sha256 of its manifest.
 func (b *Bundle) ID() image.Digest { return image.SHA256(b.raw) }
 
+// Size is that of the file in bytes.
+func (b *Bundle) Size() int64 { return b.size }
+
 // Plain says that the file is the tar from inside a bundle.
 func (b *Bundle) Plain() bool { return b.frames == nil }
 

@@ -194,7 +194,7 @@ func Check(ctx context.Context, d *Documents, p Policy) (*Verified, *Report, err
 	if p.Jobs <= 0 {
 		p.Jobs = min(runtime.GOMAXPROCS(0), maxJobs)
 	}
-	c := &checker{Policy: p, docs: d, report: newReport(d, p.Level), claims: claims(d), room: layer.NewAllowance()}
+	c := &checker{Policy: p, docs: d, report: newReport(d, p.Level), claims: claims(d), room: layer.NewAllowance(d.bundle.Size())}
 	if err := c.run(ctx, d.bundle); err != nil {
 		return nil, c.report, err
 	}

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"sync"
 	"sync/atomic"
 
@@ -28,20 +29,22 @@ import (
 const (
 	MaxWindow = 128 << 20 // of zstd, in bytes
 	MaxSize   = 64 << 30  // uncompressed, in bytes
-	MaxRatio  = 1100      // uncompressed to compressed; deflate's own limit is 1032
+	MaxRatio  = 1100      // uncompressed to what it came in; deflate's own limit is 1032
 	MaxBeyond = 4 << 30   // bytes beyond that: layers hold sparse files, of which zstd makes a thirty-thousandth
 )
 
-// Allowance is what is left of MaxBeyond for layers that are opened together. It is
-// safe for concurrent use.
+// Allowance is what the layers in a file may still have together. It is safe for
+// concurrent use.
 type Allowance struct{ left atomic.Int64 }
 
-// NewAllowance is all of it.
-func NewAllowance() *Allowance {
+// NewAllowance is that of a file of that size in bytes.
+func NewAllowance(size int64) *Allowance {
 	a := new(Allowance)
-	a.left.Store(MaxBeyond)
+	a.left.Store(MaxBeyond + MaxRatio*min(size, math.MaxInt64/MaxRatio/2))
 	return a
 }
+
+func (a *Allowance) take(n int) bool { return a.left.Add(-int64(n)) >= 0 }
 
 // ErrLimit is wrapped by errors about layers that exceed a limit.
 var ErrLimit = errors.New("layer exceeds the limits")
@@ -49,7 +52,7 @@ var ErrLimit = errors.New("layer exceeds the limits")
 // Open gives the uncompressed bytes of a layer. Closing the result does not
 // close r, and is needed for r to be no longer in use, and for others to have
 // the room that a zstd window takes: reading may wait for that.
-func Open(r io.Reader) (io.ReadCloser, error) { return open(r, newBuffer(), NewAllowance()) }
+func Open(r io.Reader) (io.ReadCloser, error) { return open(r, newBuffer(), nil) }
 
 // newBuffer is what a layer is read through.
 func newBuffer() *bufio.Reader { return bufio.NewReaderSize(nil, 128<<10) }
@@ -156,26 +159,20 @@ type bounded struct {
 	in    *counter
 	out   int64
 
-	allowance *Allowance
-	taken     int64 // of it
+	allowance *Allowance // nil: its own
 }
 
 func (b *bounded) Read(p []byte) (int, error) {
 	n, err := b.r.Read(p)
 	b.out += int64(n)
-	if more := b.out - b.taken - MaxRatio*b.in.n; more > 0 {
-		b.taken += more
-		b.allowance.left.Add(-more)
+	may := b.out <= MaxBeyond+MaxRatio*b.in.n
+	if b.allowance != nil {
+		may = b.allowance.take(n)
 	}
-	if b.out > MaxSize || b.taken > 0 && b.allowance.left.Load() < 0 {
+	if b.out > MaxSize || !may {
 		return n, fmt.Errorf("%w: %d bytes out of %d", ErrLimit, b.out, b.in.n)
 	}
 	return n, err
 }
 
-// Close gives back what later bytes have made up for.
-func (b *bounded) Close() error {
-	b.allowance.left.Add(b.taken - max(0, b.out-MaxRatio*b.in.n))
-	b.taken = 0
-	return b.close()
-}
+func (b *bounded) Close() error { return b.close() }

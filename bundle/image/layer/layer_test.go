@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math"
 	"testing"
 	"testing/iotest"
 
@@ -72,7 +73,7 @@ func TestForms(t *testing.T) {
 				if size > 10_000 {
 					r = bytes.NewReader(packed)
 				}
-				if id, err := DiffID(t.Context(), r, NewAllowance()); err != nil || id != image.SHA256(content) {
+				if id, err := DiffID(t.Context(), r, NewAllowance(0)); err != nil || id != image.SHA256(content) {
 					t.Errorf("diffID of %s of %d bytes: %s, %v", name, size, id, err)
 				}
 			}
@@ -88,15 +89,15 @@ func TestDamaged(t *testing.T) {
 		if name == "plain" {
 			continue
 		}
-		if _, err := DiffID(t.Context(), bytes.NewReader(packed[:len(packed)-1]), NewAllowance()); !errors.Is(err, io.ErrUnexpectedEOF) {
+		if _, err := DiffID(t.Context(), bytes.NewReader(packed[:len(packed)-1]), NewAllowance(0)); !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("%s cut by a byte: %v", name, err)
 		}
-		if _, err := DiffID(t.Context(), bytes.NewReader(append(bytes.Clone(packed), "garbage"...)), NewAllowance()); err == nil {
+		if _, err := DiffID(t.Context(), bytes.NewReader(append(bytes.Clone(packed), "garbage"...)), NewAllowance(0)); err == nil {
 			t.Errorf("%s with garbage behind it has a diffID", name)
 		}
 	}
 	for name, packed := range forms(t, content) {
-		if _, err := DiffID(t.Context(), io.MultiReader(bytes.NewReader(packed), iotest.ErrReader(boom)), NewAllowance()); !errors.Is(err, boom) {
+		if _, err := DiffID(t.Context(), io.MultiReader(bytes.NewReader(packed), iotest.ErrReader(boom)), NewAllowance(0)); !errors.Is(err, boom) {
 			t.Errorf("%s with an error at its end: %v", name, err)
 		}
 	}
@@ -108,7 +109,7 @@ func TestSparse(t *testing.T) {
 	zeros := make([]byte, 160<<20)
 	want := image.SHA256(zeros)
 	for name, packed := range forms(t, zeros) {
-		if got, err := DiffID(t.Context(), bytes.NewReader(packed), NewAllowance()); err != nil || got != want {
+		if got, err := DiffID(t.Context(), bytes.NewReader(packed), NewAllowance(0)); err != nil || got != want {
 			t.Errorf("%s, %d bytes: %v", name, len(packed), err)
 		}
 	}
@@ -122,11 +123,11 @@ func (endless) Read(p []byte) (int, error) { return len(p), nil }
 // TestBombs are stopped by ratio, size and window.
 func TestBombs(t *testing.T) {
 	const small = 1 << 20
-	a := NewAllowance()
+	a := NewAllowance(small)
 	for _, c := range []struct {
 		a        *Allowance
 		in, want int64
-	}{{a, small, small*MaxRatio + MaxBeyond}, {a, small, small * MaxRatio}, {NewAllowance(), MaxSize, MaxSize}} {
+	}{{nil, small, small*MaxRatio + MaxBeyond}, {a, small, small*MaxRatio + MaxBeyond}, {a, MaxSize, 0}, {nil, MaxSize, MaxSize}, {NewAllowance(math.MaxInt64), 0, MaxSize}} {
 		b := &bounded{r: endless{}, in: &counter{n: c.in}, allowance: c.a}
 		n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, b, make([]byte, 64<<20))
 		if !errors.Is(err, ErrLimit) || n < c.want || n > c.want+128<<20 {
@@ -136,7 +137,7 @@ func TestBombs(t *testing.T) {
 	zeros := make([]byte, 1<<20)
 	wide := zstded(t, zeros, zstd.WithWindowSize(256<<20), zstd.WithSingleSegment(false))
 	wide[5] = 0xa0 // a window of 1 GiB
-	if _, err := DiffID(t.Context(), bytes.NewReader(wide), NewAllowance()); err == nil {
+	if _, err := DiffID(t.Context(), bytes.NewReader(wide), NewAllowance(0)); err == nil {
 		t.Error("a window of 1 GiB was accepted")
 	}
 }
@@ -147,11 +148,11 @@ func FuzzDiffID(f *testing.F) {
 		f.Add(packed)
 	}
 	f.Fuzz(func(t *testing.T, packed []byte) {
-		id, err := DiffID(t.Context(), bytes.NewReader(packed), NewAllowance())
+		id, err := DiffID(t.Context(), bytes.NewReader(packed), NewAllowance(0))
 		if err != nil {
 			return
 		}
-		again, err := DiffID(t.Context(), iotest.HalfReader(bytes.NewReader(packed)), NewAllowance())
+		again, err := DiffID(t.Context(), iotest.HalfReader(bytes.NewReader(packed)), NewAllowance(0))
 		if err != nil || again != id {
 			t.Errorf("%s, then %s, %v", id, again, err)
 		}

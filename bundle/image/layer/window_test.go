@@ -59,7 +59,7 @@ func TestManyWindows(t *testing.T) {
 	errs := make(chan error)
 	for i := range 20 {
 		go func() {
-			_, err := DiffID(t.Context(), bytes.NewReader(append(wide(byte(20+i%8)), wide(27)...)), NewAllowance())
+			_, err := DiffID(t.Context(), bytes.NewReader(append(wide(byte(20+i%8)), wide(27)...)), NewAllowance(0))
 			errs <- err
 		}()
 	}
@@ -80,7 +80,7 @@ func TestWindowTooLarge(t *testing.T) {
 	single[4] = 0xe4 // the content's size in eight bytes, a gigabyte
 	single = append(append(append([]byte{}, single[:5]...), 0, 0, 0, 0x40, 0, 0, 0, 0), single[7:]...)
 	for name, packed := range map[string][]byte{"window": wide(30), "second window": append(wide(20), wide(28)...), "single segment": single} {
-		if _, err := DiffID(t.Context(), bytes.NewReader(packed), NewAllowance()); !errors.Is(err, ErrLimit) {
+		if _, err := DiffID(t.Context(), bytes.NewReader(packed), NewAllowance(0)); !errors.Is(err, ErrLimit) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
