@@ -18,7 +18,7 @@ import (
 // include.
 func (l *List) compose(ctx context.Context, raw []byte, o Options) error {
 	logrus.SetOutput(io.Discard) // variables that are not set; the names that come of it are refused
-	project, err := loadProject(ctx, raw, o)
+	project, err := bounded(ctx, func() (*types.Project, error) { return loadProject(ctx, raw, o) })
 	if err != nil {
 		return err
 	}
@@ -45,7 +45,7 @@ func loadProject(ctx context.Context, raw []byte, o Options) (*types.Project, er
 		paths = []string{o.Path}
 	}
 	options, err := cli.NewProjectOptions(paths, cli.WithOsEnv, cli.WithEnvFiles(), cli.WithDotEnv, cli.WithDefaultProfiles(o.Profiles...),
-		cli.WithoutEnvironmentResolution, cli.WithResolvedPaths(true))
+		cli.WithoutEnvironmentResolution, cli.WithResolvedPaths(true), cli.WithConsistency(false)) // which walks all ways from service to service
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func loadProject(ctx context.Context, raw []byte, o Options) (*types.Project, er
 	}
 	return loader.LoadWithContext(ctx, details, func(lo *loader.Options) {
 		lo.Profiles = profiles
-		lo.SkipResolveEnvironment = true
+		lo.SkipResolveEnvironment, lo.SkipConsistencyCheck = true, true
 		lo.SetProjectName(loader.NormalizeProjectName(filepath.Base(dir)), false)
 	})
 }

@@ -1,6 +1,9 @@
 package list
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -103,5 +106,44 @@ func TestComposeFiles(t *testing.T) {
 	got, err := Read(t.Context(), f, Options{Path: path})
 	if want := []string{"a:3", "b:1", "c:1"}; err != nil || !slices.Equal(slices.Sorted(slices.Values(got.Images)), want) {
 		t.Errorf("%+v, %v; expected %q", got, err, want)
+	}
+}
+
+// TestManyWays reads services with more ways from one to another than can be walked.
+func TestManyWays(t *testing.T) {
+	var text strings.Builder
+	text.WriteString("services:\n")
+	for i := range 40 {
+		var before []string
+		for j := range i {
+			before = append(before, fmt.Sprintf("s%d", j))
+		}
+		fmt.Fprintf(&text, "  s%d: {image: x/a:1, depends_on: [%s]}\n", i, strings.Join(before, ", "))
+	}
+	if l, err := read(t, text.String()); err != nil || !slices.Equal(l.Images, []string{"x/a:1"}) {
+		t.Errorf("%v, %v", l.Images, err)
+	}
+}
+
+// TestBounded gives up what is never done, and what needs ever more memory.
+func TestBounded(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	end, boom := make(chan struct{}), errors.New("boom")
+	if _, err := bounded(ctx, func() (int, error) { cancel(boom); <-end; return 0, nil }); !errors.Is(err, boom) {
+		t.Errorf("interrupted: %v", err)
+	}
+	close(end)
+	end = make(chan struct{})
+	_, err := bounded(t.Context(), func() (int, error) {
+		kept := make([]byte, 2*maxMemory)
+		<-end
+		return len(kept), nil
+	})
+	if err == nil || !strings.Contains(err.Error(), "MiB of memory") {
+		t.Errorf("with much memory: %v", err)
+	}
+	close(end)
+	if n, err := bounded(t.Context(), func() (int, error) { return 7, boom }); n != 7 || !errors.Is(err, boom) {
+		t.Errorf("%d, %v", n, err)
 	}
 }
