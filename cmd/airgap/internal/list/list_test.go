@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -137,7 +138,8 @@ func TestBounded(t *testing.T) {
 	_, err := bounded(t.Context(), func() (int, error) {
 		kept := make([]byte, 2*maxMemory)
 		<-end
-		return len(kept), nil
+		runtime.KeepAlive(kept)
+		return 0, nil
 	})
 	if err == nil || !strings.Contains(err.Error(), "MiB of memory") {
 		t.Errorf("with much memory: %v", err)
