@@ -269,6 +269,9 @@ type Tag struct {
 	Name string
 	Old  Digest
 	New  Digest
+	// Pinned says that the repository had the image by its digest before, under no
+	// tag: an engine drops that with the last tag.
+	Pinned bool
 }
 
 // Moved says that the name pointed to something else before.

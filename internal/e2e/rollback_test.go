@@ -117,3 +117,21 @@ func TestRollbackOfKilled(t *testing.T) {
 		})
 	}
 }
+
+// TestDigestsStay keeps names by digest, which nobody can give back behind the gap:
+// an engine drops them with the last tag in their repository, and with the image.
+func TestDigestsStay(t *testing.T) {
+	src := needSources(t)
+	e := src.engine // the isolated one has no network
+	m := newMachine(t, "DOCKER_HOST="+e.host, "XDG_STATE_HOME="+filepath.Join(fresh(t, "state"), "state"))
+	from := src.registry.addr + "/e2e/app"
+	pinned := from + "@" + src.registry.digest(t, from+":v1")
+	e.docker(t, "pull", "-q", pinned)
+	t.Cleanup(func() { e.docker(t, "rmi", from+":v1") })
+	m.airgap("pack", "docker://"+from+":v1").ok()
+	m.airgap("unpack").ok("already there, named")
+	m.airgap("rollback").fails(exitFailed, "v1 +left: the repository had the image by its digest before, which would go with it")
+	e.docker(t, "image", "inspect", pinned)
+	m.airgap("unpack", "--reload").fails(exitRefused, "its name by digest, "+pinned+", could not", "nothing has been changed|no name has changed")
+	e.docker(t, "image", "inspect", pinned)
+}

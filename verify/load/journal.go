@@ -48,6 +48,8 @@ type journalTag struct {
 	Name string `json:"name"`
 	Old  string `json:"old,omitempty"`
 	New  string `json:"new"`
+
+	Pinned bool `json:"pinned,omitempty"`
 }
 
 // journalFile is the form of the journal's file.
@@ -107,7 +109,7 @@ func (s Journals) write(j Journal, noClobber bool) error {
 		if t.Old == t.New {
 			continue
 		}
-		tag := journalTag{Name: t.Name, New: t.New.String()}
+		tag := journalTag{Name: t.Name, New: t.New.String(), Pinned: t.Pinned}
 		if t.Old != (image.Digest{}) {
 			tag.Old = t.Old.String()
 		}
@@ -203,7 +205,7 @@ func (s Journals) read(number int) (Journal, error) {
 	j := Journal{Number: number, To: file.To, Address: file.Address, Engine: file.Engine, Time: file.Time, State: file.State}
 	j.Bundle, err = parseDigest(file.Bundle)
 	for _, t := range file.Tags {
-		tag := image.Tag{Name: t.Name}
+		tag := image.Tag{Name: t.Name, Pinned: t.Pinned}
 		if err == nil {
 			tag.New, err = parseDigest(t.New)
 		}
@@ -297,6 +299,8 @@ func (j Journal) PlanUndo(ctx context.Context, place image.Tidier) ([]Undo, erro
 			u.Why = "it has been removed since"
 		case now != tag.New:
 			u.Why = "it has been moved since"
+		case tag.Pinned && tag.Old == image.Digest{}:
+			u.Why = "the repository had the image by its digest before, which would go with it"
 		}
 		plan = append(plan, u)
 	}

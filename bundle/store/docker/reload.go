@@ -80,6 +80,11 @@ func (e *Engine) mayClear(ctx context.Context, ids map[string]*txn) error {
 	if err != nil {
 		return e.explain("listing images", err)
 	}
+	for _, own := range images.Items {
+		if t := ids[own.ID]; t != nil && e.store == classic && len(own.RepoDigests) > 0 && own.RepoDigests[0] != noDigest {
+			return fmt.Errorf("image %q cannot be brought again: its name by digest, %s, could not: %w", t.img.Graph.Root.Label(), own.RepoDigests[0], image.ErrInUse)
+		}
+	}
 	for _, other := range images.Items {
 		if ids[other.ID] != nil {
 			continue
@@ -101,6 +106,9 @@ func (e *Engine) mayClear(ctx context.Context, ids map[string]*txn) error {
 	}
 	return nil
 }
+
+// noDigest is what older engines list for an image that has a tag and no digest.
+const noDigest = "<none>@<none>"
 
 func nameOr(names []string, id string) string {
 	if len(names) > 0 {

@@ -60,10 +60,29 @@ func (e *Engine) standsAlone(ctx context.Context, name string) (bool, error) {
 	if cerrdefs.IsNotFound(err) {
 		return false, nil
 	}
-	return err == nil && !slices.ContainsFunc(held.RepoTags, func(tag string) bool {
-		full, err := image.Normalize(tag)
-		return err == nil && !image.Pinned(full) && image.Repository(full) == image.Repository(name)
-	}), err
+	return err == nil && !hasTagIn(held.RepoTags, image.Repository(name)), err
+}
+
+// isPinnedIn says whether a repository has an image by its digest, and under no tag.
+func (e *Engine) isPinnedIn(ctx context.Context, id image.Digest, repository string) (bool, error) {
+	held, err := e.client.ImageInspect(ctx, id.String())
+	if cerrdefs.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, e.explain("inspecting image "+id.String(), err)
+	}
+	return !hasTagIn(held.RepoTags, repository) && slices.ContainsFunc(held.RepoDigests, func(name string) bool {
+		full, err := image.Normalize(name)
+		return err == nil && image.Repository(full) == repository
+	}), nil
+}
+
+func hasTagIn(names []string, repository string) bool {
+	return slices.ContainsFunc(names, func(name string) bool {
+		full, err := image.Normalize(name)
+		return err == nil && !image.Pinned(full) && image.Repository(full) == repository
+	})
 }
 
 // Untag implements image.Tidier. An engine removes an image with its last name. So

@@ -95,7 +95,13 @@ func (t *txn) findTags(ctx context.Context) error {
 		if old == (image.Digest{}) && !t.committed && t.had(name) {
 			old = t.state.ID // it gets it back
 		}
-		t.state.Tags = append(t.state.Tags, image.Tag{Name: name, Old: old, New: t.state.ID})
+		tag := image.Tag{Name: name, Old: old, New: t.state.ID}
+		if old == (image.Digest{}) && t.existed && !t.committed {
+			if tag.Pinned, err = t.engine.isPinnedIn(ctx, t.state.ID, image.Repository(name)); err != nil {
+				return err
+			}
+		}
+		t.state.Tags = append(t.state.Tags, tag)
 	}
 	return nil
 }

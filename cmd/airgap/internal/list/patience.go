@@ -37,7 +37,9 @@ func bounded[T any](ctx context.Context, do func() (T, error)) (result T, err er
 		case <-late.C:
 			return result, fmt.Errorf("it is not read after %v: it may name a pipe or a device, or be made to take long", patience)
 		case <-look.C:
-			if heap() > before+maxMemory {
+			now := heap()
+			before = min(before, now) // what was garbage is not
+			if now > before+maxMemory {
 				return result, fmt.Errorf("it takes more than %d MiB of memory to read: it may name a device, or be made to", maxMemory>>20)
 			}
 		}
