@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"unicode"
 	"unicode/utf8"
 
@@ -219,7 +220,7 @@ func permOf(info fs.FileInfo) fs.FileMode {
 }
 
 func (f localFile) spool(ctx context.Context, s *spool, progress func(int64)) (image.Digest, error) {
-	r, err := os.Open(f.path)
+	r, err := os.OpenFile(f.path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // it may be a pipe by now, which nobody writes to
 	if err != nil {
 		return image.Digest{}, err
 	}
