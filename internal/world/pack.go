@@ -221,7 +221,7 @@ func (w *world) checkSums(c change) error {
 
 // prove reads a bundle whose bytes are new.
 func (w *world) prove(c change, b *Bundle) error {
-	if c.now != nil {
+	if c.now != nil && !c.now.is(Foreign) {
 		return nil
 	}
 	h := sum(c.raw)

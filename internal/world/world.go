@@ -165,7 +165,7 @@ func (w *world) paths(fits func(path string, c *Content) bool) (list []string) {
 type change struct {
 	path     string
 	old, now *Content // nil: nothing; now is nil too if its bytes are new
-	raw      []byte   // its bytes, if they are new
+	raw      []byte   // its bytes, if they are new or somebody's own
 	sum      string   // of its bytes
 	gone     bool
 }
@@ -191,7 +191,7 @@ func (w *world) settle(rule func(c change) (*Content, error)) {
 	for _, path := range changed {
 		s, there := now[path]
 		c := change{path: path, old: w.content(path), now: w.known[s], sum: s, gone: !there}
-		if there && c.now == nil {
+		if there && (c.now == nil || c.now.is(Foreign)) {
 			var err error
 			c.raw, err = os.ReadFile(path)
 			w.must(err)
@@ -202,7 +202,7 @@ func (w *world) settle(rule func(c change) (*Content, error)) {
 			problems = append(problems, fmt.Sprintf("%s: %v (it was %s)", path, err, c.old))
 		} else if is.is(Debris) {
 			w.debris[path] = is.Name
-		} else if there && (c.now == nil || is.is(Sums)) { // a copy of sums may have been somebody's own
+		} else if there && (c.now == nil || is.is(Sums) || c.now.is(Foreign) && is.is(Whole)) { // somebody may have had a copy, as of debris that travelled along
 			w.known[s] = is
 		} else if there && is != nil && *is != *c.now && (is.Cut == 0 || is.Kind != c.now.Kind) && s != sum(nil) {
 			problems = append(problems, fmt.Sprintf("%s is %s, expected %s", path, c.now, is))
