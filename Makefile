@@ -11,7 +11,8 @@ VULNDB     ?= v0.0.0-20261105234957-e22db6528018
 
 # Static, without paths of this machine: the same source and Go give the same bytes. Without gRPC's
 # trace pages, which nobody can see here, they are 4 MB smaller.
-BUILD = CGO_ENABLED=0 $(GO) build -trimpath -tags grpcnotrace -ldflags '-s -w -X main.version=$(VERSION)'
+FLAGS = -trimpath -tags grpcnotrace
+BUILD = CGO_ENABLED=0 $(GO) build $(FLAGS) -ldflags '-s -w -X main.version=$(VERSION)'
 PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 MAX_BYTES = 25000000
 
@@ -44,8 +45,8 @@ race: ## run all tests but those of the built command and the longest ones with 
 
 lint: ## gofmt, go vet for other systems, golangci-lint with go vet and staticcheck for this one
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'lint: run gofmt -w on these'; exit 1; }
-	GOOS=windows $(GO) vet ./...
-	GOOS=darwin $(GO) vet ./...
+	GOOS=windows $(GO) vet $(FLAGS) ./...
+	GOOS=darwin $(GO) vet $(FLAGS) ./...
 	$(GO) run $(GOLANGCI) run
 
 vulns: ## look for known vulnerabilities that airgap could meet, in the database of the module golang.org/x/vulndb
