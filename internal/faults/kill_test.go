@@ -25,7 +25,7 @@ func strace(t *testing.T, what, only string, args ...string) (status int, text s
 // else ever had its name.
 func TestKilled(t *testing.T) {
 	calls := map[string][]int{
-		"renameat": {1, 2}, "fsync": {1, 2, 3, 4}, "syncfs": {1, 2}, "write": {1, 3, 8},
+		"renameat": {1, 2}, "renameat2": {1, 2}, "fsync": {1, 2, 3, 4}, "syncfs": {1, 2}, "write": {1, 3, 8},
 		"unlinkat": {1, 2}, "openat": {20, 30, 40},
 	}
 	if long() {
@@ -119,8 +119,8 @@ func TestCallsFail(t *testing.T) {
 		{"close:error=EIO:when=1", true, exitMedium, false},
 		{"read:error=EIO:when=1+", true, exitMedium, false},
 		{"read:error=EIO:when=2", true, exitMedium, false},
-		{"renameat:error=EIO:when=1", false, exitMedium, false},
-		{"renameat:error=EROFS:when=1", false, exitMedium, false},
+		{"renameat2:error=EIO:when=1", false, exitMedium, false},
+		{"renameat2:error=EROFS:when=1", false, exitMedium, false},
 		{"syncfs:error=EIO:when=1", false, exitMedium, true},
 	} {
 		dir := folder(t)

@@ -22,7 +22,7 @@ import (
 // files and that say that it is about to, and at which of them, at most: all
 // commands make many of some and few of others.
 var calls = map[string]int{
-	"openat": 40, "write": 12, "pwrite64": 8, "fsync": 6, "renameat": 6, "unlinkat": 4, "linkat": 3, "mkdirat": 3, "ftruncate": 3, "fchmod": 3,
+	"openat": 40, "write": 12, "pwrite64": 8, "fsync": 6, "renameat": 6, "renameat2": 3, "unlinkat": 4, "linkat": 3, "mkdirat": 3, "ftruncate": 3, "fchmod": 3,
 }
 
 // killed runs airgap and kills it, as kill -9 does, when it makes a system call
