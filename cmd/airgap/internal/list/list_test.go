@@ -134,17 +134,17 @@ func TestBounded(t *testing.T) {
 		t.Errorf("interrupted: %v", err)
 	}
 	close(end)
-	end = make(chan struct{})
+	free := make(chan struct{})
 	_, err := bounded(t.Context(), func() (int, error) {
 		kept := make([]byte, 2*maxMemory)
-		<-end
+		<-free
 		runtime.KeepAlive(kept)
 		return 0, nil
 	})
 	if err == nil || !strings.Contains(err.Error(), "MiB of memory") {
 		t.Errorf("with much memory: %v", err)
 	}
-	close(end)
+	close(free)
 	if n, err := bounded(t.Context(), func() (int, error) { return 7, boom }); n != 7 || !errors.Is(err, boom) {
 		t.Errorf("%d, %v", n, err)
 	}

@@ -3,6 +3,7 @@ package list
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"runtime/metrics"
 	"time"
 )
@@ -18,6 +19,7 @@ const (
 // bounded does something that may never end, or need more memory than there is. It
 // is left to itself then: who asked ends soon.
 func bounded[T any](ctx context.Context, do func() (T, error)) (result T, err error) {
+	runtime.GC() // or garbage would count as what was there before
 	ended, before := make(chan struct{}), heap()
 	var made T
 	var failed error
@@ -37,9 +39,7 @@ func bounded[T any](ctx context.Context, do func() (T, error)) (result T, err er
 		case <-late.C:
 			return result, fmt.Errorf("it is not read after %v: it may name a pipe or a device, or be made to take long", patience)
 		case <-look.C:
-			now := heap()
-			before = min(before, now) // what was garbage is not
-			if now > before+maxMemory {
+			if heap() > before+maxMemory {
 				return result, fmt.Errorf("it takes more than %d MiB of memory to read: it may name a device, or be made to", maxMemory>>20)
 			}
 		}
