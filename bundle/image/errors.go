@@ -17,6 +17,10 @@ var ErrUnnamed = errors.New("it has no name, and there is no place for that")
 // ErrInUse is wrapped by errors that say that an image is needed yet.
 var ErrInUse = errors.New("in use")
 
+// ErrPinned is wrapped by errors that say that an image has a name by digest, which
+// could not be given back.
+var ErrPinned = errors.New("would be lost")
+
 // ErrGone is wrapped by errors that say that an image that was in a place has
 // been removed since, in whole or in part.
 var ErrGone = errors.New("it has been removed meanwhile")

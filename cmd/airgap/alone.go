@@ -5,17 +5,14 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"airgap/bundle/image"
 	"airgap/bundle/store"
 	"airgap/cmd/airgap/internal/ui"
 	"airgap/internal/lock"
-	"airgap/verify/load"
 )
 
 // alone keeps other airgaps out of a place until release, and waits for one
@@ -58,71 +55,6 @@ func openLock(env *ui.Env, address string) (*os.File, error) {
 func fileFor(address string) string {
 	name := sha256.Sum256([]byte(address))
 	return hex.EncodeToString(name[:])
-}
-
-// reloads is the folder of what is kept of broken-off reloads, a file for each engine.
-const reloads = "reloads"
-
-// removedFrom remembers the names of what is removed from a place to be brought
-// again from a bundle; nil for places from which nothing is.
-func removedFrom(env *ui.Env, to string, sink image.Sink, bundle string) (*load.Removed, error) {
-	place, ok := sink.(image.Reloader)
-	if !ok {
-		return nil, nil
-	}
-	dir, err := stateDir(env)
-	if err != nil {
-		return nil, err
-	}
-	return load.NewRemoved(filepath.Join(dir, reloads, fileFor(addressOf(to, sink)+" "+place.Identity())), bundle), nil
-}
-
-// giveBack names again what an `unpack --reload` that was broken off has brought
-// again, before anybody takes it for a leftover.
-func giveBack(ctx context.Context, env *ui.Env, sink image.Sink, r *load.Removed) error {
-	names, err := sink.(image.Reloader).GiveBack(ctx, r)
-	if len(names) > 0 {
-		env.Note("named again, which an unpack --reload that was broken off had not done: %s", listOf(names))
-	}
-	return err
-}
-
-// absolute is a path that says where a file is from anywhere; - is none.
-func absolute(path string) string {
-	if abs, err := filepath.Abs(path); err == nil && path != "-" {
-		return abs
-	}
-	return path
-}
-
-// warnOfRemoved tells of names that an `unpack --reload` that was broken off has
-// taken away, and that nobody has given back.
-func warnOfRemoved(env *ui.Env, r *load.Removed) {
-	images, err := r.Images()
-	if err != nil {
-		env.Warn("%v", err)
-	}
-	names := map[string][]string{} // by the bundle
-	for _, i := range images {
-		names[i.From] = append(names[i.From], i.Names...)
-	}
-	for _, from := range slices.Sorted(maps.Keys(names)) {
-		slices.Sort(names[from])
-		env.Warn("an unpack --reload of %s was broken off, and these may be gone: %s; unpack that bundle again, or forget them: rm %s", from, listOf(names[from]), r.Path())
-	}
-}
-
-// allRemoved are those of all places of this user.
-func allRemoved(env *ui.Env) (all []*load.Removed) {
-	dir, err := stateDir(env)
-	if err != nil {
-		return nil
-	}
-	paths, _ := filepath.Glob(filepath.Join(dir, reloads, "*")) // none is as good
-	for _, path := range paths {
-		all = append(all, load.NewRemoved(path, ""))
-	}
-	return all
 }
 
 // stateDir is where airgap keeps what it has to know the next time.

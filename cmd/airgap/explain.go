@@ -56,7 +56,7 @@ func explain(ctx context.Context, path string, err error) error {
 		}
 		return out
 	}
-	for _, of := range []func(string, error) (ui.Status, []string, bool){ofHost, ofVolumes, ofBundle, ofImport, ofPlaces, ofTransfer, ofImage, ofSystem} {
+	for _, of := range []func(string, error) (ui.Status, []string, bool){ofHost, ofVolumes, ofBundle, ofImport, ofPlaces, ofRoom, ofTaken, ofTransfer, ofImage, ofSystem} {
 		if code, hints, ok := of(path, err); ok {
 			out.Code, out.Hints = code, hints
 			break
@@ -167,6 +167,8 @@ func ofImport(_ string, err error) (ui.Status, []string, bool) {
 		return code, []string{"run the same command again: it brings and names what is missing"}, true
 	case errors.Is(err, image.ErrInUse):
 		return ui.Refused, []string{"remove the container or the other image first, or carry that image in the same bundle"}, true
+	case errors.Is(err, image.ErrPinned):
+		return ui.Refused, []string{"pull it again from its registry; or, if nobody needs that name, remove it with docker rmi first"}, true
 	case errors.As(err, &changed) && changed.Err == nil, errors.Is(err, image.ErrGone):
 		return ui.Failed, []string{"find out who else changes images there, such as a prune in a loop, and run the same command again"}, true
 	}

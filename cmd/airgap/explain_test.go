@@ -64,6 +64,7 @@ var explained = []struct {
 	{"unpack", &docker.Error{Kind: docker.Failed, Err: errors.New("x")}, ui.Engine, "log"},
 	{"unpack", &docker.Error{Kind: docker.Mismatch, Err: errors.New("x")}, ui.Engine, "disk"},
 	{"unpack", &docker.Error{Kind: docker.NoSpace, Err: errors.New("x")}, ui.NoSpace, "docker system df"},
+	{"unpack", fmt.Errorf("its name by digest %w", image.ErrPinned), ui.Refused, "pull it again"},
 	{"unpack", &load.ReplaceError{}, ui.Refused, "--no-replace"},
 	{"unpack", &load.NoMatchError{Glob: "x"}, ui.Failed, "airgap inspect"},
 	{"unpack", &load.CommitError{Err: errors.New("x")}, ui.Engine, "same command again"},

@@ -13,30 +13,11 @@ import (
 	"airgap/transfer/sftp"
 )
 
-// ofTransfer knows the errors of hosts and media.
-func ofTransfer(command string, err error) (ui.Status, []string, bool) {
-	var key *transfer.HostKeyError
-	var login *transfer.AuthError
-	var config *sftp.ConfigError
+// ofRoom knows what says that there is too little room.
+func ofRoom(_ string, err error) (ui.Status, []string, bool) {
 	var space *transfer.NoSpaceError
-	var medium *transfer.MediumError
-	var busy *transfer.BusyError
-	var gone *transfer.GoneError
-	var changed *transfer.ChangedError
-	var cut *transfer.InterruptedError
-	var missing *sftp.FolderError
-	var foreign *transfer.ForeignError
-	var meanwhile *transfer.MeanwhileError
-	var replaced *transfer.ReplacedError
 	var own *ownVolumesError
-	var nobody *net.DNSError
 	switch {
-	case errors.As(err, &key):
-		return ui.Refused, hostKeyHints(key), true
-	case errors.As(err, &login):
-		return ui.Transfer, []string{fmt.Sprintf("make this work first: ssh %s@%s; or give a password: --password-file FILE", login.User, login.Host)}, true
-	case errors.As(err, &config):
-		return ui.Transfer, []string{"use the ssh command itself: airgap send --ssh ssh"}, true
 	case errors.As(err, &own) && !own.known:
 		return ui.NoSpace, []string{fmt.Sprintf("make %s of room there, or send to another folder; if they are only a copy of what is read, remove them first", ui.Size(own.full.Need-own.full.Free))}, true
 	case errors.As(err, &space) && space.Err != nil:
@@ -45,8 +26,16 @@ func ofTransfer(command string, err error) (ui.Status, []string, bool) {
 		return ui.NoSpace, []string{"make room there, for which fewer files may do as well, or send to another folder"}, true
 	case errors.As(err, &space):
 		return ui.NoSpace, []string{fmt.Sprintf("make %s of room there, or send to another folder", ui.Size(space.Need-max(0, space.Free)))}, true
-	case errors.As(err, &changed):
-		return ui.Damaged, []string{fmt.Sprintf("airgap verify %s; if it is whole, remove the %s.sha256 beside it, which is another file's", changed.Name, changed.Name)}, true
+	}
+	return 0, nil, false
+}
+
+// ofTaken knows what says that a name is another file's.
+func ofTaken(_ string, err error) (ui.Status, []string, bool) {
+	var foreign *transfer.ForeignError
+	var meanwhile *transfer.MeanwhileError
+	var replaced *transfer.ReplacedError
+	switch {
 	case errors.As(err, &meanwhile) && meanwhile.Kept != "":
 		return ui.Refused, []string{"move what is there now to another name, then run the same command again: what has arrived is not sent again"}, true
 	case errors.As(err, &meanwhile):
@@ -55,6 +44,31 @@ func ofTransfer(command string, err error) (ui.Status, []string, bool) {
 		return ui.Transfer, []string{"if somebody needs what is there now, move it to another name; then run the same command again"}, true
 	case errors.As(err, &foreign), errors.Is(err, transfer.ErrNotRegular):
 		return ui.Refused, []string{"name another file or a folder; if nobody needs what is there, remove it first"}, true
+	}
+	return 0, nil, false
+}
+
+// ofTransfer knows the errors of hosts and media.
+func ofTransfer(command string, err error) (ui.Status, []string, bool) {
+	var key *transfer.HostKeyError
+	var login *transfer.AuthError
+	var config *sftp.ConfigError
+	var medium *transfer.MediumError
+	var busy *transfer.BusyError
+	var gone *transfer.GoneError
+	var changed *transfer.ChangedError
+	var cut *transfer.InterruptedError
+	var missing *sftp.FolderError
+	var nobody *net.DNSError
+	switch {
+	case errors.As(err, &key):
+		return ui.Refused, hostKeyHints(key), true
+	case errors.As(err, &login):
+		return ui.Transfer, []string{fmt.Sprintf("make this work first: ssh %s@%s; or give a password: --password-file FILE", login.User, login.Host)}, true
+	case errors.As(err, &config):
+		return ui.Transfer, []string{"use the ssh command itself: airgap send --ssh ssh"}, true
+	case errors.As(err, &changed):
+		return ui.Damaged, []string{fmt.Sprintf("airgap verify %s; if it is whole, remove the %s.sha256 beside it, which is another file's", changed.Name, changed.Name)}, true
 	case errors.As(err, &missing) && missing.File != "":
 		return ui.Failed, []string{"name a folder that is there"}, true
 	case errors.As(err, &missing):

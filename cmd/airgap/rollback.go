@@ -65,9 +65,7 @@ NUMBER undoes one of them instead of the last.`,
 
 // runRollback is the whole of `airgap rollback`.
 func runRollback(ctx context.Context, env *ui.Env, o rollbackOptions) error {
-	for _, r := range allRemoved(env) {
-		warnOfRemoved(env, r)
-	}
+	defer warnOfAllRemoved(env) // of what is missing still
 	journals, err := journalsOf(env)
 	if err != nil {
 		return err
@@ -86,10 +84,10 @@ func runRollback(ctx context.Context, env *ui.Env, o rollbackOptions) error {
 		return err
 	}
 	if !o.dryRun {
-		var o unpackOptions
-		o.to = attempts[0].To
-		if _, err := o.removed(ctx, env, place, "", true); err != nil {
-			return inState(untouched, err)
+		if removed, err := removedFrom(env, attempts[0].To, place, ""); err == nil { // else it is warned of
+			if err := giveBack(ctx, env, place, removed); err != nil {
+				return inState(untouched, err)
+			}
 		}
 		sweep(ctx, env, place) // or it would count as used, or be left
 	}

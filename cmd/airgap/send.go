@@ -81,9 +81,9 @@ whole or in volumes, is removed, unless this send goes on with it.
 flags of it that are given, and its exit status is send's. Before the first byte
 the host is asked whether that will do: whether what takes the images answers,
 runs what the bundle holds and has room, and what it has already. Where all of
-it is there nothing is sent, nor where no answer comes for five minutes. Paths are those there, from the login folder (~/); the
-bundle stays. A host without airgap is brought one by --bootstrap, into
-~/.cache/airgap.
+it is there, or no answer comes for five minutes, nothing is sent. Paths are those
+there, from the login folder (~/); the bundle stays. A host without airgap is
+brought one by --bootstrap, into ~/.cache/airgap.
 
 --hosts takes destinations from a file too, one per line, where # starts a
 comment. Running the command again does what is left.`,

@@ -263,17 +263,12 @@ func (o unpackOptions) decide(ctx context.Context, env *ui.Env, name string, doc
 // remove more, and none not to import.
 func (o unpackOptions) removed(ctx context.Context, env *ui.Env, sink image.Sink, bundle string, toChange bool) (*load.Removed, error) {
 	r, err := removedFrom(env, o.to, sink, bundle)
-	if r != nil && err == nil {
-		_, err = r.Images()
-	}
-	switch {
-	case err != nil && o.reload:
-		return nil, err
-	case err != nil:
+	if err != nil && !o.reload {
 		env.Warn("%v", err)
 		return nil, nil
-	case r == nil || !toChange:
-		return r, nil
+	}
+	if err != nil || !toChange {
+		return r, err
 	}
 	return r, giveBack(ctx, env, sink, r)
 }

@@ -132,6 +132,6 @@ func TestDigestsStay(t *testing.T) {
 	m.airgap("unpack").ok("already there, named")
 	m.airgap("rollback").fails(exitFailed, "v1 +left: the repository had the image by its digest before, which would go with it")
 	e.docker(t, "image", "inspect", pinned)
-	m.airgap("unpack", "--reload").fails(exitRefused, "its name by digest, "+pinned+", could not", "nothing has been changed|no name has changed")
+	m.airgap("unpack", "--reload").fails(exitRefused, "its name by digest, "+pinned+", would be lost", "hint: pull it again", "nothing has been changed|no name has changed")
 	e.docker(t, "image", "inspect", pinned)
 }

@@ -11,82 +11,98 @@ import (
 	"airgap/transfer"
 )
 
+// meanwhile is something that comes while a file is sent.
+type meanwhile struct {
+	before string // what has the name of the file at first
+	beside string // of what comes: the name of the file with this behind it
+	come   func(path string) error
+	fresh  bool // it has a name that nothing had
+}
+
 // appearsMeanwhile: what comes to have the name of the file, or of its sums, while
 // that is sent stays, and when it has been moved away nothing is sent again.
 func appearsMeanwhile(t *testing.T, target Target) {
-	ours := transfer.SendOptions{MayReplace: func(old io.ReaderAt, size int64) (bool, error) {
-		b := make([]byte, 4)
-		_, err := old.ReadAt(b, size-4)
-		return string(b) == "ours", err
-	}}
 	const notes = "their own notes"
-	write := func(content string) func(path string) error {
-		return func(path string) error { return os.WriteFile(path, []byte(content), 0o644) }
-	}
-	for name, c := range map[string]struct {
-		before string // what has the name of the file at first
-		beside string // of what comes
-		come   func(path string) error
-		new    bool
-	}{
-		"file":                    {"", "", write(notes), true},
-		"empty file":              {"", "", write(""), true},
-		"link":                    {"", "", func(path string) error { return os.Symlink("elsewhere", path) }, true},
+	link := func(path string) error { return os.Symlink("elsewhere", path) }
+	for name, m := range map[string]meanwhile{
+		"file":                    {"", "", writing(notes), true},
+		"empty file":              {"", "", writing(""), true},
+		"link":                    {"", "", link, true},
 		"folder":                  {"", "", func(path string) error { return os.Mkdir(path, 0o755) }, true},
-		"sums":                    {"", ".sha256", write(notes), true},
-		"link for sums":           {"", ".sha256", func(path string) error { return os.Symlink("elsewhere", path) }, true},
-		"file in place of ours":   {"it is ours", "", write(notes), false},
-		"link in place of ours":   {"it is ours", "", func(path string) error { return errors.Join(os.Remove(path), os.Symlink("elsewhere", path)) }, false},
-		"sums beside one of ours": {"it is ours", ".sha256", write(notes), true},
+		"sums":                    {"", ".sha256", writing(notes), true},
+		"link for sums":           {"", ".sha256", link, true},
+		"file in place of ours":   {"it is ours", "", writing(notes), false},
+		"link in place of ours":   {"it is ours", "", func(path string) error { return errors.Join(os.Remove(path), link(path)) }, false},
+		"sums beside one of ours": {"it is ours", ".sha256", writing(notes), true},
 	} {
-		t.Run(name, func(t *testing.T) {
-			f, raw := Content(strings.ReplaceAll(name, " ", "-"), 1<<20)
-			final := filepath.Join(target.Dir, f.Name)
-			path := final + c.beside
-			if c.before != "" {
-				if err := write(c.before)(final); err != nil {
-					t.Fatal(err)
-				}
-			}
-			p, err := target.Open(t)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer p.Close()
-			var is os.FileInfo
-			meddled := meddling{p, func() {
-				if err := c.come(path); err != nil {
-					t.Skip(err)
-				}
-				if is, err = os.Lstat(path); err != nil {
-					t.Error(err)
-				}
-			}}
-			var meanwhile *transfer.MeanwhileError
-			if _, err := transfer.Send(t.Context(), meddled, f, ours); !errors.As(err, &meanwhile) || meanwhile.Appeared != c.new || meanwhile.Kept == "" || filepath.Base(meanwhile.Path) != filepath.Base(path) {
-				t.Errorf("error %v", err)
-			}
-			if now, err := os.Lstat(path); err != nil || !os.SameFile(is, now) || is.Size() != now.Size() {
-				t.Errorf("what has come is %v, %v", now, err)
-			}
-			away := filepath.Join(t.TempDir(), "away")
-			if err := os.Rename(path, away); err != nil {
-				t.Fatal(err)
-			}
-			p.Close()
-			if p, err = target.Open(t); err != nil {
-				t.Fatal(err)
-			}
-			if r, err := transfer.Send(t.Context(), p, f, ours); err != nil || r.Sent != 0 {
-				t.Errorf("receipt %+v, %v", r, err)
-			}
-			Arrived(t, target.Dir, f, raw)
-			if err := errors.Join(os.Remove(final), os.Remove(final+".sha256")); err != nil {
-				t.Error(err)
-			}
-		})
+		t.Run(name, func(t *testing.T) { m.stays(t, target, strings.ReplaceAll(name, " ", "-")) })
 	}
 }
+
+func writing(content string) func(path string) error {
+	return func(path string) error { return os.WriteFile(path, []byte(content), 0o644) }
+}
+
+// stays sends a file of that name while it comes, and once more when it has gone.
+func (m meanwhile) stays(t *testing.T, target Target, name string) {
+	f, raw := Content(name, 1<<20)
+	final := filepath.Join(target.Dir, f.Name)
+	path := final + m.beside
+	if m.before != "" {
+		if err := writing(m.before)(final); err != nil {
+			t.Fatal(err)
+		}
+	}
+	is := m.refused(t, target, f, path)
+	if now, err := os.Lstat(path); err != nil || !os.SameFile(is, now) || is.Size() != now.Size() {
+		t.Errorf("what has come is %v, %v", now, err)
+	}
+	if err := os.Rename(path, filepath.Join(t.TempDir(), "away")); err != nil {
+		t.Fatal(err)
+	}
+	p, err := target.Open(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if r, err := transfer.Send(t.Context(), p, f, endsInOurs); err != nil || r.Sent != 0 {
+		t.Errorf("receipt %+v, %v", r, err)
+	}
+	Arrived(t, target.Dir, f, raw)
+	if err := errors.Join(os.Remove(final), os.Remove(final+".sha256")); err != nil {
+		t.Error(err)
+	}
+}
+
+// refused is the send while it comes to a path, and what that is then.
+func (m meanwhile) refused(t *testing.T, target Target, f transfer.File, path string) (is os.FileInfo) {
+	p, err := target.Open(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	meddled := meddling{p, func() {
+		err := m.come(path)
+		if err == nil {
+			is, err = os.Lstat(path)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}}
+	var met *transfer.MeanwhileError
+	if _, err := transfer.Send(t.Context(), meddled, f, endsInOurs); !errors.As(err, &met) || met.Appeared != m.fresh || met.Kept == "" || filepath.Base(met.Path) != filepath.Base(path) {
+		t.Errorf("error %v", err)
+	}
+	return is
+}
+
+// endsInOurs has replaced what ends in "ours", and nothing else.
+var endsInOurs = transfer.SendOptions{MayReplace: func(old io.ReaderAt, size int64) (bool, error) {
+	b := make([]byte, 4)
+	_, err := old.ReadAt(b, size-4)
+	return string(b) == "ours", err
+}}
 
 // oursMeanwhile: what has changed meanwhile and still is ours is replaced, as it
 // would have been before.

@@ -82,7 +82,7 @@ func (e *Engine) mayClear(ctx context.Context, ids map[string]*txn) error {
 	}
 	for _, own := range images.Items {
 		if t := ids[own.ID]; t != nil && e.store == classic && len(own.RepoDigests) > 0 && own.RepoDigests[0] != noDigest {
-			return fmt.Errorf("image %q cannot be brought again: its name by digest, %s, could not: %w", t.img.Graph.Root.Label(), own.RepoDigests[0], image.ErrInUse)
+			return fmt.Errorf("image %q cannot be brought again: its name by digest, %s, %w", t.img.Graph.Root.Label(), own.RepoDigests[0], image.ErrPinned)
 		}
 	}
 	for _, other := range images.Items {
