@@ -39,8 +39,10 @@ func began(pid int) string {
 	}
 	// The name, in brackets, may hold anything.
 	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	const start = 22 - 3                                              // of proc(5), which counts from 1 and the name too
-	if len(fields) <= start || fields[0] == "Z" || fields[0] == "X" { // dead, and nobody has asked how it ended
+	// By proc(5), which counts from 1 and the name too. A zombie has ended, and nobody
+	// has asked how.
+	const state, start = 3 - 3, 22 - 3
+	if len(fields) <= start || fields[state] == "Z" || fields[state] == "X" {
 		return unknown
 	}
 	return fields[start]
