@@ -39,9 +39,9 @@ func began(pid int) string {
 	}
 	// The name, in brackets, may hold anything.
 	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	// By proc(5), which counts from 1 and the name too. A zombie has ended, and nobody
-	// has asked how.
-	const state, start = 3 - 3, 22 - 3
+	// Fields 3 and 22 of proc(5), where the name is the second. A zombie has ended, and
+	// nobody has asked how.
+	const state, start = 0, 19
 	if len(fields) <= start || fields[state] == "Z" || fields[state] == "X" {
 		return unknown
 	}
