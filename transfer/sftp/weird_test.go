@@ -303,7 +303,7 @@ func TestPoorServers(t *testing.T) {
 	if err := sftp.SetSFTPExtensions(); err != nil {
 		t.Fatal(err)
 	}
-	defer sftp.SetSFTPExtensions(restore...)
+	t.Cleanup(func() { _ = sftp.SetSFTPExtensions(restore...) })
 	server := transfertest.NewServer(t, false, anybody)
 	known := server.KnownHosts(t)
 	transfertest.Suite{New: func(t *testing.T) transfertest.Target {
@@ -341,7 +341,7 @@ func TestChroot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer os.RemoveAll(root)
+	t.Cleanup(func() { _ = os.RemoveAll(root) })
 	if err := os.Chmod(root, 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -49,7 +49,9 @@ func NewOpenSSH(t testing.TB, extra ...string) *OpenSSH {
 	_, port, _ := net.SplitHostPort(s.Addr)
 	config := fmt.Sprintf("ListenAddress 127.0.0.1\nPort %s\nHostKey %s\nAuthorizedKeysFile %s.pub\nPidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n%s\n",
 		port, host, s.Key, strings.Join(extra, "\n"))
-	for _, usual := range []string{"Subsystem sftp internal-sftp", "MaxStartups 100"} {
+	// The home of whoever runs the tests has files for the shell, which every command would read: here
+	// that took three quarters of a login.
+	for _, usual := range []string{"Subsystem sftp internal-sftp", "MaxStartups 100", "SetEnv HOME=" + dir} {
 		if keyword, _, _ := strings.Cut(usual, " "); !strings.Contains(config, "\n"+keyword+" ") {
 			config += usual + "\n"
 		}

@@ -47,7 +47,7 @@ func FileOf(name string, raw []byte) transfer.File {
 	return transfer.File{Name: name, Size: int64(len(raw)), SHA256: hex.EncodeToString(sum[:]), Data: bytes.NewReader(raw)}
 }
 
-// Run runs the suite.
+// Run runs the suite, several cases at once.
 func (s Suite) Run(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, Target){
 		"sends": sends, "sends nothing": sendsNothing, "already there": alreadyThere, "sum of another file": otherSum, "replaces": replaces, "not what is another's": notReplaced, "visits": visits,
@@ -63,7 +63,10 @@ func (s Suite) Run(t *testing.T) {
 		"local file changes": localChanges, "local file fails": localFails,
 		"streams": streams, "stream is named at its end": streamNamed, "stream fails": streamFails,
 	} {
-		t.Run(name, func(t *testing.T) { test(t, s.New(t)) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel() // most of it waits for the other side
+			test(t, s.New(t))
+		})
 	}
 }
 
