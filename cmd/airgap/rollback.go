@@ -36,7 +36,7 @@ and names whose former image is gone or that a container uses, are left as they
 are and listed; the same command tries them again.
 
 An unpack that was broken off between two names is undone together with the one
-that completed it. --list shows the last ten unpacks into each engine;
+that completed it; a name that it was about to move counts as moved by it. --list shows the last ten unpacks into each engine;
 NUMBER undoes one of them instead of the last.`,
 		Example: `  airgap rollback --dry-run
   airgap rollback

@@ -147,6 +147,11 @@ func (w *world) KillUnpack(t *rapid.T) {
 	}
 	place.keep(now)
 	*place.killed = true
+	if place.to == "docker" { // what it was about to do may have been done, for all that rollback can tell
+		for image := range b.Images {
+			w.engine.undo[image] = append(w.engine.undo[image], [2]string{place.id(b, image), place.had[image]})
+		}
+	}
 }
 
 // KillRepair damages a file that has parity, and kills its repair: nothing else is
