@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	imagetypes "github.com/moby/moby/api/types/image"
 	"github.com/moby/moby/client"
@@ -53,7 +54,7 @@ func (t *txn) content(ctx context.Context, held imagetypes.InspectResponse) (who
 func (e *Engine) lists(ctx context.Context, held imagetypes.InspectResponse) (bool, error) {
 	var o client.ImageListOptions
 	if len(held.RepoTags) > 0 { // else it looks at all of them, which takes its time where there are many
-		o.Filters = client.Filters{}.Add("reference", held.RepoTags[0])
+		o.Filters = client.Filters{}.Add("reference", strings.ReplaceAll(held.RepoTags[0], "[", `\[`)) // as a pattern for path.Match
 	}
 	result, err := e.client.ImageList(ctx, o)
 	if err != nil {

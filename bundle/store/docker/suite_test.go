@@ -442,6 +442,36 @@ func digestBesideTag(t *testing.T, e engine) {
 	}
 }
 
+// TestAddress sees an image that it has brought under a name which, as a pattern,
+// would fit others.
+func TestAddress(t *testing.T) { engines(t, address) }
+
+func address(t *testing.T, e engine) {
+	if e.podman {
+		t.Skip("NOT TESTED: podman has no such names")
+	}
+	f := storetest.NewFixture(t, "single manifest", salt(t))
+	name := "[::1]:5000/" + strings.ToLower(salt(t)) + ":1"
+	forget(t, e.behind, name)
+	in := image.Import{Graph: f.Graph(t, f.Names[0]), Names: []string{name}}
+	txn, err := e.Begin(t.Context(), in)
+	if err != nil && strings.Contains(err.Error(), "invalid reference format") {
+		t.Skip("NOT TESTED: an engine that has no such names")
+	}
+	if err == nil {
+		err = txn.Write(t.Context(), f.Images, func(int64) {})
+	}
+	if err == nil {
+		_, err = txn.Commit(t.Context())
+	}
+	if err == nil {
+		err = txn.Look(t.Context())
+	}
+	if err != nil || !txn.State().Present {
+		t.Errorf("%s: it was brought, and is not there: %v", name, err)
+	}
+}
+
 // TestSharedLayers leaves out what the engine has below an image.
 func TestSharedLayers(t *testing.T) { engines(t, sharedLayers) }
 
