@@ -33,24 +33,27 @@ func (f Footer) fileSize() int64 {
 	return f.Length + 2*f.geometry().TableSize() + 2*FooterSize
 }
 
-// readFolder reads the footers of the regular files of a folder here.
-func readFolder(ctx context.Context, dir string) ([]entry, error) {
+// readFolder reads the footers of the regular files of a folder here. What is
+// called as sums are, or as what is being written, is neither volume nor parity; a
+// file that is named is what it is, whatever it is called.
+func readFolder(ctx context.Context, dir, named string) ([]entry, error) {
 	there := transfer.LocalDir(dir)
 	list, err := there.ReadDir()
 	if err != nil {
 		return nil, err
 	}
-	return readEntries(ctx, there, list)
+	return readEntries(ctx, there, list, named)
 }
 
 // readEntries reads the footers of the regular files among those of a folder.
-func readEntries(ctx context.Context, dir transfer.Dir, list []fs.DirEntry) (entries []entry, err error) {
+func readEntries(ctx context.Context, dir transfer.Dir, list []fs.DirEntry, named string) (entries []entry, err error) {
 	for _, d := range list {
 		if err := context.Cause(ctx); err != nil {
 			return nil, err
 		}
 		name := d.Name()
-		if !d.Type().IsRegular() || strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".sha256") || strings.HasSuffix(name, ".partial") {
+		apart := strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".sha256") || strings.HasSuffix(name, ".partial")
+		if !d.Type().IsRegular() || apart && name != named {
 			continue
 		}
 		entries = append(entries, readEntry(dir, name))
@@ -393,7 +396,7 @@ func sameFile(groups []*group) bool {
 // Find tells what sets are in a folder, by name.
 func Find(ctx context.Context, dir string) (_ []Summary, err error) {
 	defer wrap(&err, "looking for volumes in", dir)
-	entries, err := readFolder(ctx, dir)
+	entries, err := readFolder(ctx, dir, "")
 	if err != nil {
 		return nil, err
 	}

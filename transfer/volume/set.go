@@ -66,7 +66,7 @@ const maxOpen = 32
 func Open(ctx context.Context, dir, name string, o OpenOptions) (_ *Set, err error) {
 	defer wrap(&err, "reading volumes in", dir)
 	s := &Set{ctx: ctx, dir: dir, o: o, open: map[int]regular{}, seen: map[int]entry{}, lost: map[int]bool{}, strangers: map[string]bool{}}
-	entries, err := readFolder(ctx, dir)
+	entries, err := readFolder(ctx, dir, o.Data)
 	if err != nil {
 		return nil, err
 	}

@@ -152,7 +152,7 @@ func (s *Set) member(key int) (entry, bool) {
 
 // look reads the folder again. What is not there now is missing now.
 func (s *Set) look() error {
-	entries, err := readFolder(s.ctx, s.dir)
+	entries, err := readFolder(s.ctx, s.dir, s.o.Data)
 	if err != nil {
 		return err
 	}
