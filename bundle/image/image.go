@@ -142,6 +142,9 @@ type Tidier interface {
 	Identity() string
 	// Tagged is what a name points to; the zero Digest for nothing.
 	Tagged(ctx context.Context, name string) (Digest, error)
+	// TakesAlong says whether a name by digest that others have given would go with
+	// a tag that is taken away, where the place tells those from its own.
+	TakesAlong(ctx context.Context, name string) (bool, error)
 	// Retag makes a name point to an image that the place has, else to
 	// nothing: with its last name an image goes too.
 	Retag(ctx context.Context, name string, to Digest) error
@@ -270,7 +273,7 @@ type Tag struct {
 	Old  Digest
 	New  Digest
 	// Pinned says that the repository had the image by its digest before, under no
-	// tag: an engine drops that with the last tag.
+	// tag, in a place where [Tidier.TakesAlong] cannot find that out later.
 	Pinned bool
 }
 

@@ -299,12 +299,26 @@ func (j Journal) PlanUndo(ctx context.Context, place image.Tidier) ([]Undo, erro
 			u.Why = "it has been removed since"
 		case now != tag.New:
 			u.Why = "it has been moved since"
-		case tag.Pinned && tag.Old == image.Digest{}:
-			u.Why = "the repository had the image by its digest before, which would go with it"
+		case tag.Old == image.Digest{}:
+			takes, err := takesAlong(ctx, place, tag)
+			if err != nil {
+				return nil, err
+			}
+			if takes {
+				u.Why = "the repository has the image by its digest, which would go with it"
+			}
 		}
 		plan = append(plan, u)
 	}
 	return plan, nil
+}
+
+// takesAlong says whether a name by digest would go with a new name that is taken away.
+func takesAlong(ctx context.Context, place image.Tidier, tag image.Tag) (bool, error) {
+	if tag.Pinned {
+		return true, nil
+	}
+	return place.TakesAlong(ctx, tag.Name)
 }
 
 // RunUndo puts names back, as planned. A name whose former image is gone is

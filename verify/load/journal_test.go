@@ -22,6 +22,7 @@ type shelf struct {
 	tags   map[string]image.Digest
 	images map[image.Digest]int64 // with their sizes
 	used   image.Digest           // by a container
+	pinned string                 // the name with which one by digest would go
 }
 
 func (s *shelf) Address() string { return "shelf" }
@@ -48,6 +49,8 @@ func (s *shelf) Retag(_ context.Context, name string, to image.Digest) error {
 	}
 	return nil
 }
+
+func (s *shelf) TakesAlong(_ context.Context, name string) (bool, error) { return name == s.pinned, nil }
 
 // Untag is what Retag to nothing is not: there the image goes with its last name.
 func (s *shelf) Untag(_ context.Context, name string) error {
@@ -208,8 +211,8 @@ func TestAttempts(t *testing.T) {
 // on with what was left.
 func TestUndo(t *testing.T) {
 	s := &shelf{
-		tags:   map[string]image.Digest{"moved": digest(2), "new": digest(3), "moved since": digest(9), "back": digest(1), "gone": digest(2), "used": digest(5)},
-		images: map[image.Digest]int64{digest(1): 1, digest(2): 1, digest(3): 1, digest(9): 1, digest(5): 1}, used: digest(5),
+		tags:   map[string]image.Digest{"moved": digest(2), "new": digest(3), "moved since": digest(9), "back": digest(1), "gone": digest(2), "used": digest(5), "pinned": digest(9)},
+		images: map[image.Digest]int64{digest(1): 1, digest(2): 1, digest(3): 1, digest(9): 1, digest(5): 1}, used: digest(5), pinned: "pinned",
 	}
 	journals := load.Journals(t.TempDir())
 	j := journal("shelf", 1, load.Named,
@@ -221,6 +224,7 @@ func TestUndo(t *testing.T) {
 		image.Tag{Name: "was not set", New: digest(2)},
 		image.Tag{Name: "gone", Old: digest(8), New: digest(2)},
 		image.Tag{Name: "used", New: digest(5)},
+		image.Tag{Name: "pinned", New: digest(9)},
 	)
 	j.Brought = []image.Digest{digest(3), digest(5)}
 	if err := journals.Keep(&j); err != nil {
@@ -256,6 +260,7 @@ func TestUndo(t *testing.T) {
 	undo(map[string]string{
 		"moved": "", "new": "", "moved since": "it has been moved since", "removed since": "it has been removed since",
 		"back": "already", "was not set": "already", "gone": "what it pointed to is gone", "used": "a container uses it",
+		"pinned": "the repository has the image by its digest, which would go with it",
 	})
 	if s.tags["moved"] != digest(1) || s.tags["new"] != (image.Digest{}) || s.tags["moved since"] != digest(9) || s.tags["gone"] != digest(2) {
 		t.Errorf("names are %v", s.tags)
@@ -263,7 +268,8 @@ func TestUndo(t *testing.T) {
 
 	s.used, s.images[digest(8)], s.tags["moved since"] = image.Digest{}, 1, digest(2)
 	delete(s.tags, "removed since")
-	undo(map[string]string{"moved since": "", "removed since": "it has been removed since", "gone": "", "used": ""})
+	s.pinned = ""
+	undo(map[string]string{"moved since": "", "removed since": "it has been removed since", "gone": "", "used": "", "pinned": ""})
 	if s.tags["moved since"] != digest(1) || s.tags["gone"] != digest(8) || s.tags["used"] != (image.Digest{}) {
 		t.Errorf("names are %v", s.tags)
 	}

@@ -35,6 +35,28 @@ func (e *Engine) Tagged(ctx context.Context, name string) (image.Digest, error) 
 	return parseID(result.ID)
 }
 
+// TakesAlong implements image.Tidier. The classic store has a digest only from a
+// pull, and never from an import; it drops it with the last tag of the repository.
+// Containerd's has one for each tag.
+func (e *Engine) TakesAlong(ctx context.Context, name string) (bool, error) {
+	if e.store != classic || image.Pinned(name) {
+		return false, nil
+	}
+	held, err := e.client.ImageInspect(ctx, name)
+	if cerrdefs.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, e.explain(fmt.Sprintf("looking up image %q", image.Familiar(name)), err)
+	}
+	others := slices.DeleteFunc(held.RepoTags, func(tag string) bool {
+		full, err := image.Normalize(tag)
+		return err == nil && full == name
+	})
+	repository := image.Repository(name)
+	return !hasTagIn(others, repository) && hasDigestIn(held.RepoDigests, repository), nil
+}
+
 // Retag implements image.Tidier. A name by digest stays as long as there is a tag
 // beside it, which would go too, and engines remove it with the last of these.
 func (e *Engine) Retag(ctx context.Context, name string, to image.Digest) error {
@@ -72,10 +94,14 @@ func (e *Engine) isPinnedIn(ctx context.Context, id image.Digest, repository str
 	if err != nil {
 		return false, e.explain("inspecting image "+id.String(), err)
 	}
-	return !hasTagIn(held.RepoTags, repository) && slices.ContainsFunc(held.RepoDigests, func(name string) bool {
+	return !hasTagIn(held.RepoTags, repository) && hasDigestIn(held.RepoDigests, repository), nil
+}
+
+func hasDigestIn(names []string, repository string) bool {
+	return slices.ContainsFunc(names, func(name string) bool {
 		full, err := image.Normalize(name)
 		return err == nil && image.Repository(full) == repository
-	}), nil
+	})
 }
 
 func hasTagIn(names []string, repository string) bool {

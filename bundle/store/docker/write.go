@@ -96,7 +96,7 @@ func (t *txn) findTags(ctx context.Context) error {
 			old = t.state.ID // it gets it back
 		}
 		tag := image.Tag{Name: name, Old: old, New: t.state.ID}
-		if old == (image.Digest{}) && t.existed && !t.committed {
+		if old == (image.Digest{}) && t.existed && !t.committed && t.engine.store != classic { // which TakesAlong asks later
 			if tag.Pinned, err = t.engine.isPinnedIn(ctx, t.state.ID, image.Repository(name)); err != nil {
 				return err
 			}
