@@ -182,7 +182,8 @@ func journalsOf(env *ui.Env) (load.Journals, error) {
 type noting struct {
 	env     *ui.Env
 	journal load.Journal
-	broken  bool // it is not possible
+	removed *load.Removed // by broken-off reloads; nil: not known
+	broken  bool          // it is not possible
 }
 
 // newNoting begins nothing yet; it is nil for places that have no rollback.
@@ -191,7 +192,7 @@ func newNoting(env *ui.Env, to string, d *decided) *noting {
 	if !ok {
 		return nil
 	}
-	return &noting{env: env, journal: load.Journal{
+	return &noting{env: env, removed: d.removed, journal: load.Journal{
 		To: to, Address: addressOf(to, d.sink), Engine: place.Identity(), Bundle: d.docs.Bundle().ID(), Time: env.Now().UTC(), State: load.Naming,
 		Brought: d.Brought(),
 	}}
@@ -201,6 +202,9 @@ func newNoting(env *ui.Env, to string, d *decided) *noting {
 // of what a name pointed to.
 func (n *noting) naming(tags []image.Tag) error {
 	if n != nil {
+		if n.removed != nil {
+			tags = n.removed.Before(tags)
+		}
 		n.journal.Tags = tags
 		n.keep()
 	}

@@ -83,6 +83,31 @@ func (r *Removed) Forget(id image.Digest) error {
 	})
 }
 
+// Before are tags with what those pointed to that nothing has now, since a reload was
+// broken off: so rollback does not take them for new.
+func (r *Removed) Before(tags []image.Tag) []image.Tag {
+	ids, err := r.All()
+	if err != nil || len(ids) == 0 {
+		return tags // who gives names back says why
+	}
+	had := map[string]image.Digest{} // by normalised name
+	for _, id := range ids {
+		names, _ := r.Names(id) // of what has just been read
+		for _, name := range names {
+			if full, err := image.Normalize(name); err == nil {
+				had[full] = id
+			}
+		}
+	}
+	before := slices.Clone(tags)
+	for i, t := range before {
+		if t.Old == (image.Digest{}) {
+			before[i].Old = had[t.Name]
+		}
+	}
+	return before
+}
+
 func (r *Removed) change(do func(all map[string]RemovedImage) (changed bool)) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

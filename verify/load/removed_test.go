@@ -44,3 +44,20 @@ func TestRemoved(t *testing.T) {
 		t.Errorf("%q is left", left)
 	}
 }
+
+// TestRemovedBefore: a name that is missing since a reload was broken off is not new
+// to whoever gives it to another image.
+func TestRemovedBefore(t *testing.T) {
+	r := load.NewRemoved(filepath.Join(t.TempDir(), "removed"), "b.tar.zst")
+	if err := r.Keep(digest(1), []string{"u/a:1", "docker.io/u/b:1"}); err != nil {
+		t.Fatal(err)
+	}
+	tags := []image.Tag{
+		{Name: "docker.io/u/a:1", New: digest(2)}, {Name: "docker.io/u/b:1", Old: digest(3), New: digest(2)}, {Name: "docker.io/u/c:1", New: digest(2)},
+	}
+	want := slices.Clone(tags)
+	want[0].Old = digest(1)
+	if got := r.Before(tags); !slices.Equal(got, want) {
+		t.Errorf("tags %v, expected %v", got, want)
+	}
+}
