@@ -154,6 +154,9 @@ func (l *Layout) writeIndex(x *index) error {
 	if err != nil {
 		return err
 	}
+	if len(raw) > image.MaxDocument {
+		return fmt.Errorf("layout %q: with these names its index.json would have %d bytes, and nobody has to read more than %d", l.dir, len(raw), image.MaxDocument)
+	}
 	if err := durable.SyncDir(filepath.Join(l.dir, blobsName, "sha256")); err != nil {
 		return err
 	}

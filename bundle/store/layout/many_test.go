@@ -1,8 +1,10 @@
 package layout
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"airgap/bundle/image"
@@ -111,6 +113,34 @@ func TestManyWritten(t *testing.T) {
 	}
 	if got := len(listed(t, l.dir)); got != n+1 {
 		t.Errorf("%d images are listed, expected %d", got, n+1)
+	}
+}
+
+// TestTooManyNames: an index.json that nobody would read any more is not written.
+func TestTooManyNames(t *testing.T) {
+	f := storetest.NewFixture(t, "single manifest", "names")
+	l, err := Create(filepath.Join(t.TempDir(), "layout"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bring(t, l, f)
+	before := len(listed(t, l.dir))
+	many := image.Import{Graph: f.Graph(t, f.Names[0])}
+	for i := range 9000 {
+		many.Names = append(many.Names, fmt.Sprintf("docker.io/%0200d/app:1", i))
+	}
+	txn, err := l.Begin(t.Context(), many)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := txn.Commit(t.Context()); err == nil || !strings.Contains(err.Error(), "with these names") {
+		t.Errorf("error %v", err)
+	}
+	if err := txn.Abort(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if after := len(listed(t, l.dir)); after != before {
+		t.Errorf("%d images are listed, expected %d", after, before)
 	}
 }
 
