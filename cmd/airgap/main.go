@@ -11,10 +11,12 @@ package main
 import (
 	"os"
 
+	"airgap/cmd/airgap/internal/list"
 	"airgap/cmd/airgap/internal/ui"
 )
 
 func main() {
+	list.ServeReader() // and nothing else, in the process that reads a file for pack -f
 	keepMemory()
 	os.Exit(Main(os.Args[1:], ui.System()))
 }

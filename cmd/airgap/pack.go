@@ -363,16 +363,11 @@ func (o *packOptions) specs(cmd *cobra.Command, args []string) ([]string, error)
 
 // readList reads the images that a file asks for.
 func (o *packOptions) readList(ctx context.Context, env *ui.Env, path string) ([]string, error) {
-	in, options := env.In, list.Options{Profiles: o.profiles}
-	if path != stdio {
-		f, err := os.Open(path)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		in, options.Path = f, path
+	options := list.Options{Path: path, Profiles: o.profiles}
+	if path == stdio {
+		options.Path = ""
 	}
-	l, err := list.Read(ctx, in, options)
+	l, err := list.Read(ctx, env.In, options)
 	if err != nil {
 		return nil, err
 	}

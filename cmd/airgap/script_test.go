@@ -12,9 +12,12 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"airgap/cmd/airgap/internal/list"
 )
 
 func TestMain(m *testing.M) {
+	list.ServeReader() // for what runs in the test's own process
 	testscript.Main(m, map[string]func(){"airgap": main})
 }
 

@@ -16,9 +16,9 @@ import (
 // compose takes the images of all services of the chosen profiles, as docker
 // compose itself would read the file: with its variables, .env, extends and
 // include.
-func (l *List) compose(ctx context.Context, raw []byte, o Options) error {
+func (l *List) compose(file pieces, o Options) error {
 	logrus.SetOutput(io.Discard) // variables that are not set; the names that come of it are refused
-	project, err := bounded(ctx, func() (*types.Project, error) { return loadProject(ctx, raw, o) })
+	project, err := loadProject(context.Background(), file, o)
 	if err != nil {
 		return err
 	}
@@ -39,13 +39,13 @@ func (l *List) compose(ctx context.Context, raw []byte, o Options) error {
 	return nil
 }
 
-func loadProject(ctx context.Context, raw []byte, o Options) (*types.Project, error) {
+func loadProject(ctx context.Context, file pieces, o Options) (*types.Project, error) {
 	var paths []string
 	if o.Path != "" {
 		paths = []string{o.Path}
 	}
 	options, err := cli.NewProjectOptions(paths, cli.WithOsEnv, cli.WithEnvFiles(), cli.WithDotEnv, cli.WithDefaultProfiles(o.Profiles...),
-		cli.WithoutEnvironmentResolution, cli.WithResolvedPaths(true), cli.WithConsistency(false)) // which walks all ways from service to service
+		cli.WithoutEnvironmentResolution, cli.WithoutLabelsResolution, cli.WithResolvedPaths(true), cli.WithConsistency(false)) // which walks all ways from service to service
 	if err != nil {
 		return nil, err
 	}
@@ -53,6 +53,10 @@ func loadProject(ctx context.Context, raw []byte, o Options) (*types.Project, er
 		return options.LoadProject(ctx)
 	}
 	dir, err := os.Getwd()
+	if err != nil {
+		return nil, err
+	}
+	raw, err := io.ReadAll(file.reader())
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +70,7 @@ func loadProject(ctx context.Context, raw []byte, o Options) (*types.Project, er
 	}
 	return loader.LoadWithContext(ctx, details, func(lo *loader.Options) {
 		lo.Profiles = profiles
-		lo.SkipResolveEnvironment, lo.SkipConsistencyCheck = true, true
+		lo.SkipResolveEnvironment, lo.SkipResolveLabels, lo.SkipConsistencyCheck = true, true, true
 		lo.SetProjectName(loader.NormalizeProjectName(filepath.Base(dir)), false)
 	})
 }

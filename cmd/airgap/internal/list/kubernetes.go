@@ -6,21 +6,11 @@ import (
 	"slices"
 )
 
-// kubernetes takes the images of all pods: of the manifests themselves and of
-// the templates in them, however deep, so that kinds that it has never heard of
-// count too.
-func (l *List) kubernetes(docs []any) error {
-	for i, doc := range docs {
-		if err := l.walk(doc); err != nil {
-			return fmt.Errorf("document %d: %w", i+1, err)
-		}
-	}
-	return nil
-}
-
 // containerLists are the members of a pod that hold containers.
 var containerLists = []string{"initContainers", "containers", "ephemeralContainers"}
 
+// walk takes the images of all pods of a document: of a manifest itself and of the
+// templates in it, however deep, so that kinds that it has never heard of count too.
 func (l *List) walk(node any) error {
 	switch node := node.(type) {
 	case []any:

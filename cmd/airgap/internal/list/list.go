@@ -1,23 +1,20 @@
 // Package list finds out which images a file asks for: a plain list, a compose
 // file, or Kubernetes manifests. Which of these a file is, its content says.
 //
-// It is the only door to compose's own loader and to YAML.
+// It is the only door to compose's own loader and to YAML. What may come through
+// it is unknown, so that it opens in a process of its own: see reader.go.
 package list
 
 import (
 	"bufio"
 	"bytes"
-	"context"
-	"errors"
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
 )
-
-// maxFile is the largest file that is read, in bytes.
-const maxFile = 64 << 20
 
 // Options say how a file is understood.
 type Options struct {
@@ -40,62 +37,38 @@ type Built struct {
 	Image   string // what `docker compose build` would call it
 }
 
-// Read reads a file.
-func Read(ctx context.Context, r io.Reader, o Options) (List, error) {
-	raw, err := io.ReadAll(io.LimitReader(r, maxFile+1))
-	if err != nil {
-		return List{}, err
-	}
-	if len(raw) > maxFile {
-		return List{}, fmt.Errorf("it has more than %d bytes", maxFile)
-	}
-	raw = bytes.TrimPrefix(raw, []byte("\ufeff"))
-	docs, err := documents(raw)
-	l := List{Kind: "list"}
-	switch {
-	case isCompose(docs):
-		l.Kind = "compose"
-		err = l.compose(ctx, raw, o)
-	case isKubernetes(docs):
-		// What follows a document that is none would not be seen.
-		l.Kind = "kubernetes"
-		if err == nil {
-			err = l.kubernetes(docs)
-		}
-	default:
-		err = l.plain(raw)
-	}
-	return l, err
-}
-
-// documents reads YAML as far as it is that. Lines of names are a document
-// too, mostly: one text.
-func documents(raw []byte) (docs []any, err error) {
-	for dec := yaml.NewDecoder(bytes.NewReader(raw)); ; {
+// understand finds out what a file asks for, in the reader's process. What
+// follows its first document is not kept: together they may be large.
+func understand(file pieces, o Options) (List, error) {
+	pods, manifests := List{Kind: "kubernetes"}, false
+	var broken, wrong error
+	for i, docs := 1, yaml.NewDecoder(file.reader()); ; i++ {
 		var doc any
-		switch err := dec.Decode(&doc); {
-		case errors.Is(err, io.EOF):
-			return docs, nil
-		case err != nil:
-			return docs, err
+		if err := docs.Decode(&doc); err != nil {
+			if err != io.EOF {
+				broken = err
+			}
+			break
 		}
-		docs = append(docs, doc)
-	}
-}
-
-func isCompose(docs []any) bool {
-	return len(docs) > 0 && has(docs[0], "services") && !has(docs[0], "kind")
-}
-
-// isKubernetes also knows rendered templates whose first documents are empty.
-func isKubernetes(docs []any) bool {
-	for _, doc := range docs {
-		if has(doc, "kind") && has(doc, "apiVersion") {
-			return true
+		if i == 1 && isCompose(doc) {
+			l := List{Kind: "compose"}
+			return l, l.compose(file, o)
+		}
+		manifests = manifests || isManifest(doc)
+		if err := pods.walk(doc); err != nil && wrong == nil {
+			wrong = fmt.Errorf("document %d: %w", i, err)
 		}
 	}
-	return false
+	if manifests { // also behind documents of templates that have rendered nothing
+		return pods, cmp.Or(broken, wrong) // what follows a document that is none would not be seen
+	}
+	l := List{Kind: "list"} // whose lines are YAML too, mostly: one text
+	return l, l.plain(file)
 }
+
+func isCompose(doc any) bool { return has(doc, "services") && !has(doc, "kind") }
+
+func isManifest(doc any) bool { return has(doc, "kind") && has(doc, "apiVersion") }
 
 func has(doc any, key string) bool {
 	m, ok := doc.(map[string]any)
@@ -104,8 +77,8 @@ func has(doc any, key string) bool {
 }
 
 // plain takes a name per line. A # starts a comment.
-func (l *List) plain(raw []byte) error {
-	lines := bufio.NewScanner(bytes.NewReader(raw))
+func (l *List) plain(file pieces) error {
+	lines := bufio.NewScanner(file.reader())
 	for lines.Scan() {
 		text, _, _ := strings.Cut(lines.Text(), "#")
 		l.add(strings.TrimSpace(text))
@@ -122,4 +95,19 @@ func (l *List) add(name string) {
 		l.known = map[string]bool{}
 	}
 	l.known[name], l.Images = true, append(l.Images, name)
+}
+
+// pieces are what a file is received in.
+type pieces [][]byte
+
+// reader reads the file, without the mark that some editors put before it.
+func (p pieces) reader() io.Reader {
+	var all []io.Reader
+	for i, piece := range p {
+		if i == 0 {
+			piece = bytes.TrimPrefix(piece, []byte("\ufeff"))
+		}
+		all = append(all, bytes.NewReader(piece))
+	}
+	return io.MultiReader(all...)
 }

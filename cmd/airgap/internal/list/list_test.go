@@ -1,19 +1,22 @@
 package list
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
 )
 
-// read reads a text as if it came from standard input, in an empty folder.
-func read(t *testing.T, text string, profiles ...string) (List, error) {
+func TestMain(m *testing.M) {
+	ServeReader()
+	os.Exit(m.Run())
+}
+
+// readText reads a text as if it came from standard input, in an empty folder.
+func readText(t *testing.T, text string, profiles ...string) (List, error) {
 	t.Helper()
 	t.Chdir(t.TempDir())
 	return Read(t.Context(), strings.NewReader(text), Options{Profiles: profiles})
@@ -57,7 +60,7 @@ services:
 		"services of Kubernetes": {"apiVersion: v1\nkind: Fleet\nservices: {a: {image: no}}\n", nil, "kubernetes", "", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := read(t, c.text, c.profiles...)
+			got, err := readText(t, c.text, c.profiles...)
 			want := strings.Fields(c.want)
 			sorted := func(s []string) []string { return slices.Sorted(slices.Values(s)) }
 			if err != nil || got.Kind != c.kind || !slices.Equal(sorted(got.Images), sorted(want)) || !slices.Equal(got.Built, c.built) {
@@ -78,7 +81,7 @@ func TestReadErrors(t *testing.T) {
 		"image of a number":            {"apiVersion: v1\nkind: Pod\nspec: {containers: [{image: 7}]}\n", "containers[0].image is not a text"},
 		"broken after a manifest":      {"apiVersion: v1\nkind: Pod\n---\n{\n", "line 4"},
 	} {
-		if got, err := read(t, c.text); err == nil || !strings.Contains(err.Error(), c.want) {
+		if got, err := readText(t, c.text); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %+v, error %v", name, got, err)
 		}
 	}
@@ -99,12 +102,7 @@ func TestComposeFiles(t *testing.T) {
 		}
 	}
 	path := filepath.Join(dir, "compose.yaml")
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	got, err := Read(t.Context(), f, Options{Path: path})
+	got, err := Read(t.Context(), nil, Options{Path: path})
 	if want := []string{"a:3", "b:1", "c:1"}; err != nil || !slices.Equal(slices.Sorted(slices.Values(got.Images)), want) {
 		t.Errorf("%+v, %v; expected %q", got, err, want)
 	}
@@ -121,31 +119,35 @@ func TestManyWays(t *testing.T) {
 		}
 		fmt.Fprintf(&text, "  s%d: {image: x/a:1, depends_on: [%s]}\n", i, strings.Join(before, ", "))
 	}
-	if l, err := read(t, text.String()); err != nil || !slices.Equal(l.Images, []string{"x/a:1"}) {
+	if l, err := readText(t, text.String()); err != nil || !slices.Equal(l.Images, []string{"x/a:1"}) {
 		t.Errorf("%v, %v", l.Images, err)
 	}
 }
 
-// TestBounded gives up what is never done, and what needs ever more memory.
-func TestBounded(t *testing.T) {
-	ctx, cancel := context.WithCancelCause(t.Context())
-	end, boom := make(chan struct{}), errors.New("boom")
-	if _, err := bounded(ctx, func() (int, error) { cancel(boom); <-end; return 0, nil }); !errors.Is(err, boom) {
-		t.Errorf("interrupted: %v", err)
+// TestLargeAnswers are cut, or refused.
+func TestLargeAnswers(t *testing.T) {
+	var names strings.Builder
+	for i := range 5 << 10 {
+		fmt.Fprintf(&names, "%01024d\n", i)
 	}
-	close(end)
-	free := make(chan struct{})
-	_, err := bounded(t.Context(), func() (int, error) {
-		kept := make([]byte, 2*maxMemory)
-		<-free
-		runtime.KeepAlive(kept)
-		return 0, nil
-	})
-	if err == nil || !strings.Contains(err.Error(), "MiB of memory") {
-		t.Errorf("with much memory: %v", err)
+	if _, err := readText(t, names.String()); err == nil || !strings.Contains(err.Error(), "names of its images have more than 4 MiB") {
+		t.Errorf("many names: %v", err)
 	}
-	close(free)
-	if n, err := bounded(t.Context(), func() (int, error) { return 7, boom }); n != 7 || !errors.Is(err, boom) {
-		t.Errorf("%d, %v", n, err)
+	long := "apiVersion: v1\nkind: Pod\ncontainers: [{image: [" + strings.Repeat("long, ", 9000) + "]}]\n"
+	if _, err := readText(t, long); err == nil || !strings.Contains(err.Error(), "image is not a text") || len(err.Error()) > maxFault+len("…") {
+		t.Errorf("a long error: %v", err)
+	}
+}
+
+// TestWhyEnded tells a reader without memory from one that has failed otherwise.
+func TestWhyEnded(t *testing.T) {
+	status := errors.New("exit status 2")
+	for stderr, want := range map[string]string{
+		"runtime: out of memory: cannot allocate 4194304-byte block\nfatal error: out of memory\n": "it takes more than 192 MiB",
+		"panic: oh\n\ngoroutine 1": "without an answer: exit status 2: panic: oh",
+	} {
+		if err := whyEnded(status, stderr); !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "goroutine") {
+			t.Errorf("%q: %v", stderr, err)
+		}
 	}
 }
