@@ -50,7 +50,9 @@ func (s *shelf) Retag(_ context.Context, name string, to image.Digest) error {
 	return nil
 }
 
-func (s *shelf) TakesAlong(_ context.Context, name string) (bool, error) { return name == s.pinned, nil }
+func (s *shelf) TakesAlong(_ context.Context, name string) (bool, error) {
+	return name == s.pinned, nil
+}
 
 // Untag is what Retag to nothing is not: there the image goes with its last name.
 func (s *shelf) Untag(_ context.Context, name string) error {
