@@ -36,6 +36,7 @@ type packOptions struct {
 	stream           io.Writer // standard output, when the bundle goes there
 	sources          sourceOptions
 	wanted           image.Platforms
+	bound            []list.Bound // services of the lists that have a platform of their own
 	compressionLevel bundle.Level
 }
 
@@ -212,6 +213,9 @@ func runPack(ctx context.Context, env *ui.Env, o packOptions, specs []string) er
 	if err != nil {
 		return inState("nothing has been written", err)
 	}
+	if err := o.checkBound(env, plan); err != nil {
+		return inState("nothing has been written", err)
+	}
 	if err := plan.Include(o.include, o.isOutput); err != nil {
 		return inState("nothing has been written", err)
 	}
@@ -374,10 +378,41 @@ func (o *packOptions) readList(ctx context.Context, env *ui.Env, path string) ([
 	for _, b := range l.Built {
 		env.Warn("service %s names no image, only how to build one: it is not packed; if it is built, pack %s too", b.Service, b.Image)
 	}
+	o.bound = append(o.bound, l.Bound...)
 	if l.Kind != "list" {
 		env.Note("%s: %s of a %s file", listName(path), ui.Plural(len(l.Images), "image"), l.Kind)
 	}
 	return l.Images, nil
+}
+
+// checkBound refuses to leave out the platform on which a service of a compose file
+// says that it runs, unless the user has named other platforms.
+func (o packOptions) checkBound(env *ui.Env, plan *bundle.Plan) error {
+	packed := map[string][]string{} // platforms, by familiar names
+	for _, img := range plan.Images {
+		packed[img.Name] = append(packed[img.Name], img.Platforms...)
+	}
+	for _, b := range o.bound {
+		want, err := image.ParsePlatforms(b.Platform)
+		name, nameErr := image.Normalize(b.Image)
+		platforms := packed[image.Familiar(name)]
+		if err != nil || nameErr != nil || len(platforms) == 0 || slices.ContainsFunc(platforms, func(p string) bool {
+			have, err := image.ParsePlatforms(p)
+			return err == nil && len(have.List) == 1 && want.Match(have.List[0])
+		}) {
+			continue
+		}
+		left := fmt.Sprintf("service %s runs on %s, and its image %q is packed for %s", b.Service, b.Platform, b.Image, strings.Join(platforms, ", "))
+		if !o.wanted.IsDefault() {
+			env.Warn("%s", left)
+			continue
+		}
+		return &ui.Error{
+			Err: errors.New(left), Code: ui.Refused,
+			Hints: []string{fmt.Sprintf("say for which platforms all images are packed: --platform %s,%s, or one of them", b.Platform, strings.Join(platforms, ","))},
+		}
+	}
+	return nil
 }
 
 // listName is what people call the place of a list.

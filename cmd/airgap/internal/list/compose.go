@@ -27,6 +27,9 @@ func (l *List) compose(file pieces, o Options) error {
 		switch {
 		case s.Image != "":
 			l.add(s.Image)
+			if s.Platform != "" {
+				l.Bound = append(l.Bound, Bound{name, s.Image, s.Platform})
+			}
 		case s.Build != nil:
 			l.Built = append(l.Built, Built{name, project.Name + "-" + name})
 		}

@@ -27,9 +27,13 @@ type List struct {
 	Kind   string   // "list", "compose" or "kubernetes"
 	Images []string // as they are written, in order, each once
 	Built  []Built  // services that are not to be had from anywhere
+	Bound  []Bound  // services that run on a platform of their own
 
 	known map[string]bool // the images
 }
+
+// Bound is a service of a compose file that says on which platform it runs.
+type Bound struct{ Service, Image, Platform string }
 
 // Built is a service of a compose file that names no image.
 type Built struct {

@@ -23,6 +23,14 @@ func readText(t *testing.T, text string, profiles ...string) (List, error) {
 }
 
 // TestRead tells the kinds of files apart and finds all of their images.
+// TestBound: services may say on which platform they run.
+func TestBound(t *testing.T) {
+	got, err := readText(t, "name: x\nservices:\n  a: {image: 'a:1', platform: linux/arm64}\n  b: {image: 'b:1'}\n  c: {build: ., platform: linux/arm64}\n")
+	if want := []Bound{{"a", "a:1", "linux/arm64"}}; err != nil || !slices.Equal(got.Bound, want) {
+		t.Errorf("%v, %v; expected %v", got.Bound, err, want)
+	}
+}
+
 func TestRead(t *testing.T) {
 	t.Setenv("TAG", "15")
 	t.Setenv("COMPOSE_PROFILES", "")
