@@ -482,6 +482,35 @@ func TestReferrers(t *testing.T) {
 	}
 }
 
+// endless is a set in which each artifact has more that refer to it.
+type endless struct {
+	image.Set
+	place *storetest.Memory
+	made  int
+}
+
+func (e *endless) Referrers(_ context.Context, g *image.Graph) (roots []image.Root, err error) {
+	for range 10 {
+		e.made++
+		roots = append(roots, image.Root{Desc: e.place.Artifact(&g.Root.Desc, "application/x-more", fmt.Sprint(e.made))})
+	}
+	return roots, nil
+}
+
+// TestEndlessReferrers: what refers to an image is followed so far and no further.
+func TestEndlessReferrers(t *testing.T) {
+	s := storetest.NewSigned("endless")
+	set, err := s.Images.Open(t.Context(), s.Names[:1], all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	more := &endless{Set: set, place: s.Images}
+	var refused *image.ReferrersError
+	if _, err := bundle.NewPlan(t.Context(), []image.Set{more}, all); !errors.As(err, &refused) || more.made > 100_000 {
+		t.Errorf("%d were made: %v", more.made, err)
+	}
+}
+
 // TestNamesByDigest carries the names of GitOps: with a tag and a digest an image
 // has two names, and a reader must know such names.
 func TestNamesByDigest(t *testing.T) {

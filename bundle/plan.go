@@ -18,15 +18,16 @@ type Plan struct {
 	// describes them, uncompressed; their digests come with their bytes.
 	Estimate bool
 
-	want    image.Platforms
-	known   Totals // without estimates
-	streams []image.Streamer
-	library *image.Library
-	graphs  []*image.Graph
-	taken   map[imageKey]bool        // the images of graphs
-	diffIDs map[image.Digest]content // by layer, where it is not the layer's own digest
-	files   []localFile
-	from    map[image.Digest]source
+	want      image.Platforms
+	known     Totals // without estimates
+	streams   []image.Streamer
+	library   *image.Library
+	graphs    []*image.Graph
+	referrers int                      // of the image that is being read
+	taken     map[imageKey]bool        // the images of graphs
+	diffIDs   map[image.Digest]content // by layer, where it is not the layer's own digest
+	files     []localFile
+	from      map[image.Digest]source
 }
 
 // Totals is what a plan adds up to.
@@ -129,6 +130,7 @@ func (p *Plan) read(ctx context.Context, set image.Set, s *spool) error {
 		if err := p.add(ctx, set, g, s); err != nil {
 			return fmt.Errorf("image %q: %w", root.Label(), err)
 		}
+		p.referrers = 0
 		if err := p.addReferrers(ctx, set, g, len(p.Images)-1, 0); err != nil {
 			return &image.ReferrersError{Image: root.Label(), Err: err}
 		}
@@ -164,6 +166,10 @@ func whole(ctx context.Context, set image.Set, s *spool, child image.Descriptor)
 // of an SBOM's attestation is two.
 const maxReferring = 8
 
+// maxReferrers bounds how many are taken for one image, with those of referrers:
+// a registry may have more of them without end.
+const maxReferrers = 2000
+
 // addReferrers takes in what refers to an image, and to that in turn, where the
 // place can tell. What is not complete is left out by name.
 func (p *Plan) addReferrers(ctx context.Context, set image.Set, g *image.Graph, owner, depth int) error {
@@ -186,6 +192,9 @@ func (p *Plan) addReferrers(ctx context.Context, set image.Set, g *image.Graph, 
 		if why != "" {
 			p.Images[owner].Left = append(p.Images[owner].Left, image.Left{Desc: root.Desc, Reason: why})
 			continue
+		}
+		if p.referrers++; p.referrers > maxReferrers {
+			return fmt.Errorf("it has more than %d, with those of referrers", maxReferrers)
 		}
 		if err := p.add(ctx, set, referrer, nil); err != nil {
 			return err
