@@ -24,6 +24,8 @@ type Graph struct {
 	order []Descriptor     // documents and layers, in order of first use
 	used  map[Digest]int64 // sizes of those in order
 	seen  map[Digest]bool  // children of indexes that have been read
+
+	listed []listing // the same as often as they are listed
 }
 
 // Manifest is one manifest of a graph with what its config says.
@@ -100,7 +102,8 @@ func (g *Graph) Platforms() []Platform {
 	return list
 }
 
-// For finds the image manifest for a platform.
+// For finds the first image manifest for a platform: see [MatchPlatform]. What a
+// machine is given of several is for [Graph.Choices].
 func (g *Graph) For(p Platform) (Manifest, bool) {
 	for _, m := range g.Manifests {
 		if m.Image && MatchPlatform(p, m.Platform) {
@@ -208,6 +211,7 @@ func (g *reading) read(ctx context.Context, d Descriptor, depth int) error {
 		g.leave(l.Desc, l.Reason)
 	}
 	for _, child := range keep {
+		g.listed = append(g.listed, listing{child.Digest, child.Platform, depth > 0})
 		if g.seen[child.Digest] {
 			continue // it would be carried twice, or many times many
 		}

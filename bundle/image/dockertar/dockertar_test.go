@@ -18,9 +18,15 @@ var both = map[string]dockertar.Dialect{"docker": dockertar.Docker, "oci": docke
 func written(t testing.TB, f storetest.Fixture, dialect dockertar.Dialect, omit map[image.Digest]bool) []byte {
 	t.Helper()
 	g := f.Graph(t, f.Names[0])
-	m, _ := g.For(storetest.Host)
+	m, _ := storetest.Chosen(g, storetest.Host)
+	content := dockertar.Content{Dialect: dialect, Graph: g, Manifest: m, Omit: omit}
+	for _, c := range g.Choices(storetest.Host) {
+		if dialect == dockertar.OCI {
+			content.Others = append(content.Others, c.Manifest)
+		}
+	}
 	var buf bytes.Buffer
-	err := dockertar.Write(context.Background(), &buf, dockertar.Content{Dialect: dialect, Graph: g, Manifest: m, Omit: omit}, f.Images)
+	err := dockertar.Write(context.Background(), &buf, content, f.Images)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,8 +64,8 @@ func TestRoundTrip(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				m, _ := got.For(storetest.Host)
-				w, _ := want.For(storetest.Host)
+				m, _ := storetest.Chosen(got, storetest.Host)
+				w, _ := storetest.Chosen(want, storetest.Host)
 				if m.Config.Digest != w.Config.Digest || len(m.Layers) != len(w.Layers) {
 					t.Fatalf("manifest %+v, expected %+v", m, w)
 				}
@@ -77,7 +83,7 @@ func TestRoundTrip(t *testing.T) {
 // does not have it.
 func TestOmit(t *testing.T) {
 	f := storetest.NewFixture(t, "raw layers", "omit")
-	m, _ := f.Graph(t, f.Names[0]).For(storetest.Host)
+	m, _ := storetest.Chosen(f.Graph(t, f.Names[0]), storetest.Host)
 	less := written(t, f, dockertar.Docker, map[image.Digest]bool{m.Layers[0].Digest: true})
 	if whole := written(t, f, dockertar.Docker, nil); len(whole)-len(less) < int(m.Layers[0].Size) {
 		t.Errorf("%d bytes with, %d without", len(whole), len(less))
@@ -104,7 +110,7 @@ func TestCut(t *testing.T) {
 func TestFaults(t *testing.T) {
 	f := storetest.NewFixture(t, "single manifest", "faults")
 	g := f.Graph(t, f.Names[0])
-	m, _ := g.For(storetest.Host)
+	m, _ := storetest.Chosen(g, storetest.Host)
 	for _, kind := range storetest.AllBlobFaults {
 		if kind == storetest.Cancelled {
 			continue

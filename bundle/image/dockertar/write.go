@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
@@ -18,6 +19,8 @@ type Content struct {
 	Dialect  Dialect
 	Graph    *image.Graph
 	Manifest image.Manifest // the one platform
+	// Others are manifests that a reader of OCI's dialect may prefer.
+	Others []image.Manifest
 	// Name is what the stream calls the image; empty for nothing.
 	Name string
 	// Omit are layers that the reader of the stream has already.
@@ -35,14 +38,18 @@ type Content struct {
 // that make them an image last, so that a stream that breaks off is none.
 func Write(ctx context.Context, w io.Writer, c Content, from image.Fetcher) error {
 	t := &writer{ctx: ctx, tar: tar.NewWriter(w), from: from, written: map[string]bool{}}
-	for _, l := range c.Manifest.Layers {
+	layers := c.Manifest.Layers
+	for _, m := range c.Others {
+		layers = slices.Concat(layers, m.Layers)
+	}
+	for _, l := range layers {
 		if !c.Omit[l.Digest] && c.Late[l.Digest] == nil {
 			if err := t.layer(l, c.Open); err != nil {
 				return err
 			}
 		}
 	}
-	for _, l := range c.Manifest.Layers {
+	for _, l := range layers {
 		if there := c.Late[l.Digest]; there != nil && !there(ctx) {
 			if err := t.layer(l, c.Open); err != nil {
 				return err
@@ -137,16 +144,18 @@ func (t *writer) docker(c Content) error {
 		t.json(dockerName, []item{{Config: blobName(config), RepoTags: names, Layers: layers}}))
 }
 
-// oci writes the documents from the platform's config up to the root, and
+// oci writes the documents from the platforms' configs up to the root, and
 // index.json.
 func (t *writer) oci(c Content) error {
 	root := image.Descriptor{MediaType: c.Graph.Root.Desc.MediaType, Digest: c.Graph.Root.Desc.Digest, Size: c.Graph.Root.Desc.Size}
 	if c.Name != "" {
 		root.Annotations = map[string]string{annotationContainerd: c.Name, annotationOCI: c.Name}
 	}
-	for _, d := range []image.Digest{c.Manifest.Config.Digest, c.Manifest.Desc.Digest} {
-		if err := t.document(blobName(d), c.Graph.Document(d)); err != nil {
-			return err
+	for _, m := range append([]image.Manifest{c.Manifest}, c.Others...) {
+		for _, d := range []image.Digest{m.Config.Digest, m.Desc.Digest} {
+			if err := t.document(blobName(d), c.Graph.Document(d)); err != nil {
+				return err
+			}
 		}
 	}
 	for _, d := range c.Graph.Indexes() {

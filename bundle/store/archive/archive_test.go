@@ -81,7 +81,7 @@ func dockerArchive(t *testing.T, f storetest.Fixture) []byte {
 	first := map[image.Digest]string{}
 	for _, name := range f.Names {
 		g := f.Graph(t, name)
-		m, _ := g.For(storetest.Host)
+		m, _ := storetest.Chosen(g, storetest.Host)
 		it := item{Config: m.Config.Digest.Hex + ".json", RepoTags: []string{image.Familiar(name)}}
 		for i, l := range m.Layers {
 			folder := image.SHA256([]byte(name + string(rune(i)))).Hex
@@ -257,7 +257,7 @@ func zstded(b []byte) []byte {
 // TestUnsound archives are refused, each for its own reason.
 func TestUnsound(t *testing.T) {
 	f := storetest.NewFixture(t, "raw layers", "unsound")
-	m, _ := f.Graph(t, f.Names[0]).For(storetest.Host)
+	m, _ := storetest.Chosen(f.Graph(t, f.Names[0]), storetest.Host)
 	config, layers := f.Images.Bytes(m.Config.Digest), m.Layers
 	sound := func(e *entries, names ...string) {
 		if names == nil {

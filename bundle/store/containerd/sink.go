@@ -25,13 +25,14 @@ import (
 func (c *Containerd) Begin(ctx context.Context, img image.Import) (image.Txn, error) {
 	ctx = c.in(ctx)
 	root := img.Graph.Root
-	m, ok := img.Graph.For(c.platform)
+	choices := img.Graph.Choices(c.platform)
 	switch {
-	case !ok:
+	case len(choices) == 0:
 		return nil, &image.PlatformError{Image: root.Label(), Want: []image.Platform{c.platform}, Have: img.Graph.Platforms()}
 	case len(img.Names) == 0:
 		return nil, fmt.Errorf("image %q: %w in containerd", root.Label(), image.ErrUnnamed)
 	}
+	m := choices[0].Manifest
 	t := &txn{c: c, img: img, manifest: m, all: append(img.Graph.Documents(), img.Graph.Layers()...)}
 	t.state.ID, t.state.Platform = root.Desc.Digest, m.Platform
 	return t, t.look(ctx)

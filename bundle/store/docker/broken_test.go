@@ -67,7 +67,7 @@ func brokenArchives(t *testing.T, e engine) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			m, _ := g.For(e.Platform())
+			m, _ := storetest.Chosen(g, e.Platform())
 			bad, how := breaks(g, m)
 			txn, err := e.Begin(t.Context(), image.Import{Graph: g, Names: []string{ref}})
 			if err != nil {

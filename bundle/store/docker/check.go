@@ -75,14 +75,25 @@ func (e *Engine) inspect(ctx context.Context, id image.Digest) (imagetypes.Inspe
 	return result.InspectResponse, e.explain("inspecting image "+id.String(), err)
 }
 
-// compare holds what the engine says of an image against the graph.
+// compare holds what the engine says of an image against the graph, and finds out
+// which of its choices it has taken.
 func (t *txn) compare(held imagetypes.InspectResponse) error {
+	err := t.compareTo(t.manifest, held)
+	for _, m := range t.choices {
+		if err != nil && t.compareTo(m, held) == nil {
+			t.choose(m)
+			return nil
+		}
+	}
+	return err
+}
+
+func (t *txn) compareTo(m image.Manifest, held imagetypes.InspectResponse) error {
 	var want []string
-	for _, id := range t.manifest.DiffIDs {
+	for _, id := range m.DiffIDs {
 		want = append(want, id.String())
 	}
-	p := t.manifest.Platform
-	switch {
+	switch p := m.Platform; {
 	case held.ID != t.state.ID.String():
 		return fmt.Errorf("its ID is %s, expected %s", held.ID, t.state.ID)
 	case !slices.Equal(held.RootFS.Layers, want):

@@ -16,6 +16,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -50,7 +51,9 @@ type Engine struct {
 	patience time.Duration
 
 	platform image.Platform
+	machine  image.Platform // the same, with the variant where it is known and counts
 	store    store
+	flat     bool        // it runs nothing from an index within an index
 	zstd     bool        // it reads zstd layers
 	deaf     atomic.Bool // it does not come to this machine's loopback
 	rootDir  string
@@ -114,8 +117,11 @@ func (e *Engine) ask(ctx context.Context) error {
 	}):
 		e.store = containerd
 	}
-	major, _, _ := strings.Cut(info.ServerVersion, ".")
-	e.zstd = e.store != classic || len(major) > 1 && major >= "23"
+	release, _, _ := strings.Cut(info.ServerVersion, ".")
+	major, _ := strconv.Atoi(release) // 0 for what is no release
+	e.zstd = e.store != classic || major >= 23
+	e.flat = e.store == podman || e.store == containerd && 0 < major && major < 27
+	e.findMachine(major)
 	return nil
 }
 

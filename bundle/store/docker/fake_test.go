@@ -140,7 +140,7 @@ func swallow(says string) func(w http.ResponseWriter, r *http.Request) {
 func TestLyingEngine(t *testing.T) {
 	f := storetest.NewFixture(t, "single manifest", "liar")
 	g := f.Graph(t, f.Names[0])
-	m, _ := g.For(storetest.Host)
+	m, _ := storetest.Chosen(g, storetest.Host)
 	var layers []string
 	for _, id := range m.DiffIDs {
 		layers = append(layers, id.String())
@@ -229,7 +229,7 @@ func TestHollow(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := storetest.NewFixture(t, c.fixture, "hollow")
 			g := f.Graph(t, f.Names[0])
-			m, _ := g.For(storetest.Host)
+			m, _ := storetest.Chosen(g, storetest.Host)
 			id := g.Root.Desc.Digest.String()
 			says := map[string]any{
 				"Id": id, "Os": m.Platform.OS, "Architecture": m.Platform.Architecture,

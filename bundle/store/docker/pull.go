@@ -50,8 +50,13 @@ func (t *txn) openOutbox(ctx context.Context, from image.Fetcher) (*outbox, erro
 		ctx: ctx, from: from, graph: t.img.Graph, content: map[image.Digest]image.Descriptor{},
 		name: t.engine.nameIn(l.Addr().String()+"/"+repository, t.state.ID),
 	}
-	for _, d := range append(t.img.Graph.Documents(), t.manifest.Layers...) {
+	for _, d := range t.img.Graph.Documents() {
 		b.content[d.Digest] = d
+	}
+	for _, m := range t.choices { // what it takes is for the engine to say
+		for _, l := range m.Layers {
+			b.content[l.Digest] = l
+		}
 	}
 	prefix := "/v2/" + repository
 	mux := http.NewServeMux()

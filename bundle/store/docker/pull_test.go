@@ -21,7 +21,7 @@ import (
 // the fixture's image by a load, or as pull does.
 func newPulling(t *testing.T, pull func(p *pushing, name string) error) (p *pushing, e *docker.Engine, loads *int) {
 	p, e = newPushing(t)
-	m, _ := p.g.For(storetest.Host)
+	m, _ := storetest.Chosen(p.g, storetest.Host)
 	whole := map[string]any{
 		"Id": p.g.Root.Desc.Digest.String(), "Os": storetest.Host.OS, "Architecture": storetest.Host.Architecture,
 		"RootFS":    map[string]any{"Type": "layers", "Layers": m.DiffIDs},

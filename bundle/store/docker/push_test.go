@@ -34,7 +34,7 @@ func newPushing(t *testing.T) (*pushing, *docker.Engine) {
 	t.Helper()
 	f := storetest.NewFixture(t, "index with attestations", "push")
 	p := &pushing{fake: &fake{store: "io.containerd.snapshotter.v1"}, f: f, g: f.Graph(t, f.Names[0])}
-	m, _ := p.g.For(storetest.Host)
+	m, _ := storetest.Chosen(p.g, storetest.Host)
 	says := map[string]any{"Id": p.g.Root.Desc.Digest.String(), "RepoTags": f.Names, "Os": storetest.Host.OS, "Architecture": storetest.Host.Architecture}
 	p.held = map[string]any{f.Names[0]: says, p.g.Root.Desc.Digest.String(): says}
 	p.save = func(w http.ResponseWriter) {

@@ -44,7 +44,7 @@ func (e engine) id(g *image.Graph) image.Digest {
 	if e.containerd {
 		return g.Root.Desc.Digest
 	}
-	m, _ := g.For(e.Platform())
+	m, _ := storetest.Chosen(g, e.Platform())
 	return m.Config.Digest
 }
 
@@ -176,14 +176,14 @@ func sinks(t *testing.T, e engine) {
 				Sink: e.again(t), Platform: e.Platform(), TagsOnly: !e.podman && !e.containerd,
 				Find: func(t *testing.T, name string) image.Digest { return find(t, e.behind, name) },
 				Check: func(t *testing.T, f storetest.Fixture, g *image.Graph) {
-					m, _ := g.For(e.Platform())
+					m, _ := storetest.Chosen(g, e.Platform())
 					i, err := e.behind.ImageInspect(t.Context(), e.id(g).String())
 					if err != nil || len(i.RootFS.Layers) != len(m.DiffIDs) {
 						t.Errorf("the engine holds %v, %v", i.RootFS.Layers, err)
 					}
 				},
 				Left: func(t *testing.T, g *image.Graph) []string {
-					if _, ok := g.For(e.Platform()); !ok {
+					if _, ok := storetest.Chosen(g, e.Platform()); !ok {
 						return nil
 					}
 					if _, err := e.behind.ImageInspect(t.Context(), e.id(g).String()); err == nil {

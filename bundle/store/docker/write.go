@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"airgap/bundle/image"
@@ -13,18 +14,18 @@ import (
 
 // Begin implements image.Sink.
 func (e *Engine) Begin(ctx context.Context, img image.Import) (image.Txn, error) {
-	m, ok := img.Graph.For(e.platform)
-	if !ok {
-		return nil, &image.PlatformError{Image: img.Graph.Root.Label(), Want: []image.Platform{e.platform}, Have: img.Graph.Platforms()}
+	choices, err := e.choose(img.Graph)
+	if err != nil {
+		return nil, err
 	}
 	for _, name := range img.Names {
 		if _, ours := ownerOf(image.Familiar(name)); ours {
 			return nil, &image.UnsupportedError{Image: image.Familiar(name), Why: "names of that form are for images that are being imported, and are removed by the next import"}
 		}
 	}
-	t := &txn{engine: e, img: img, manifest: m}
-	t.state.Platform = m.Platform
-	t.state.ID = m.Config.Digest
+	t := &txn{engine: e, img: img, choices: choices}
+	t.choose(choices[0])
+	t.state.ID = t.manifest.Config.Digest
 	if e.store == containerd {
 		t.state.ID = img.Graph.Root.Desc.Digest
 	}
@@ -66,7 +67,8 @@ func (t *txn) look(ctx context.Context) error {
 type txn struct {
 	engine   *Engine
 	img      image.Import
-	manifest image.Manifest
+	choices  []image.Manifest // that the engine may take, for which only a store that keeps all has a choice
+	manifest image.Manifest   // the one of these that it takes
 	state    image.State
 	layers   layerPlan
 
@@ -78,6 +80,13 @@ type txn struct {
 	busy      bool // the engine was still importing when it was waited for no longer
 	committed bool
 }
+
+// others are the choices that it is not thought to take.
+func (t *txn) others() []image.Manifest {
+	return slices.DeleteFunc(slices.Clone(t.choices), func(m image.Manifest) bool { return m.Desc.Digest == t.manifest.Desc.Digest })
+}
+
+func (t *txn) choose(m image.Manifest) { t.manifest, t.state.Platform = m, m.Platform }
 
 func (t *txn) State() image.State { return t.state }
 
@@ -164,7 +173,7 @@ func (t *txn) load(ctx context.Context, from image.Fetcher, layers layerPlan, se
 	request, cancel := outlasting(ctx, t.engine.patience)
 	defer cancel()
 	content := dockertar.Content{
-		Dialect: t.engine.imports(), Graph: t.img.Graph, Manifest: t.manifest, Name: t.kept,
+		Dialect: t.engine.imports(), Graph: t.img.Graph, Manifest: t.manifest, Others: t.others(), Name: t.kept,
 		Omit: layers.omit, Late: layers.late,
 	}
 	if !t.engine.zstd {

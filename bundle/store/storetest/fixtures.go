@@ -73,6 +73,14 @@ func (f Fixture) Graph(t testing.TB, name string) *image.Graph {
 	return g
 }
 
+// Chosen is the manifest of an image that a machine is given.
+func Chosen(g *image.Graph, host image.Platform) (m image.Manifest, ok bool) {
+	if choices := g.Choices(host); len(choices) > 0 {
+		return choices[0].Manifest, true
+	}
+	return m, false
+}
+
 // kind makes a fixture: build adds images to m by calling name.
 type kind struct {
 	label string
@@ -125,6 +133,15 @@ var kinds = []kind{
 		base.Desc.MediaType, base.Desc.URLs = types.DockerForeignLayer, []string{"https://vendor.example/base"}
 		windows := b.Manifest(Config{Platform: Windows, Note: b.salt, Docker: true}, base, b.layer(Gzip, "windows app"))
 		b.name("windows", b.Index(b.image("", b.layer(Gzip, "linux")), windows))
+	}},
+	{"variants of a platform", func(b *builder) {
+		// No machine has the first one, and the second is only taken where nothing else fits.
+		beyond := Host
+		beyond.Variant = "v99"
+		first := b.Manifest(Config{Platform: beyond, Note: b.salt}, b.layer(Gzip, "variant"))
+		nameless := b.image("nameless", b.layer(Gzip, "nameless"))
+		nameless.Platform = nil
+		b.name("variants", b.Index(first, nameless, b.image("", b.layer(Gzip, "plain"))))
 	}},
 	{"shared layers", func(b *builder) {
 		base := b.layer(Gzip, "base")
