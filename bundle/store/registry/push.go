@@ -149,16 +149,31 @@ func (b *uploadBody) failed() error {
 
 // putManifest stores a manifest or index under a digest or a tag.
 func (r *repository) putManifest(ctx context.Context, id string, d image.Descriptor, raw []byte) error {
+	_, err := r.putOver(ctx, id, "", d, raw)
+	return err
+}
+
+// putOver stores a manifest or index where another version is, if the registry
+// tells versions apart and that is known.
+func (r *repository) putOver(ctx context.Context, id, version string, d image.Descriptor, raw []byte) (done bool, err error) {
+	header := http.Header{"Content-Type": {string(d.MediaType)}}
+	statuses := []int{http.StatusCreated, http.StatusOK, http.StatusAccepted}
+	if version != "" {
+		header.Set("If-Match", version)
+		statuses = append(statuses, http.StatusPreconditionFailed)
+	}
 	resp, err := r.send(ctx, request{
 		method: http.MethodPut, at: "manifests/" + id, op: "putting manifest " + id,
-		header: http.Header{"Content-Type": {string(d.MediaType)}},
-		body:   bytes.NewReader(raw), size: int64(len(raw)),
-	}, http.StatusCreated, http.StatusOK, http.StatusAccepted)
+		header: header, body: bytes.NewReader(raw), size: int64(len(raw)),
+	}, statuses...)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer resp.Body.Close()
-	return checkSaid(d, resp.Header.Get("Docker-Content-Digest"))
+	if resp.StatusCode == http.StatusPreconditionFailed {
+		return false, nil
+	}
+	return true, checkSaid(d, resp.Header.Get("Docker-Content-Digest"))
 }
 
 // SparseError says that a registry refuses an index because the bundle does

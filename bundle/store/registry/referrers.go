@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -148,8 +149,8 @@ func (r *repository) referrers(ctx context.Context, subject image.Digest) (list 
 			return nil, false, err
 		}
 		if !known {
-			list, _, err := r.taggedReferrers(ctx, subject)
-			return list, false, err
+			t, err := r.taggedReferrers(ctx, subject)
+			return t.list, false, err
 		}
 		if list, at = append(list, page...), next; len(list) > maxReferrers || pages > maxReferrers {
 			return nil, true, &Error{r.host(), "listing referrers", Failed, fmt.Errorf("more than %d of %s", maxReferrers, subject)}
@@ -199,25 +200,39 @@ func nextPage(resp *http.Response) string {
 	return (&url.URL{Scheme: "https", Host: next.Host, Path: next.Path, RawPath: next.RawPath, RawQuery: next.RawQuery}).String()
 }
 
-// taggedReferrers reads the index that stands for the list in registries that
-// keep none. If its tag is taken by something else, list is nil.
-func (r *repository) taggedReferrers(ctx context.Context, subject image.Digest) (list []image.Descriptor, taken bool, err error) {
+// tagged is the index that stands for the list in registries that keep none.
+type tagged struct {
+	list    []image.Descriptor // nil if the tag is something else
+	taken   bool               // the tag is there
+	version string             // by which a registry that can do so notices that others have written it
+}
+
+// taggedReferrers reads the index that stands for the list.
+func (r *repository) taggedReferrers(ctx context.Context, subject image.Digest) (t tagged, err error) {
 	tag := image.ReferrersTag(subject)
-	if taken, err = r.hasTag(ctx, tag); err != nil || !taken {
-		return nil, false, err
+	if t.taken, err = r.hasTag(ctx, tag); err != nil || !t.taken {
+		return t, err
 	}
-	_, raw, err := r.manifest(ctx, tag)
+	resp, err := r.get(ctx, "manifests/"+tag, http.Header{"Accept": {accepted}}, http.StatusOK)
 	if err != nil {
-		return nil, false, err
+		return t, err
 	}
-	list, err = parseReferrers(raw)
+	if version := resp.Header.Get("ETag"); !strings.HasPrefix(version, "W/") {
+		t.version = version
+	}
+	_, raw, err := r.readManifest(ctx, tag, resp)
+	if err != nil {
+		return t, err
+	}
+	list, err := parseReferrers(raw)
 	switch {
 	case errors.Is(err, errNoIndex):
-		return nil, true, nil
+		return t, nil
 	case err != nil:
-		return nil, true, &Error{r.host(), "reading the referrers in tag " + tag, Failed, err}
+		return t, &Error{r.host(), "reading the referrers in tag " + tag, Failed, err}
 	}
-	return sorted(list), true, nil
+	t.list = sorted(list)
+	return t, nil
 }
 
 // errNoIndex says that a document is something else altogether.
@@ -249,16 +264,17 @@ func sorted(list []image.Descriptor) []image.Descriptor {
 	return slices.CompactFunc(list, func(a, b image.Descriptor) bool { return a.Digest == b.Digest })
 }
 
-// unlisted is a manifest that its subject's list lacks in a registry that keeps
-// no such lists by itself.
-type unlisted struct {
+// listed is a manifest of its subject's list in a registry that keeps no such
+// lists by itself.
+type listed struct {
 	repo *repository
 	image.Referrer
 }
 
-// findUnlisted notes which manifests have to be listed.
-func (t *txn) findUnlisted(ctx context.Context) error {
-	t.unlisted = nil
+// findListed notes which manifests have to be in lists that clients keep, and
+// which of those are not.
+func (t *txn) findListed(ctx context.Context) error {
+	t.inTags, t.unlisted = nil, nil
 	for _, d := range t.img.Graph.Documents() {
 		if !isManifest(d.MediaType) {
 			continue
@@ -275,9 +291,28 @@ func (t *txn) findUnlisted(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if !api && !contains(list, d.Digest) {
-				t.unlisted = append(t.unlisted, unlisted{g.repository, referrer})
+			u := listed{g.repository, referrer}
+			if !api {
+				t.inTags = append(t.inTags, u)
 			}
+			if !api && !contains(list, d.Digest) {
+				t.unlisted = append(t.unlisted, u)
+			}
+		}
+	}
+	return nil
+}
+
+// findUnlisted looks again at the lists that findListed has found.
+func (t *txn) findUnlisted(ctx context.Context) error {
+	t.unlisted = nil
+	for _, u := range t.inTags {
+		held, err := u.repo.taggedReferrers(ctx, u.Subject)
+		if err != nil {
+			return err
+		}
+		if !contains(held.list, u.Entry.Digest) {
+			t.unlisted = append(t.unlisted, u)
 		}
 	}
 	return nil
@@ -287,27 +322,87 @@ func contains(list []image.Descriptor, d image.Digest) bool {
 	return slices.ContainsFunc(list, func(l image.Descriptor) bool { return l.Digest == d })
 }
 
-// list adds a manifest to its subject's list, as the specification wants it of
-// clients.
-func (u unlisted) list(ctx context.Context) error {
-	u.repo.from.listing.Lock()
-	defer u.repo.from.listing.Unlock()
-	list, taken, err := u.repo.taggedReferrers(ctx, u.Subject)
-	if err != nil || contains(list, u.Entry.Digest) {
-		return err
+// about is whose list in a repository it is.
+func (u listed) about() subject { return subject{u.repo, u.Subject} }
+
+// expect notes what a list has to have in the end, as soon as the manifest is
+// there: all of that is added at once.
+func (r *Registry) expect(u listed) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !contains(r.expected[u.about()], u.Entry.Digest) {
+		r.expected[u.about()] = append(r.expected[u.about()], u.Entry)
 	}
-	tag := image.ReferrersTag(u.Subject)
-	if taken && list == nil {
-		return &Error{u.repo.host(), "listing a referrer", Failed, fmt.Errorf("the tag %s is something else", tag)}
+}
+
+// relist looks at all lists once more that have been added to. Who adds to such a
+// list reads it and writes it whole: of two who do so at once the second takes away
+// what the first has added, and neither is told.
+func (r *Registry) relist(ctx context.Context) error {
+	r.mu.Lock()
+	all := slices.Collect(maps.Keys(r.added))
+	r.mu.Unlock()
+	for _, about := range all {
+		if err := about.list(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// listTries is how often a list is written that others take something from at
+// once, which takes somebody who does it all the time.
+const listTries = 10
+
+// list adds what is expected of a subject's list to it, as the specification wants
+// it of clients, until it is found there.
+func (s subject) list(ctx context.Context) error {
+	r := s.repo.from
+	r.listing.Lock()
+	defer r.listing.Unlock()
+	r.mu.Lock()
+	want := slices.Clone(r.expected[s])
+	r.added[s] = true
+	r.mu.Unlock()
+	for try := 1; ; try++ {
+		lacks, err := s.add(ctx, want)
+		switch {
+		case err != nil || lacks == 0:
+			return err
+		case try == listTries:
+			return &Error{s.repo.host(), "listing a referrer", Failed, fmt.Errorf("others take it out of the tag %s, as often as it is added", image.ReferrersTag(s.digest))}
+		case try > 1:
+			if err := r.pause(ctx, gap(1)); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// add reads a list and adds what it lacks, and tells how much that was. It writes
+// at once, what has been read being old soon.
+func (s subject) add(ctx context.Context, want []image.Descriptor) (lacks int, err error) {
+	tag := image.ReferrersTag(s.digest)
+	held, err := s.repo.taggedReferrers(ctx, s.digest)
+	if err != nil {
+		return 0, err
+	}
+	want = slices.DeleteFunc(slices.Clone(want), func(d image.Descriptor) bool { return contains(held.list, d.Digest) })
+	switch {
+	case len(want) == 0:
+		return 0, nil
+	case held.taken && held.list == nil:
+		return 0, &Error{s.repo.host(), "listing a referrer", Failed, fmt.Errorf("the tag %s is something else", tag)}
 	}
 	raw, err := json.Marshal(struct {
 		SchemaVersion int                `json:"schemaVersion"`
 		MediaType     types.MediaType    `json:"mediaType"`
 		Manifests     []image.Descriptor `json:"manifests"`
-	}{2, types.OCIImageIndex, append(list, u.Entry)})
+	}{2, types.OCIImageIndex, append(held.list, want...)})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	d := image.Descriptor{MediaType: types.OCIImageIndex, Digest: image.SHA256(raw), Size: int64(len(raw))}
-	return u.repo.putManifest(ctx, tag, d, raw)
+	_, err = s.repo.putOver(ctx, tag, held.version, d, raw)
+	return len(want), err
 }

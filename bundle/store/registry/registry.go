@@ -73,6 +73,9 @@ type Registry struct {
 	mu    sync.Mutex
 	repos map[string]*repository
 	known map[holding]*repository // the first that has a blob, as far as pushing has shown
+
+	expected map[subject][]image.Descriptor // what lists of referrers have to have in the end
+	added    map[subject]bool               // those that have been seen to
 }
 
 // Open prepares to reach registries. It reads CAFile and makes no connection.
@@ -83,7 +86,8 @@ func Open(o Options) (*Registry, error) {
 	}
 	r := &Registry{
 		base: base, plain: o.PlainHTTP, keys: authn.NewMultiKeychain(authn.DefaultKeychain, containersKeychain{}),
-		jobs: o.Jobs, pause: sleep, note: o.Note, idle: time.Minute, patience: maxAnswer, repos: map[string]*repository{}, known: map[holding]*repository{}, scope: transport.PullScope,
+		jobs: o.Jobs, pause: sleep, note: o.Note, idle: time.Minute, patience: maxAnswer, repos: map[string]*repository{}, known: map[holding]*repository{},
+		expected: map[subject][]image.Descriptor{}, added: map[subject]bool{}, scope: transport.PullScope,
 	}
 	if o.Push {
 		r.scope = transport.PushScope

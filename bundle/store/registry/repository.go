@@ -127,6 +127,11 @@ func (r *repository) manifest(ctx context.Context, id string) (image.Descriptor,
 	if err != nil {
 		return image.Descriptor{}, nil, err
 	}
+	return r.readManifest(ctx, id, resp)
+}
+
+// readManifest reads the answer to a request for a manifest.
+func (r *repository) readManifest(ctx context.Context, id string, resp *http.Response) (image.Descriptor, []byte, error) {
 	defer resp.Body.Close()
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, image.MaxDocument+1))
 	if err != nil {

@@ -49,7 +49,7 @@ func (t *txn) compare(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := t.findUnlisted(ctx); err != nil {
+	if err := t.findListed(ctx); err != nil {
 		return err
 	}
 	t.state.Need, t.state.Size = nil, 0
@@ -63,9 +63,12 @@ func (t *txn) compare(ctx context.Context) error {
 	return nil
 }
 
-// Flush implements image.Sink.
+// Flush implements image.Sink: what was listed is so yet.
 func (r *Registry) Flush(ctx context.Context) (durable bool, why string, err error) {
-	return false, "a registry does not tell when its disk has it", context.Cause(ctx)
+	if err := context.Cause(ctx); err != nil {
+		return false, "", err
+	}
+	return false, "a registry does not tell when its disk has it", r.relist(ctx)
 }
 
 // txn brings one image into the repositories of its names.
@@ -77,7 +80,8 @@ type txn struct {
 	names   []named // of state.Tags
 	state   image.State
 
-	unlisted []unlisted
+	inTags   []listed // in lists that clients keep
+	unlisted []listed // and of those, what is not there
 
 	written   bool
 	committed bool
@@ -210,6 +214,9 @@ func (t *txn) Write(ctx context.Context, from image.Fetcher, done func(n int64))
 			return &Error{g.host(), "checking what was pushed", Failed, fmt.Errorf("it took %s and does not have it", g.lack[0].Digest)}
 		}
 	}
+	for _, u := range t.inTags {
+		t.from.expect(u)
+	}
 	t.written = true
 	return nil
 }
@@ -287,6 +294,11 @@ func (t *txn) Look(ctx context.Context) error {
 		if err := t.compare(ctx); err != nil {
 			return err
 		}
+	} else if err := t.findUnlisted(ctx); err != nil {
+		return err
+	}
+	if t.committed && len(t.unlisted) > 0 {
+		t.state.Present = false
 	}
 	return t.findTags(ctx)
 }
@@ -306,8 +318,11 @@ func (t *txn) Commit(ctx context.Context) ([]image.Tag, error) {
 	if !t.state.Present {
 		return nil, fmt.Errorf("image %q: %w", label, image.ErrGone)
 	}
+	for _, u := range t.inTags {
+		t.from.expect(u)
+	}
 	for _, u := range t.unlisted {
-		if err := u.list(ctx); err != nil {
+		if err := u.about().list(ctx); err != nil {
 			return nil, err
 		}
 	}
