@@ -34,6 +34,7 @@ type LockOptions struct {
 	Owner string // the same for all attempts of one send, and for no other
 	Pace  Pace
 	Wait  bool // for as long as somebody else has it
+	Try   bool // who may have broken off counts as having it: no sign of life is waited for
 	Note  func(format string, args ...any)
 }
 
@@ -235,10 +236,13 @@ func (w *watch) look() (dead bool, err error) {
 	default:
 		w.quiet += w.Pace.poll()
 	}
-	if before == nil && w.quiet < w.Pace.Stale {
+	if before == nil && w.quiet < w.Pace.Stale && !w.Try {
 		w.tell()
 	}
-	return w.quiet >= w.Pace.Stale, nil
+	if dead = w.quiet >= w.Pace.Stale; !dead && w.Try {
+		return false, w.busy
+	}
+	return dead, nil
 }
 
 // tell says what is waited for.

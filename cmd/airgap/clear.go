@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"io/fs"
 	"path"
 	"path/filepath"
 	"slices"
@@ -108,15 +109,27 @@ func (w *way) nameEarlier(ctx context.Context, err error) error {
 	return err
 }
 
-// clearMedium removes what is left half written on a medium of a bundle of that name:
-// no pack goes on with it. What somebody is writing stays.
+// clearMedium removes what is left half written on a medium of a bundle of that name,
+// and locks whose owners are dead: no pack goes on with it. What somebody is writing
+// stays.
 func clearMedium(ctx context.Context, env *ui.Env, medium *media.Folder, name string) error {
+	o := transfer.LockOptions{Owner: rand.Text(), Note: env.Note, Try: true}
+	var entries []fs.DirEntry
+	err := medium.Visit(ctx, func(dir transfer.Dir) (err error) {
+		entries, err = dir.ReadDir()
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if busy, err := atWork(ctx, medium, entries, name, o); busy || err != nil {
+		return err
+	}
 	files := volume.Kin(name, []transfer.File{{Name: name, Temporary: "." + name + ".partial"}})
 	found, err := medium.Find(ctx, files[0])
 	if err != nil || len(found.Older) == 0 {
 		return err
 	}
-	o := transfer.LockOptions{Owner: rand.Text(), Note: env.Note}
 	held, unlock, err := medium.Lock(ctx, files[0], o)
 	if busy := (*transfer.BusyError)(nil); errors.As(err, &busy) {
 		return nil

@@ -79,7 +79,7 @@ func (o packOptions) writeOne(ctx context.Context, env *ui.Env, plan *bundle.Pla
 		old = volume.Earlier{} // which stays
 	}
 	if medium, err := media.Open(dir); err == nil {
-		_ = medium.Sweep(ctx, name) // in a folder that cannot be listed it stays
+		_ = errors.Join(medium.Sweep(ctx, name), clearMedium(ctx, env, medium, name)) // in a folder that cannot be listed it stays
 	}
 	options.Before = func() error { return removeAll(transfer.LocalDir(dir), slices.Concat(old.Parity, old.Beside)) }
 	if p.Summary, err = plan.WriteFile(ctx, o.output, options); err != nil {

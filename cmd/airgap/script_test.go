@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -43,6 +44,7 @@ func TestMain(m *testing.M) {
 //	dockersave LAYOUT FILE         write a file as docker save does
 //	empty DIR                      demand that a folder holds nothing
 //	replace OLD NEW FILE           put NEW for OLD in a file
+//	age FILE…                      make files as old as what was left an hour ago
 //	jsonlines N                    demand that stdout is N lines of JSON
 //
 // There is no engine and no OpenSSH in their world: those are package e2e's.
@@ -69,6 +71,7 @@ func TestScripts(t *testing.T) {
 			"dockersave":  scriptDockerSave,
 			"empty":       scriptEmpty,
 			"replace":     scriptReplace,
+			"age":         scriptAge,
 			"jsonlines":   scriptJSONLines,
 			"plaintar":    scriptPlainTar,
 			"sign":        scriptSign,
@@ -157,6 +160,13 @@ func scriptTruncate(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // scriptReplace edits a file.
+func scriptAge(ts *testscript.TestScript, _ bool, args []string) {
+	then := time.Now().Add(-time.Hour)
+	for _, name := range args {
+		ts.Check(os.Chtimes(ts.MkAbs(name), then, then))
+	}
+}
+
 func scriptReplace(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) != 3 {
 		ts.Fatalf("usage: replace OLD NEW FILE")
