@@ -144,7 +144,7 @@ func lookAt(ctx context.Context, path string, o volume.OpenOptions) (*meaning, e
 	if broken == nil && !hasParts(dir) {
 		return &meaning{file: path}, nil
 	}
-	sets, err := volume.Find(ctx, dir)
+	sets, err := volume.Find(ctx, dir, base)
 	if err != nil {
 		return nil, err
 	}
@@ -240,7 +240,7 @@ func lookAtPart(ctx context.Context, dir, base string, sets []volume.Summary, o 
 			}
 			o.Data = base // none
 		}
-		o.Of = &s
+		o.Of, o.Named = &s, base
 		set, err := volume.Open(ctx, dir, "", o)
 		if err != nil {
 			return nil, err

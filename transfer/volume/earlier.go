@@ -100,7 +100,7 @@ func FindEarlier(ctx context.Context, dir transfer.Dir, name, sum string) (found
 		return found, err
 	}
 	list = called(dir, list, name)
-	entries, err := readEntries(ctx, dir, list, "")
+	entries, err := readEntries(ctx, dir, list)
 	if err != nil {
 		return found, err
 	}

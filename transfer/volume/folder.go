@@ -36,24 +36,24 @@ func (f Footer) fileSize() int64 {
 // readFolder reads the footers of the regular files of a folder here. What is
 // called as sums are, or as what is being written, is neither volume nor parity; a
 // file that is named is what it is, whatever it is called.
-func readFolder(ctx context.Context, dir, named string) ([]entry, error) {
+func readFolder(ctx context.Context, dir string, named ...string) ([]entry, error) {
 	there := transfer.LocalDir(dir)
 	list, err := there.ReadDir()
 	if err != nil {
 		return nil, err
 	}
-	return readEntries(ctx, there, list, named)
+	return readEntries(ctx, there, list, named...)
 }
 
 // readEntries reads the footers of the regular files among those of a folder.
-func readEntries(ctx context.Context, dir transfer.Dir, list []fs.DirEntry, named string) (entries []entry, err error) {
+func readEntries(ctx context.Context, dir transfer.Dir, list []fs.DirEntry, named ...string) (entries []entry, err error) {
 	for _, d := range list {
 		if err := context.Cause(ctx); err != nil {
 			return nil, err
 		}
 		name := d.Name()
 		apart := strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".sha256") || strings.HasSuffix(name, ".partial")
-		if !d.Type().IsRegular() || apart && name != named {
+		if !d.Type().IsRegular() || apart && !slices.Contains(named, name) {
 			continue
 		}
 		entries = append(entries, readEntry(dir, name))
@@ -393,10 +393,11 @@ func sameFile(groups []*group) bool {
 	})
 }
 
-// Find tells what sets are in a folder, by name.
-func Find(ctx context.Context, dir string) (_ []Summary, err error) {
+// Find tells what sets are in a folder, by name. Files that are named are looked at
+// whatever they are called.
+func Find(ctx context.Context, dir string, named ...string) (_ []Summary, err error) {
 	defer wrap(&err, "looking for volumes in", dir)
-	entries, err := readFolder(ctx, dir, "")
+	entries, err := readFolder(ctx, dir, named...)
 	if err != nil {
 		return nil, err
 	}

@@ -85,7 +85,7 @@ func TestRepairForesees(t *testing.T) {
 	send(t, lie, parts.Files)
 	// The parity says that it is of the set that is there.
 	s := must(open(t, dir, "", OpenOptions{}))
-	for _, e := range must(readFolder(t.Context(), lie, "")) {
+	for _, e := range must(readFolder(t.Context(), lie)) {
 		if e.footer.Parity != nil {
 			content := must(os.ReadFile(filepath.Join(lie, e.name)))
 			e.footer.Set, e.footer.Whole = s.id, s.whole

@@ -28,6 +28,8 @@ type OpenOptions struct {
 	// Data is what the file is called that the parity is of, where it is not cut;
 	// empty: as the parity or its own name has it.
 	Data string
+	// Named is a file that somebody has named: it is looked at whatever it is called.
+	Named string
 }
 
 // Set is a set of volumes, read as the file that was cut. It is safe for
@@ -66,7 +68,7 @@ const maxOpen = 32
 func Open(ctx context.Context, dir, name string, o OpenOptions) (_ *Set, err error) {
 	defer wrap(&err, "reading volumes in", dir)
 	s := &Set{ctx: ctx, dir: dir, o: o, open: map[int]regular{}, seen: map[int]entry{}, lost: map[int]bool{}, strangers: map[string]bool{}}
-	entries, err := readFolder(ctx, dir, o.Data)
+	entries, err := readFolder(ctx, dir, o.Data, o.Named)
 	if err != nil {
 		return nil, err
 	}

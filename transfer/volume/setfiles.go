@@ -152,7 +152,7 @@ func (s *Set) member(key int) (entry, bool) {
 
 // look reads the folder again. What is not there now is missing now.
 func (s *Set) look() error {
-	entries, err := readFolder(s.ctx, s.dir, s.o.Data)
+	entries, err := readFolder(s.ctx, s.dir, s.o.Data, s.o.Named)
 	if err != nil {
 		return err
 	}
