@@ -15,6 +15,8 @@ type Choice struct {
 	// Beyond says that it asks for more than the machine is known to have, such
 	// as linux/amd64/v3 where only linux/amd64 is known.
 	Beyond bool
+	// Plain says that no variant is asked for.
+	Plain bool
 
 	level    float64
 	unlisted bool // its index does not say what it is for
@@ -83,7 +85,7 @@ func newChoice(m Manifest, host Platform, listed *Platform) Choice {
 	if listed != nil {
 		p = *listed
 	}
-	c := Choice{Manifest: m, level: level(p), unlisted: listed == nil}
+	c := Choice{Manifest: m, Plain: p.Variant == "", level: level(p), unlisted: listed == nil}
 	c.Beyond = c.level > level(host)
 	return c
 }

@@ -29,13 +29,40 @@ func ParsePlatforms(s string) (Platforms, error) {
 	}
 	var want Platforms
 	for _, part := range strings.Split(s, ",") {
-		p, err := v1.ParsePlatform(strings.TrimSpace(part))
+		p, err := v1.ParsePlatform(usual(strings.TrimSpace(part)))
 		if err != nil || p.OS == "" || p.Architecture == "" {
 			return Platforms{}, fmt.Errorf("platform %q is not of the form os/architecture[/variant]", part)
 		}
 		want.List = append(want.List, *p)
 	}
 	return want, nil
+}
+
+// architectures are what stands for one, as Docker and compose take it.
+var architectures = map[string]string{
+	"amd64": "amd64", "x86_64": "amd64", "x86-64": "amd64", "386": "386", "i386": "386",
+	"arm64": "arm64", "aarch64": "arm64", "arm": "arm", "armhf": "arm/v7", "armel": "arm/v6",
+	"ppc64le": "ppc64le", "s390x": "s390x", "riscv64": "riscv64", "mips64le": "mips64le", "loong64": "loong64",
+}
+
+// usual is a platform in the usual form: an architecture alone is one of Linux.
+func usual(platform string) string {
+	os, rest, ok := strings.Cut(strings.ToLower(platform), "/")
+	if !ok {
+		os, rest = "linux", os
+		if architectures[rest] == "" {
+			return platform
+		}
+	}
+	architecture, variant, _ := strings.Cut(rest, "/")
+	if known := architectures[architecture]; known != "" {
+		architecture = known
+	}
+	if variant == "" {
+		return os + "/" + architecture
+	}
+	architecture, _, _ = strings.Cut(architecture, "/")
+	return os + "/" + architecture + "/" + variant
 }
 
 // IsDefault says that the user made no choice.

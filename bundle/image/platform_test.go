@@ -47,7 +47,16 @@ func TestParsePlatforms(t *testing.T) {
 	if err != nil || len(p.List) != 2 || !p.Match(platform("linux", "arm", "v7")) || p.Match(platform("linux", "arm", "v6")) {
 		t.Errorf("list: %+v, %v", p, err)
 	}
-	for _, bad := range []string{"linux", "linux/", "/amd64", "linux/amd64,", ",", "all,linux/amd64", "linux/arm/v7/x"} {
+	for given, want := range map[string]image.Platform{
+		"arm64": platform("linux", "arm64", ""), "aarch64": platform("linux", "arm64", ""), "linux/aarch64": platform("linux", "arm64", ""), "Linux/X86_64": platform("linux", "amd64", ""),
+		"armhf": platform("linux", "arm", "v7"), "linux/armhf/v6": platform("linux", "arm", "v6"), "s390x": platform("linux", "s390x", ""), "linux/arm/v7": platform("linux", "arm", "v7"),
+		"windows/amd64": platform("windows", "amd64", ""), "linux/new64": platform("linux", "new64", ""),
+	} {
+		if p, err := image.ParsePlatforms(given); err != nil || len(p.List) != 1 || !p.List[0].Equals(want) {
+			t.Errorf("%s: %+v, %v", given, p, err)
+		}
+	}
+	for _, bad := range []string{"linux", "windows", "new64", "linux/", "/amd64", "linux/amd64,", ",", "all,linux/amd64", "linux/arm/v7/x"} {
 		if p, err := image.ParsePlatforms(bad); err == nil {
 			t.Errorf("%q is %+v, want an error", bad, p)
 		}

@@ -10,16 +10,22 @@ import (
 	"airgap/transfer/volume"
 )
 
-// atWork says whether another send of that name, or of volumes of it, is going on
-// in the folder that entries are of: what it has sent already only looks as if it
-// were left of an earlier one.
-func atWork(ctx context.Context, p transfer.Place, entries []fs.DirEntry, name string, o transfer.LockOptions) (bool, error) {
+// locksOf are what is locked in the folder that entries are of, by sends of that name
+// or of volumes of it.
+func locksOf(entries []fs.DirEntry, name string) (locked []string) {
 	for _, e := range entries {
-		locked, ok := transfer.LockedName(e.Name())
-		if !ok || locked != name && locked != setOf(name) && !volume.IsName(locked, name) {
-			continue
+		if is, ok := transfer.LockedName(e.Name()); ok && (is == name || is == setOf(name) || volume.IsName(is, name)) {
+			locked = append(locked, is)
 		}
-		_, unlock, err := p.Lock(ctx, transfer.File{Name: locked, Temporary: "." + locked + ".partial", Exact: true}, o)
+	}
+	return locked
+}
+
+// atWork says whether another send that has locked one of these names is going on:
+// what it has sent already only looks as if it were left of an earlier one.
+func atWork(ctx context.Context, p transfer.Place, locked []string, o transfer.LockOptions) (bool, error) {
+	for _, name := range locked {
+		_, unlock, err := p.Lock(ctx, transfer.File{Name: name, Temporary: "." + name + ".partial", Exact: true}, o)
 		if busy := (*transfer.BusyError)(nil); errors.As(err, &busy) {
 			return true, nil
 		}

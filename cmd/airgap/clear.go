@@ -122,7 +122,7 @@ func clearMedium(ctx context.Context, env *ui.Env, medium *media.Folder, name st
 	if err != nil {
 		return err
 	}
-	if busy, err := atWork(ctx, medium, entries, name, o); busy || err != nil {
+	if busy, err := atWork(ctx, medium, locksOf(entries, name), o); busy || err != nil {
 		return err
 	}
 	files := volume.Kin(name, []transfer.File{{Name: name, Temporary: "." + name + ".partial"}})

@@ -393,26 +393,37 @@ func (o packOptions) checkBound(env *ui.Env, plan *bundle.Plan) error {
 		packed[img.Name] = append(packed[img.Name], img.Platforms...)
 	}
 	for _, b := range o.bound {
-		want, err := image.ParsePlatforms(b.Platform)
-		name, nameErr := image.Normalize(b.Image)
-		platforms := packed[image.Familiar(name)]
-		if err != nil || nameErr != nil || len(platforms) == 0 || slices.ContainsFunc(platforms, func(p string) bool {
-			have, err := image.ParsePlatforms(p)
-			return err == nil && len(have.List) == 1 && want.Match(have.List[0])
-		}) {
-			continue
-		}
-		left := fmt.Sprintf("service %s runs on %s, and its image %q is packed for %s", b.Service, b.Platform, b.Image, strings.Join(platforms, ", "))
-		if !o.wanted.IsDefault() {
+		left := leftBound(b, packed)
+		switch {
+		case left == "":
+		case !o.wanted.IsDefault():
 			env.Warn("%s", left)
-			continue
-		}
-		return &ui.Error{
-			Err: errors.New(left), Code: ui.Refused,
-			Hints: []string{fmt.Sprintf("say for which platforms all images are packed: --platform %s,%s, or one of them", b.Platform, strings.Join(platforms, ","))},
+		default:
+			return &ui.Error{
+				Err: errors.New(left), Code: ui.Refused,
+				Hints: []string{"say for which platforms all images are packed: airgap pack --platform LIST"},
+			}
 		}
 	}
 	return nil
+}
+
+// leftBound says that a service's platform is not among those that its image is packed
+// for, by familiar names; empty if it is, or if nobody can tell.
+func leftBound(b list.Bound, packed map[string][]string) string {
+	name, err := image.Normalize(b.Image)
+	platforms := packed[image.Familiar(name)]
+	if err != nil || len(platforms) == 0 {
+		return ""
+	}
+	want, err := image.ParsePlatforms(b.Platform)
+	if err == nil && slices.ContainsFunc(platforms, func(p string) bool {
+		have, err := image.ParsePlatforms(p)
+		return err == nil && len(have.List) == 1 && want.Match(have.List[0])
+	}) {
+		return ""
+	}
+	return fmt.Sprintf("service %s runs on %s, and its image %q is packed for %s", b.Service, b.Platform, b.Image, strings.Join(platforms, ", "))
 }
 
 // listName is what people call the place of a list.

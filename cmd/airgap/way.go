@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"airgap/bundle"
 	"airgap/cmd/airgap/internal/ui"
 	"airgap/transfer"
 	"airgap/transfer/sftp"
@@ -225,11 +226,10 @@ func (w *way) dropOld(ctx context.Context, receipt transfer.Receipt, sent []tran
 			}
 		}
 		return p.Visit(ctx, func(folder transfer.Dir) error {
-			entries, err := folder.ReadDir()
+			dir, busy, err := w.listAlone(ctx, p, folder, name, alone)
 			if err != nil {
 				return err
 			}
-			dir := listed{folder, entries}
 			old, err := volume.FindEarlier(ctx, dir, name, file.SHA256)
 			if err != nil {
 				return err
@@ -240,8 +240,9 @@ func (w *way) dropOld(ctx context.Context, receipt transfer.Receipt, sent []tran
 				}
 			}
 			whole = true
-			if busy, err := w.beside(ctx, p, entries, name, alone); busy || err != nil {
-				return err
+			if busy {
+				w.env.Note("%s: another send of %s is going on there, so that nothing is cleared up", w.dest, name)
+				return nil
 			}
 			stays := alone.cut && isThere(dir, name)
 			if whole := strings.TrimSuffix(receipt.Path, sent[len(sent)-1].Name) + name; stays && !w.isHere(whole, w.bundle.name) {
@@ -251,7 +252,11 @@ func (w *way) dropOld(ctx context.Context, receipt transfer.Receipt, sent []tran
 			if !alone.cut || w.bundle.set == nil || !w.bundle.set.Cut() { // else what is left of those that were read is of no use
 				keep = append(keep, w.sources()...)
 			}
-			err = dropOutdated(w.env, dir, name, old.Outdated(stays, keep))
+			outdated := old.Outdated(stays, keep)
+			if len(outdated) > 0 && !alone.cut && isAnother(dir, name, file) {
+				return nil // it came after this one, and so did what is beside it
+			}
+			err = dropOutdated(w.env, dir, name, outdated)
 			if err == nil {
 				err = w.dropBegun(dir, sent, name)
 			}
@@ -298,20 +303,42 @@ func (w *way) allThere(dir listed, old volume.Earlier, sent []transfer.File) err
 	return nil
 }
 
-// beside looks for another send that is going on in the folder, which may have
-// taken what this one has sent for something that an earlier one has left.
-func (w *way) beside(ctx context.Context, p transfer.Place, entries []fs.DirEntry, name string, alone *setLock) (busy bool, err error) {
-	if alone.place != nil { // it keeps them out
-		entries = slices.DeleteFunc(slices.Clone(entries), func(e fs.DirEntry) bool {
-			locked, ok := transfer.LockedName(e.Name())
-			return ok && slices.Contains(alone.names(), locked)
-		})
+// listAlone lists the folder while no other send of that name is going on there, which
+// may have taken what this one has sent for something that an earlier one has left.
+// Who has ended by the time that is known may have changed what was listed.
+func (w *way) listAlone(ctx context.Context, p transfer.Place, folder transfer.Dir, name string, alone *setLock) (dir listed, busy bool, err error) {
+	for range 3 {
+		entries, err := folder.ReadDir()
+		if err != nil {
+			return dir, false, err
+		}
+		dir = listed{folder, entries}
+		others := locksOf(entries, name)
+		if alone.place != nil { // it keeps them out
+			others = without(others, alone.names())
+		}
+		if len(others) == 0 {
+			return dir, false, nil
+		}
+		busy, err = atWork(ctx, p, others, transfer.LockOptions{Owner: rand.Text(), Note: w.env.Note})
+		if busy || err != nil {
+			return dir, busy, err
+		}
 	}
-	busy, err = atWork(ctx, p, entries, name, transfer.LockOptions{Owner: rand.Text(), Note: w.env.Note})
-	if busy {
-		w.env.Note("%s: another send of %s is going on there, so that nothing is cleared up", w.dest, name)
+	return dir, true, nil
+}
+
+// isAnother says whether a file in a folder is another bundle than the one that was
+// sent there.
+func isAnother(dir transfer.Dir, name string, sent transfer.File) bool {
+	f, err := dir.Open(name)
+	if err != nil {
+		return true
 	}
-	return busy, err
+	defer f.Close()
+	is, err := bundle.ReadID(f, f.Size())
+	was, unknown := bundle.ReadID(sent.Data, sent.Size)
+	return f.Size() != sent.Size || err == nil && unknown == nil && is != was
 }
 
 // isThere says whether a folder has a file.

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 )
 
 // splitCommand splits a command line at blanks, with quotes and backslashes as
@@ -73,6 +74,7 @@ type process struct {
 	cmd *exec.Cmd
 	in  io.WriteCloser
 	out io.Reader
+	end sync.Once // who loses a lock ends it, and who is done
 }
 
 // options are what a transfer asks of ssh, as scp does: notice a host that does
@@ -104,9 +106,11 @@ func startProcess(words []string, d Dest) (*process, error) {
 }
 
 func (p *process) Close() error {
-	p.in.Close()
-	p.cmd.Process.Kill()
-	p.cmd.Wait() //nolint:errcheck // it has been killed
+	p.end.Do(func() {
+		p.in.Close()
+		p.cmd.Process.Kill()
+		p.cmd.Wait() //nolint:errcheck // it has been killed
+	})
 	return nil
 }
 

@@ -143,7 +143,7 @@ func (l *lockFile) Look() (s transfer.Signs, err error) {
 	s.Written = versionOf(info)
 	s.LockText = l.read(l.name)
 	if s.Partial != "" {
-		if grown, err := l.client.Lstat(path.Join(l.dir, s.Partial)); err == nil {
+		if grown, err := l.client.Lstat(path.Join(path.Dir(l.name), s.Partial)); err == nil {
 			s.Grown = versionOf(grown)
 		}
 	}

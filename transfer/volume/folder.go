@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,7 +53,8 @@ func readEntries(ctx context.Context, dir transfer.Dir, list []fs.DirEntry, name
 			return nil, err
 		}
 		name := d.Name()
-		apart := strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".sha256") || strings.HasSuffix(name, ".partial")
+		hidden := strings.HasPrefix(name, ".") && !suffix.MatchString(path.Ext(name)) // but for volumes of what is hidden
+		apart := hidden || strings.HasSuffix(name, ".sha256") || strings.HasSuffix(name, ".partial")
 		if !d.Type().IsRegular() || apart && !slices.Contains(named, name) {
 			continue
 		}

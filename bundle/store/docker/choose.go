@@ -15,16 +15,17 @@ import (
 func (e *Engine) choose(g *image.Graph) ([]image.Manifest, error) {
 	var taken []image.Manifest
 	choices := g.Choices(e.machine)
-	beyond := true
+	beyond, nested := true, false
 	for _, c := range choices {
-		if e.flat && c.Nested {
+		if e.flat && c.Nested || e.wantsPlain(g) && !c.Plain {
+			nested = nested || c.Nested
 			continue
 		}
 		beyond = beyond && c.Beyond
 		taken = append(taken, c.Manifest)
 	}
 	switch {
-	case len(choices) > 0 && len(taken) == 0:
+	case nested && len(taken) == 0:
 		return nil, &image.UnsupportedError{Image: g.Root.Label(), Why: fmt.Sprintf("what it holds for %s is in an index within its index, which this engine cannot run", e.platform)}
 	case len(taken) == 0, beyond && e.insists(g):
 		return nil, &image.PlatformError{Image: g.Root.Label(), Want: []image.Platform{e.platform}, Have: g.Platforms()}
@@ -35,9 +36,14 @@ func (e *Engine) choose(g *image.Graph) ([]image.Manifest, error) {
 	return taken[:1], nil
 }
 
-// insists says whether the engine takes nothing else of an index than what is for
-// its platform without a variant: podman ever, and containerd's store if that is
-// listed.
+// wantsPlain says whether the engine knows no variants of its architecture in an
+// index: podman has none for linux/amd64, not even v1.
+func (e *Engine) wantsPlain(g *image.Graph) bool {
+	return e.store == podman && e.platform.Architecture == "amd64" && g.Root.Desc.MediaType.IsIndex()
+}
+
+// insists says whether the engine takes nothing of an index that asks for more than
+// its platform: podman ever, and containerd's store if something is listed that does not.
 func (e *Engine) insists(g *image.Graph) bool {
 	return e.store == podman && g.Root.Desc.MediaType.IsIndex() || e.store == containerd && g.Withheld(e.platform)
 }

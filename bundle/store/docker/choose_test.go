@@ -28,13 +28,17 @@ func TestChoose(t *testing.T) {
 		index string
 		want  map[string]string
 	}{
-		{"v3 v1", map[string]string{"classic": "v1", "classic v3": "v3", "podman": "v1", "docker 26": "v1 v3", "docker 28": "v1 v3"}},
-		{"v2 v4 v3 v1", map[string]string{"classic": "v1", "classic v3": "v3", "podman": "v1", "docker 26": "v1 v2 v3 v4"}},
+		{"v3 v1", map[string]string{"classic": "v1", "classic v3": "v3", "podman": none, "docker 26": "v1 v3", "docker 28": "v1 v3"}},
+		{"v3 plain", map[string]string{"classic": "plain", "classic v3": "v3", "podman": "plain", "docker 26": "plain v3", "docker 28": "plain v3"}},
+		{"v1 plain", map[string]string{"classic": "v1", "podman": "plain", "docker 26": "v1 plain"}},
+		{"v1", map[string]string{"classic": "v1", "podman": none, "docker 26": "v1"}},
+		{"v2 v4 v3 v1", map[string]string{"classic": "v1", "classic v3": "v3", "podman": none, "docker 26": "v1 v2 v3 v4"}},
 		{"v4", map[string]string{"classic": "v4", "classic v3": none, "podman": none, "docker 28": "v4"}},
 		{"v3 | v1", map[string]string{"classic": "v3", "classic v3": "v3", "podman": none, "docker 26": none, "docker 28": none}},
-		{"[ v1 ] v5", map[string]string{"classic": "v1", "podman": none, "docker 26": "v5", "docker 28": "v1 v5"}},
+		{"[ v1 ] v5", map[string]string{"classic": "v1", "podman": nested, "docker 26": "v5", "docker 28": "v1 v5"}},
 		{"[ v1 ]", map[string]string{"classic": "v1", "podman": nested, "docker 26": nested, "docker 28": "v1"}},
-		{"[ v3 ] v1", map[string]string{"classic": "v1", "podman": "v1", "docker 26": "v1", "docker 28": "v1 v3"}},
+		{"[ v3 ] v1", map[string]string{"classic": "v1", "podman": nested, "docker 26": "v1", "docker 28": "v1 v3"}},
+		{"[ v3 ] plain", map[string]string{"podman": "plain"}},
 	} {
 		for name, want := range c.want {
 			g, label := read(t, c.index)
@@ -77,7 +81,7 @@ func read(t *testing.T, index string) (g *image.Graph, label map[image.Digest]st
 		case "|":
 			to = &left
 		default:
-			p := image.Platform{OS: "linux", Architecture: "amd64", Variant: what}
+			p := image.Platform{OS: "linux", Architecture: "amd64", Variant: strings.TrimPrefix(what, "plain")}
 			d := m.Manifest(storetest.Config{Platform: p, Note: what})
 			label[d.Digest] = what
 			*to = append(*to, d)
