@@ -93,7 +93,11 @@ func (s *sending) commit(ctx context.Context, which Which) error {
 	if !errors.As(err, &meanwhile) || meanwhile.Appeared && meanwhile.Path == s.found.Path {
 		return err
 	}
+	before := s.found
 	again := s.find(ctx)
+	if again == nil && !meanwhile.Named && before.Final < 0 && s.found.Final >= 0 { // of two that have come, only the sums may have been seen
+		return &MeanwhileError{Place: s.found.Place, Path: s.found.Path, Appeared: true, Kept: meanwhile.Kept}
+	}
 	if again == nil {
 		again = s.mayReplaceSums(ctx)
 	}

@@ -2,6 +2,7 @@ package transfertest
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -127,4 +128,31 @@ func oursMeanwhile(t *testing.T, target Target) {
 		t.Errorf("receipt %+v, %v", r, err)
 	}
 	Arrived(t, target.Dir, f, raw)
+}
+
+// bothMeanwhile: a file of the kind that may be replaced, and its sums, of which
+// neither was there at first, stay. Which of the two is seen is chance.
+func bothMeanwhile(t *testing.T, target Target) {
+	for i := range 4 {
+		f, _ := Content(fmt.Sprint("bundle", i), 1<<16)
+		final := filepath.Join(target.Dir, f.Name)
+		p, err := target.Open(t)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		meddled := meddling{p, func() {
+			if err := errors.Join(os.WriteFile(final+".sha256", transfer.Sidecar(f, f.Name), 0o644), os.WriteFile(final, []byte("another"), 0o644)); err != nil {
+				t.Error(err)
+			}
+		}}
+		var met *transfer.MeanwhileError
+		o := transfer.SendOptions{MayReplace: func(io.ReaderAt, int64) (bool, error) { return true, nil }}
+		if _, err := transfer.Send(t.Context(), meddled, f, o); !errors.As(err, &met) || !met.Appeared {
+			t.Errorf("error %v", err)
+		}
+		if b, err := os.ReadFile(final); err != nil || string(b) != "another" {
+			t.Errorf("what has come is %q, %v", b, err)
+		}
+	}
 }
