@@ -118,7 +118,7 @@ func ask(w io.Writer, r io.Reader, o Options) error {
 		}
 		switch {
 		case err == io.EOF, err == io.ErrUnexpectedEOF:
-			to.Encode([]byte{})
+			_ = to.Encode([]byte{})
 			return nil
 		case err != nil:
 			return err
@@ -174,7 +174,7 @@ func asked(r io.Reader) (o Options, file pieces, err error) {
 		file = append(file, piece)
 	}
 	go func() {
-		io.Copy(io.Discard, r)
+		_, _ = io.Copy(io.Discard, r) // until it ends, however
 		os.Exit(1)
 	}()
 	return o, file, nil
