@@ -143,8 +143,8 @@ type Tidier interface {
 	// Tagged is what a name points to; the zero Digest for nothing.
 	Tagged(ctx context.Context, name string) (Digest, error)
 	// TakesAlong says whether a name by digest that others have given would go with
-	// a tag that is taken away, where the place tells those from its own.
-	TakesAlong(ctx context.Context, name string) (bool, error)
+	// a tag when all of some names are taken away, where the place tells that.
+	TakesAlong(ctx context.Context, name string, going []string) (bool, error)
 	// Retag makes a name point to an image that the place has, else to
 	// nothing: with its last name an image goes too.
 	Retag(ctx context.Context, name string, to Digest) error

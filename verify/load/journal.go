@@ -287,6 +287,7 @@ type Undo struct {
 // it has been moved since.
 func (j Journal) PlanUndo(ctx context.Context, place image.Tidier) ([]Undo, error) {
 	var plan []Undo
+	var going []string // names that do not point to what the import has brought any more, in the end
 	for _, tag := range j.Tags {
 		u := Undo{Tag: tag, Brought: slices.Contains(j.Brought, tag.New)}
 		now, err := place.Tagged(ctx, tag.Name)
@@ -299,26 +300,24 @@ func (j Journal) PlanUndo(ctx context.Context, place image.Tidier) ([]Undo, erro
 			u.Why = "it has been removed since"
 		case now != tag.New:
 			u.Why = "it has been moved since"
-		case tag.Old == image.Digest{}:
-			takes, err := takesAlong(ctx, place, tag)
-			if err != nil {
-				return nil, err
-			}
-			if takes {
-				u.Why = "the repository has the image by its digest, which would go with it"
-			}
+		default:
+			going = append(going, tag.Name)
 		}
 		plan = append(plan, u)
 	}
-	return plan, nil
-}
-
-// takesAlong says whether a name by digest would go with a new name that is taken away.
-func takesAlong(ctx context.Context, place image.Tidier, tag image.Tag) (bool, error) {
-	if tag.Pinned {
-		return true, nil
+	for i, u := range plan {
+		if u.Already || u.Why != "" || u.Tag.Old != (image.Digest{}) {
+			continue
+		}
+		takes, err := place.TakesAlong(ctx, u.Tag.Name, going)
+		if err != nil {
+			return nil, err
+		}
+		if takes || u.Tag.Pinned {
+			plan[i].Why = "the repository has the image by its digest, which would go with it"
+		}
 	}
-	return place.TakesAlong(ctx, tag.Name)
+	return plan, nil
 }
 
 // RunUndo puts names back, as planned. A name whose former image is gone is

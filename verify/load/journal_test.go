@@ -50,7 +50,7 @@ func (s *shelf) Retag(_ context.Context, name string, to image.Digest) error {
 	return nil
 }
 
-func (s *shelf) TakesAlong(_ context.Context, name string) (bool, error) {
+func (s *shelf) TakesAlong(_ context.Context, name string, _ []string) (bool, error) {
 	return name == s.pinned, nil
 }
 

@@ -304,6 +304,43 @@ func TestPartlyThere(t *testing.T) {
 	}
 }
 
+// TestTakesAlong: a name by digest goes with the last tag of its repository, and each
+// store tells in its own way that there is one.
+func TestTakesAlong(t *testing.T) {
+	const d = "r/a@sha256:1111111111111111111111111111111111111111111111111111111111111111"
+	const containerd = "io.containerd.snapshotter.v1"
+	for name, c := range map[string]struct {
+		store         string
+		tags, digests []string
+		going         []string // behind docker.io/
+		want          bool
+	}{
+		"none":                       {"", []string{"r/a:1"}, nil, []string{"r/a:1"}, false},
+		"one":                        {"", []string{"r/a:1"}, []string{d}, []string{"r/a:1"}, true},
+		"of another repository":      {"", []string{"r/a:1"}, []string{"r/b" + d[3:]}, []string{"r/a:1"}, false},
+		"a tag stays":                {"", []string{"r/a:1", "r/a:2"}, []string{d}, []string{"r/a:1"}, false},
+		"both tags go":               {"", []string{"r/a:1", "r/a:2"}, []string{d}, []string{"r/a:1", "r/a:2"}, true},
+		"as each tag has":            {containerd, []string{"r/a:1", "r/a:2"}, []string{d, d}, []string{"r/a:1", "r/a:2"}, false},
+		"one more":                   {containerd, []string{"r/a:1"}, []string{d, d}, []string{"r/a:1"}, true},
+		"one more, and a tag stays":  {containerd, []string{"r/a:1", "r/a:2"}, []string{d, d, d}, []string{"r/a:1"}, false},
+		"one more, which goes":       {containerd, []string{"r/a:1"}, []string{d, d}, []string{"r/a:1", d}, false},
+		"one more, among the tags":   {containerd, []string{"r/a:1", d}, []string{d, d}, []string{"r/a:1"}, true},
+		"one more, and another's":    {containerd, []string{"r/a:1", "r/b:1"}, []string{d, d, "r/b" + d[3:]}, []string{"r/a:1"}, true},
+		"another repository has one": {containerd, []string{"r/a:1", "r/b:1"}, []string{d, "r/b" + d[3:], "r/b" + d[3:]}, []string{"r/a:1"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &fake{store: c.store, held: map[string]any{"docker.io/r/a:1": map[string]any{"RepoTags": c.tags, "RepoDigests": c.digests}}}
+			var going []string
+			for _, name := range c.going {
+				going = append(going, "docker.io/"+name)
+			}
+			if got, err := f.open(t).TakesAlong(t.Context(), "docker.io/r/a:1", going); err != nil || got != c.want {
+				t.Errorf("%v, %v", got, err)
+			}
+		})
+	}
+}
+
 // TestNoLayers: the classic store would answer that an empty export is not
 // implemented.
 func TestNoLayers(t *testing.T) {

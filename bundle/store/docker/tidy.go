@@ -35,11 +35,12 @@ func (e *Engine) Tagged(ctx context.Context, name string) (image.Digest, error) 
 	return parseID(result.ID)
 }
 
-// TakesAlong implements image.Tidier. The classic store has a digest only from a
-// pull, and never from an import; it drops it with the last tag of the repository.
-// Containerd's has one for each tag.
-func (e *Engine) TakesAlong(ctx context.Context, name string) (bool, error) {
-	if e.store != classic || image.Pinned(name) {
+// TakesAlong implements image.Tidier. Engines drop names by digest with the last tag
+// of their repository. The classic store has a digest only from a pull, and never from
+// an import. Containerd's lists one for each tag too, so that one more than there are
+// tags is a name of its own: others', unless it is among those that go.
+func (e *Engine) TakesAlong(ctx context.Context, name string, going []string) (bool, error) {
+	if e.store == podman || image.Pinned(name) {
 		return false, nil
 	}
 	held, err := e.client.ImageInspect(ctx, name)
@@ -49,12 +50,22 @@ func (e *Engine) TakesAlong(ctx context.Context, name string) (bool, error) {
 	if err != nil {
 		return false, e.explain(fmt.Sprintf("looking up image %q", image.Familiar(name)), err)
 	}
-	others := slices.DeleteFunc(held.RepoTags, func(tag string) bool {
-		full, err := image.Normalize(tag)
-		return err == nil && full == name
-	})
 	repository := image.Repository(name)
-	return !hasTagIn(others, repository) && hasDigestIn(held.RepoDigests, repository), nil
+	in := func(names []string) (list []string) {
+		for _, name := range names {
+			if full, err := image.Normalize(name); err == nil && image.Repository(full) == repository {
+				list = append(list, full)
+			}
+		}
+		return list
+	}
+	isPinned := func(name string) bool { return image.Pinned(name) }
+	goes := func(name string) bool { return slices.Contains(going, name) }
+	tags, digests := slices.DeleteFunc(in(held.RepoTags), isPinned), in(held.RepoDigests)
+	if e.store == containerd {
+		digests = digests[min(len(tags), len(digests)):]
+	}
+	return len(slices.DeleteFunc(tags, goes)) == 0 && len(slices.DeleteFunc(digests, goes)) > 0, nil
 }
 
 // Retag implements image.Tidier. A name by digest stays as long as there is a tag
