@@ -114,6 +114,8 @@ type persistent struct {
 	attempts int
 	total    Receipt // of them all
 	told     int64   // bytes that Progress has heard of
+	looked   bool    // at what was there
+	fresh    bool    // nothing had the name then
 }
 
 // attempt is one Send. It has come further when a place was proven, or said, to
@@ -125,6 +127,13 @@ func (s *persistent) attempt(ctx context.Context, p Place) (further bool, err er
 		if at > s.told {
 			s.o.Progress(at - s.told)
 			s.told = at
+		}
+	}
+	o.Fresh = o.Fresh || s.fresh
+	o.Found = func(f Found) {
+		if !s.looked {
+			s.looked, s.fresh = true, f.Final < 0
+			s.o.Found(f)
 		}
 	}
 	r, err := sendAs(ctx, s.owner, p, s.f, o)

@@ -48,6 +48,7 @@ func (s *sending) run(ctx context.Context) error {
 	if err := s.find(ctx); err != nil {
 		return err
 	}
+	s.Found(s.found)
 	s.receipt.Size, s.receipt.SHA256 = s.file.Size, s.file.SHA256
 	if err := s.mayReplaceSums(ctx); err != nil {
 		return err
@@ -167,6 +168,13 @@ func (s *sending) isItself(ctx context.Context) error {
 
 // mayReplace refuses to replace what may be dear to somebody.
 func (s *sending) mayReplace(ctx context.Context) error {
+	if s.Fresh && s.found.Final >= 0 {
+		e := &MeanwhileError{Place: s.found.Place, Path: s.found.Path, Appeared: true}
+		if s.found.Begun >= 0 {
+			e.Kept = s.found.Partial
+		}
+		return e
+	}
 	if s.MayReplace == nil || s.found.Final <= 0 {
 		return nil
 	}

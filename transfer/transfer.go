@@ -124,6 +124,8 @@ type Found struct {
 	// Sums is what is called as the file's sums are; nil for nothing, or where the
 	// folder cannot be listed.
 	Sums fs.FileInfo
+	// Names is what the folder lists; nil where it cannot be listed.
+	Names []string
 	// Older is what is left of other files that had this name, and of the file's kin.
 	// Nothing continues it, once this one is there.
 	Older []Older
@@ -140,6 +142,11 @@ type SendOptions struct {
 	// MayReplace, for Send, says whether a file that has the name may be lost; nil:
 	// any may. One of no bytes is not asked about.
 	MayReplace func(old io.ReaderAt, size int64) (bool, error)
+	// Fresh, for Send, says that nothing had the name when the caller began: what has
+	// it by now is not replaced, whatever MayReplace says.
+	Fresh bool
+	// Found hears what was there before the send has changed anything.
+	Found func(Found)
 	// Name, for SendStream, is asked at the end of the data for the name that
 	// the file gets, if that is not known before.
 	Name func() string
@@ -158,6 +165,9 @@ func (o SendOptions) withDefaults() SendOptions {
 	}
 	if o.Note == nil {
 		o.Note = func(string, ...any) {}
+	}
+	if o.Found == nil {
+		o.Found = func(Found) {}
 	}
 	return o
 }

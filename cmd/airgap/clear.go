@@ -111,33 +111,33 @@ func (w *way) nameEarlier(ctx context.Context, err error) error {
 
 // clearMedium removes what is left half written on a medium of a bundle of that name,
 // and locks whose owners are dead: no pack goes on with it. What somebody is writing
-// stays.
-func clearMedium(ctx context.Context, env *ui.Env, medium *media.Folder, name string) error {
+// stays, of which busy tells.
+func clearMedium(ctx context.Context, env *ui.Env, medium *media.Folder, name string) (busy bool, err error) {
 	o := transfer.LockOptions{Owner: rand.Text(), Note: env.Note, Try: true}
 	var entries []fs.DirEntry
-	err := medium.Visit(ctx, func(dir transfer.Dir) (err error) {
+	err = medium.Visit(ctx, func(dir transfer.Dir) (err error) {
 		entries, err = dir.ReadDir()
 		return err
 	})
 	if err != nil {
-		return err
+		return false, err
 	}
 	if busy, err := atWork(ctx, medium, locksOf(entries, name), o); busy || err != nil {
-		return err
+		return busy, err
 	}
 	files := volume.Kin(name, []transfer.File{{Name: name, Temporary: "." + name + ".partial"}})
 	found, err := medium.Find(ctx, files[0])
 	if err != nil || len(found.Older) == 0 {
-		return err
+		return false, err
 	}
 	held, unlock, err := medium.Lock(ctx, files[0], o)
 	if busy := (*transfer.BusyError)(nil); errors.As(err, &busy) {
-		return nil
+		return true, nil
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer unlock()
 	_, err = transfer.ClearOlder(held, medium, files, []string{name}, o)
-	return err
+	return false, err
 }

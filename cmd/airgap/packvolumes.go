@@ -79,7 +79,11 @@ func (o packOptions) writeOne(ctx context.Context, env *ui.Env, plan *bundle.Pla
 		old = volume.Earlier{} // which stays
 	}
 	if medium, err := media.Open(dir); err == nil {
-		_ = errors.Join(medium.Sweep(ctx, name), clearMedium(ctx, env, medium, name)) // in a folder that cannot be listed it stays
+		_ = medium.Sweep(ctx, name) // in a folder that cannot be listed it stays
+		if busy, _ := clearMedium(ctx, env, medium, name); busy && len(old.Outdated(false, nil)) > 0 {
+			env.Note("a send of %s is going on in its folder, so that nothing is cleared up there", name)
+			old = volume.Earlier{}
+		}
 	}
 	options.Before = func() error { return removeAll(transfer.LocalDir(dir), slices.Concat(old.Parity, old.Beside)) }
 	if p.Summary, err = plan.WriteFile(ctx, o.output, options); err != nil {
@@ -132,7 +136,7 @@ func (o packOptions) writeVolumes(ctx context.Context, env *ui.Env, plan *bundle
 			return p, err
 		}
 	}
-	if err := clearMedium(ctx, env, medium, name); err != nil {
+	if _, err := clearMedium(ctx, env, medium, name); err != nil {
 		return p, err
 	}
 	apart, err := medium.Apart(ctx, name)

@@ -31,15 +31,17 @@ func mayReplace(file transfer.File, name string) func(old io.ReaderAt, size int6
 // mayReplaceAll refuses several files before the first of them is sent, where one
 // of the others would be refused: else half a set is there, and nothing of an
 // earlier one is whole.
-func mayReplaceAll(ctx context.Context, p transfer.Place, files []transfer.File, name string) error {
+func (w *way) mayReplaceAll(ctx context.Context, p transfer.Place, files []transfer.File, name string) error {
 	if len(files) < 2 {
 		return nil
 	}
-	if _, err := p.Find(ctx, files[0]); err != nil { // where Visit looks
+	found, err := p.Find(ctx, files[0]) // where Visit looks
+	if err != nil {
 		return err
 	}
+	w.begin(found)
 	there := map[string]bool{}
-	err := p.Visit(ctx, func(dir transfer.Dir) error {
+	err = p.Visit(ctx, func(dir transfer.Dir) error {
 		entries, err := dir.ReadDir()
 		for _, file := range files {
 			in := listed{dir, entries}

@@ -23,7 +23,22 @@ type way struct {
 	*sender
 	dest  string
 	place transfer.Place
-	doubt string // why what is there may not be on the disk, as it has been said
+	began []string // what the folder had then; nil: not known
+	doubt string   // why what is there may not be on the disk, as it has been said
+}
+
+// begin notes what is there before anything is changed: what has come since is
+// nothing that an earlier send has left.
+func (w *way) begin(found transfer.Found) {
+	if w.began == nil {
+		w.began = found.Names
+	}
+}
+
+// had says whether the folder had a file at the beginning. Where it could not be listed
+// it may have had any; a folder that does not care for case may list it under another name.
+func (w *way) had(name string) bool {
+	return w.began == nil || slices.ContainsFunc(w.began, func(is string) bool { return strings.EqualFold(is, name) })
 }
 
 // again connects once more, after an interruption.
@@ -59,7 +74,7 @@ func (w *way) carry(ctx context.Context, show shower) (receipt transfer.Receipt,
 		if files, left, err = w.load(ctx, p); err != nil {
 			return err
 		}
-		return mayReplaceAll(ctx, p, files, w.bundle.fileName())
+		return w.mayReplaceAll(ctx, p, files, w.bundle.fileName())
 	})
 	if err != nil {
 		return receipt, inState(unsent, err)
@@ -204,6 +219,7 @@ func inStateIf(is bool, state string, err error) error {
 func (w *way) carryOne(ctx context.Context, file transfer.File, progress *ui.Progress, hold bool) (transfer.Receipt, error) {
 	return transfer.SendOn(ctx, w.place, file, transfer.SendOptions{
 		Progress: progress.Add, Note: w.env.Note, Limit: w.o.bytesASecond, MayReplace: mayReplace(file, w.bundle.fileName()), Hold: hold,
+		Fresh: !w.had(file.Name) && !w.had(path.Base(w.dest)), Found: w.begin, // it may get the destination's name
 	}, w.persistence())
 }
 
@@ -253,6 +269,10 @@ func (w *way) dropOld(ctx context.Context, receipt transfer.Receipt, sent []tran
 				keep = append(keep, w.sources()...)
 			}
 			outdated := old.Outdated(stays, keep)
+			if since := slices.DeleteFunc(slices.Clone(outdated), w.had); len(since) > 0 {
+				w.env.Note("%s: not removed, since it has come meanwhile: %s", w.dest, listOf(since))
+				outdated = without(outdated, since)
+			}
 			if len(outdated) > 0 && !alone.cut && isAnother(dir, name, file) {
 				return nil // it came after this one, and so did what is beside it
 			}

@@ -89,7 +89,7 @@ func (p *Folder) Find(_ context.Context, f transfer.File) (transfer.Found, error
 			found.Free += info.Size() // it will be replaced
 		}
 	}
-	found.Older, err = p.findOlder()
+	found.Older, found.Names, err = p.findOlder()
 	return found, p.failed(err)
 }
 

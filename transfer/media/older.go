@@ -11,13 +11,15 @@ import (
 )
 
 // findOlder lists what earlier sends have left of the file and its kin, and what
-// those have left who made such a file here.
-func (p *Folder) findOlder() (older []transfer.Older, err error) {
+// those have left who made such a file here; and the names of all that is there.
+func (p *Folder) findOlder() (older []transfer.Older, names []string, err error) {
 	entries, err := os.ReadDir(p.dir)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	names = []string{}
 	for _, e := range entries {
+		names = append(names, e.Name())
 		info, err := e.Info()
 		if err != nil {
 			continue // it is gone
@@ -26,7 +28,7 @@ func (p *Folder) findOlder() (older []transfer.Older, err error) {
 			older = append(older, p.judge(o, info))
 		}
 	}
-	return older, nil
+	return older, names, nil
 }
 
 // judge says whether something older stays, and how large it is. Who makes a file or

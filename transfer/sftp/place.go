@@ -208,7 +208,14 @@ func (p *Place) Find(ctx context.Context, f transfer.File) (found transfer.Found
 		err := together(
 			func() error { found.Free = p.free(); return nil },
 			func() error {
-				found.Older = p.older(ctx, <-listing)
+				entries := <-listing
+				if entries != nil {
+					found.Names = []string{}
+				}
+				for _, e := range entries {
+					found.Names = append(found.Names, e.Name())
+				}
+				found.Older = p.older(ctx, entries)
 				return nil
 			},
 			func() (err error) { p.sums, err = p.look(p.final() + ".sha256"); return p.failed(err) },
@@ -309,7 +316,10 @@ func (p *Place) list(ctx context.Context) <-chan []fs.FileInfo {
 	go func() {
 		ctx, cancel := context.WithTimeout(ctx, listPatience)
 		defer cancel()
-		entries, _ := p.client.ReadDirContext(ctx, dir)
+		entries, err := p.client.ReadDirContext(ctx, dir)
+		if err == nil && entries == nil {
+			entries = []fs.FileInfo{}
+		}
 		listed <- entries
 	}()
 	return listed

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -154,5 +155,35 @@ func bothMeanwhile(t *testing.T, target Target) {
 		if b, err := os.ReadFile(final); err != nil || string(b) != "another" {
 			t.Errorf("what has come is %q, %v", b, err)
 		}
+	}
+}
+
+// nothingAtFirst: what has the name and was not there when the caller began stays,
+// also if it is of the kind that may be replaced; what is there already is no matter.
+func nothingAtFirst(t *testing.T, target Target) {
+	f, raw := Content("bundle", 1<<16)
+	final := filepath.Join(target.Dir, f.Name)
+	var names []string
+	o := transfer.SendOptions{
+		Fresh:      true,
+		Found:      func(found transfer.Found) { names = found.Names },
+		MayReplace: func(io.ReaderAt, int64) (bool, error) { return true, nil },
+	}
+	if _, err := sendWith(t, target, f, o); err != nil || names == nil || len(names) > 1 { // its lock may be there
+		t.Errorf("names %q, %v", names, err)
+	}
+	Arrived(t, target.Dir, f, raw)
+	if _, err := sendWith(t, target, f, o); err != nil || !slices.Contains(names, f.Name) {
+		t.Errorf("already there: names %q, %v", names, err)
+	}
+	if err := os.WriteFile(final, []byte("another"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var met *transfer.MeanwhileError
+	if _, err := sendWith(t, target, f, o); !errors.As(err, &met) || !met.Appeared {
+		t.Errorf("error %v", err)
+	}
+	if b, err := os.ReadFile(final); err != nil || string(b) != "another" {
+		t.Errorf("what has come is %q, %v", b, err)
 	}
 }

@@ -51,7 +51,7 @@ func FileOf(name string, raw []byte) transfer.File {
 func (s Suite) Run(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, Target){
 		"sends": sends, "sends nothing": sendsNothing, "already there": alreadyThere, "sum of another file": otherSum, "replaces": replaces, "not what is another's": notReplaced, "visits": visits,
-		"appears meanwhile": appearsMeanwhile, "ours meanwhile": oursMeanwhile, "both meanwhile": bothMeanwhile,
+		"appears meanwhile": appearsMeanwhile, "ours meanwhile": oursMeanwhile, "both meanwhile": bothMeanwhile, "nothing at first": nothingAtFirst,
 		"resumes": resumes, "wrong beginning": wrongBeginning, "longer partial": longerPartial,
 		"partial that is a link": partialLink, "final that is a folder": finalFolder,
 		"removed meanwhile": removedMeanwhile,
