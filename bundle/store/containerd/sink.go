@@ -140,20 +140,21 @@ const leaseTime = 24 * time.Hour
 
 // Write implements image.Txn: layers first and the root last, then what keeps
 // them together, then the snapshots.
-func (t *txn) Write(ctx context.Context, from image.Fetcher, done func(n int64)) error {
+func (t *txn) Write(ctx context.Context, from image.Fetcher, done func(n int64)) (err error) {
 	if t.state.Present {
 		return nil
 	}
 	ctx = t.c.in(ctx)
 	t.written = false
-	if err := t.release(ctx); err != nil {
-		return err
-	}
 	lease, err := t.c.leases.Create(ctx, leases.WithRandomID(), leases.WithExpiration(leaseTime))
 	if err != nil {
 		return t.c.explain("taking a lease", err)
 	}
+	before := t.lease
 	t.lease = &lease
+	defer func() { // until then what an earlier Write has brought stays
+		err = errors.Join(err, t.c.giveBack(context.WithoutCancel(ctx), before))
+	}()
 	ctx = leases.WithLease(ctx, lease.ID)
 	for _, d := range slices.Backward(t.all) {
 		needed := slices.ContainsFunc(t.state.Need, func(n image.Descriptor) bool { return n.Digest == d.Digest })
@@ -283,16 +284,21 @@ func (t *txn) Abort(ctx context.Context) error {
 
 // release gives the lease back; what nothing else needs goes.
 func (t *txn) release(ctx context.Context, o ...leases.DeleteOpt) error {
-	if t.lease == nil {
+	lease := t.lease
+	t.lease = nil
+	return t.c.giveBack(ctx, lease, o...)
+}
+
+// giveBack deletes a lease, if there is one.
+func (c *Containerd) giveBack(ctx context.Context, lease *leases.Lease, o ...leases.DeleteOpt) error {
+	if lease == nil {
 		return nil
 	}
-	lease := *t.lease
-	t.lease = nil
-	err := t.c.leases.Delete(ctx, lease, o...)
+	err := c.leases.Delete(ctx, *lease, o...)
 	if errdefs.IsNotFound(err) {
 		return nil
 	}
-	return t.c.explain("giving the lease back", err)
+	return c.explain("giving the lease back", err)
 }
 
 // Flush implements image.Sink.
