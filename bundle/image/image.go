@@ -272,9 +272,6 @@ type Tag struct {
 	Name string
 	Old  Digest
 	New  Digest
-	// Pinned says that the repository had the image by its digest before, under no
-	// tag, in a place where [Tidier.TakesAlong] cannot find that out later.
-	Pinned bool
 }
 
 // Moved says that the name pointed to something else before.

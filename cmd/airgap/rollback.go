@@ -36,8 +36,11 @@ and names whose former image is gone or that a container uses, are left as they
 are and listed; the same command tries them again.
 
 An unpack that was broken off between two names is undone together with the one
-that completed it; a name that it was about to move counts as moved by it. --list shows the last ten unpacks into each engine;
-NUMBER undoes one of them instead of the last.`,
+that completed it; a name that it was about to move counts as moved by it. Names
+by digest are never taken along: a tag with which one would go is left.
+
+--list shows the last ten unpacks into each engine; NUMBER undoes one of them
+instead of the last.`,
 		Example: `  airgap rollback --dry-run
   airgap rollback
   airgap rollback --list`,

@@ -48,8 +48,6 @@ type journalTag struct {
 	Name string `json:"name"`
 	Old  string `json:"old,omitempty"`
 	New  string `json:"new"`
-
-	Pinned bool `json:"pinned,omitempty"`
 }
 
 // journalFile is the form of the journal's file.
@@ -109,7 +107,7 @@ func (s Journals) write(j Journal, noClobber bool) error {
 		if t.Old == t.New {
 			continue
 		}
-		tag := journalTag{Name: t.Name, New: t.New.String(), Pinned: t.Pinned}
+		tag := journalTag{Name: t.Name, New: t.New.String()}
 		if t.Old != (image.Digest{}) {
 			tag.Old = t.Old.String()
 		}
@@ -205,7 +203,7 @@ func (s Journals) read(number int) (Journal, error) {
 	j := Journal{Number: number, To: file.To, Address: file.Address, Engine: file.Engine, Time: file.Time, State: file.State}
 	j.Bundle, err = parseDigest(file.Bundle)
 	for _, t := range file.Tags {
-		tag := image.Tag{Name: t.Name, Pinned: t.Pinned}
+		tag := image.Tag{Name: t.Name}
 		if err == nil {
 			tag.New, err = parseDigest(t.New)
 		}
@@ -313,7 +311,7 @@ func (j Journal) PlanUndo(ctx context.Context, place image.Tidier) ([]Undo, erro
 		if err != nil {
 			return nil, err
 		}
-		if takes || u.Tag.Pinned {
+		if takes {
 			plan[i].Why = "the repository has the image by its digest, which would go with it"
 		}
 	}

@@ -324,7 +324,10 @@ func TestTakesAlong(t *testing.T) {
 		"one more":                   {containerd, []string{"r/a:1"}, []string{d, d}, []string{"r/a:1"}, true},
 		"one more, and a tag stays":  {containerd, []string{"r/a:1", "r/a:2"}, []string{d, d, d}, []string{"r/a:1"}, false},
 		"one more, which goes":       {containerd, []string{"r/a:1"}, []string{d, d}, []string{"r/a:1", d}, false},
-		"one more, among the tags":   {containerd, []string{"r/a:1", d}, []string{d, d}, []string{"r/a:1"}, true},
+		"among the tags":             {containerd, []string{"r/a:1", d}, []string{d}, []string{"r/a:1"}, true},
+		"among two tags":             {containerd, []string{"r/a:1", "r/a:2", d}, []string{d}, []string{"r/a:1", "r/a:2"}, true},
+		"among the tags, and goes":   {containerd, []string{"r/a:1", d}, []string{d}, []string{"r/a:1", d}, false},
+		"once for two tags":          {containerd, []string{"r/a:1", "r/a:2"}, []string{d}, []string{"r/a:1", "r/a:2"}, false},
 		"one more, and another's":    {containerd, []string{"r/a:1", "r/b:1"}, []string{d, d, "r/b" + d[3:]}, []string{"r/a:1"}, true},
 		"another repository has one": {containerd, []string{"r/a:1", "r/b:1"}, []string{d, "r/b" + d[3:], "r/b" + d[3:]}, []string{"r/a:1"}, false},
 	} {

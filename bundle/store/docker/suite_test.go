@@ -426,6 +426,12 @@ func digestBesideTag(t *testing.T, e engine) {
 				t.Fatal(err)
 			}
 		}
+		for _, going := range [][]string{{tagged}, {tagged, pinned}} {
+			want := e.containerd && !withTheirs && len(going) == 1 // podman keeps it
+			if takes, err := e.TakesAlong(t.Context(), tagged, going); err != nil || takes != want {
+				t.Errorf("with theirs %t, of %d that go: takes it along: %t, %v", withTheirs, len(going), takes, err)
+			}
+		}
 		for _, name := range []string{tagged, pinned} {
 			if err := e.Retag(t.Context(), name, image.Digest{}); err != nil {
 				t.Errorf("%s: %v", name, err)

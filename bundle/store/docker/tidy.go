@@ -37,8 +37,9 @@ func (e *Engine) Tagged(ctx context.Context, name string) (image.Digest, error) 
 
 // TakesAlong implements image.Tidier. Engines drop names by digest with the last tag
 // of their repository. The classic store has a digest only from a pull, and never from
-// an import. Containerd's lists one for each tag too, so that one more than there are
-// tags is a name of its own: others', unless it is among those that go.
+// an import. Containerd's lists one for each tag, too: what is a name of its own stands
+// among the tags since Docker 28, and before there is one more than there are tags.
+// Such names are others', unless they are among those that go.
 func (e *Engine) TakesAlong(ctx context.Context, name string, going []string) (bool, error) {
 	if e.store == podman || image.Pinned(name) {
 		return false, nil
@@ -59,13 +60,21 @@ func (e *Engine) TakesAlong(ctx context.Context, name string, going []string) (b
 		}
 		return list
 	}
-	isPinned := func(name string) bool { return image.Pinned(name) }
 	goes := func(name string) bool { return slices.Contains(going, name) }
-	tags, digests := slices.DeleteFunc(in(held.RepoTags), isPinned), in(held.RepoDigests)
+	var tags, own []string
+	for _, name := range in(held.RepoTags) {
+		if image.Pinned(name) {
+			own = append(own, name)
+		} else {
+			tags = append(tags, name)
+		}
+	}
+	digests := in(held.RepoDigests)
 	if e.store == containerd {
 		digests = digests[min(len(tags), len(digests)):]
 	}
-	return len(slices.DeleteFunc(tags, goes)) == 0 && len(slices.DeleteFunc(digests, goes)) > 0, nil
+	own = append(own, digests...)
+	return len(slices.DeleteFunc(tags, goes)) == 0 && len(slices.DeleteFunc(own, goes)) > 0, nil
 }
 
 // Retag implements image.Tidier. A name by digest stays as long as there is a tag
@@ -94,25 +103,6 @@ func (e *Engine) standsAlone(ctx context.Context, name string) (bool, error) {
 		return false, nil
 	}
 	return err == nil && !hasTagIn(held.RepoTags, image.Repository(name)), err
-}
-
-// isPinnedIn says whether a repository has an image by its digest, and under no tag.
-func (e *Engine) isPinnedIn(ctx context.Context, id image.Digest, repository string) (bool, error) {
-	held, err := e.client.ImageInspect(ctx, id.String())
-	if cerrdefs.IsNotFound(err) {
-		return false, nil
-	}
-	if err != nil {
-		return false, e.explain("inspecting image "+id.String(), err)
-	}
-	return !hasTagIn(held.RepoTags, repository) && hasDigestIn(held.RepoDigests, repository), nil
-}
-
-func hasDigestIn(names []string, repository string) bool {
-	return slices.ContainsFunc(names, func(name string) bool {
-		full, err := image.Normalize(name)
-		return err == nil && image.Repository(full) == repository
-	})
 }
 
 func hasTagIn(names []string, repository string) bool {

@@ -104,13 +104,7 @@ func (t *txn) findTags(ctx context.Context) error {
 		if old == (image.Digest{}) && !t.committed && t.had(name) {
 			old = t.state.ID // it gets it back
 		}
-		tag := image.Tag{Name: name, Old: old, New: t.state.ID}
-		if old == (image.Digest{}) && t.existed && !t.committed && t.engine.store != classic { // which TakesAlong asks later
-			if tag.Pinned, err = t.engine.isPinnedIn(ctx, t.state.ID, image.Repository(name)); err != nil {
-				return err
-			}
-		}
-		t.state.Tags = append(t.state.Tags, tag)
+		t.state.Tags = append(t.state.Tags, image.Tag{Name: name, Old: old, New: t.state.ID})
 	}
 	return nil
 }
