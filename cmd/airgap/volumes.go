@@ -58,15 +58,6 @@ func checkVolumes(ctx context.Context, env *ui.Env, set *volume.Set) (volume.Rep
 	return report, err
 }
 
-// dropOutdated removes what an earlier run has left of a bundle of that name.
-func dropOutdated(env *ui.Env, dir transfer.Dir, name string, names []string) error {
-	if err := removeAll(dir, names); err != nil {
-		return err
-	}
-	noteRemoved(env, name, names)
-	return nil
-}
-
 func noteRemoved(env *ui.Env, name string, removed []string) {
 	if len(removed) > 0 {
 		env.Note("removed %s of an earlier %s", ui.Plural(len(removed), "volume"), name)

@@ -260,37 +260,45 @@ func (w *way) dropOld(ctx context.Context, receipt transfer.Receipt, sent []tran
 				w.env.Note("%s: another send of %s is going on there, so that nothing is cleared up", w.dest, name)
 				return nil
 			}
-			stays := alone.cut && isThere(dir, name)
-			if whole := strings.TrimSuffix(receipt.Path, sent[len(sent)-1].Name) + name; stays && !w.isHere(whole, w.bundle.name) {
-				warnOfOther(w.env, whole)
-			}
-			keep := namesSent(sent)
-			if !alone.cut || w.bundle.set == nil || !w.bundle.set.Cut() { // else what is left of those that were read is of no use
-				keep = append(keep, w.sources()...)
-			}
-			outdated := old.Outdated(stays, keep)
-			if since := slices.DeleteFunc(slices.Clone(outdated), w.had); len(since) > 0 {
-				w.env.Note("%s: not removed, since it has come meanwhile: %s", w.dest, listOf(since))
-				outdated = without(outdated, since)
-			}
-			if len(outdated) > 0 && !alone.cut && isAnother(dir, name, file) {
-				return nil // it came after this one, and so did what is beside it
-			}
-			err = dropOutdated(w.env, dir, name, outdated)
-			if err == nil {
-				err = w.dropBegun(dir, sent, name)
-			}
-			if errors.Is(err, fs.ErrPermission) {
-				w.env.Note("%s: what may be left there of an earlier %s stays: %v", w.dest, name, err)
-				return nil
-			}
-			return err
+			return w.dropEarlier(dir, old, receipt, sent, name, alone.cut)
 		})
 	})
 	if !whole {
 		return err
 	}
 	return inState("the bundle is there whole, and so may be something of an earlier one", err)
+}
+
+// dropEarlier removes what is there of earlier sends of what is called name, and what
+// this one had begun.
+func (w *way) dropEarlier(dir listed, old volume.Earlier, receipt transfer.Receipt, sent []transfer.File, name string, cut bool) error {
+	last := sent[len(sent)-1]
+	stays := cut && isThere(dir, name)
+	if whole := strings.TrimSuffix(receipt.Path, last.Name) + name; stays && !w.isHere(whole, w.bundle.name) {
+		warnOfOther(w.env, whole)
+	}
+	keep := namesSent(sent)
+	if !cut || w.bundle.set == nil || !w.bundle.set.Cut() { // else what is left of those that were read is of no use
+		keep = append(keep, w.sources()...)
+	}
+	outdated := old.Outdated(stays, keep)
+	if since := slices.DeleteFunc(slices.Clone(outdated), w.had); len(since) > 0 {
+		w.env.Note("%s: not removed, since it has come meanwhile: %s", w.dest, listOf(since))
+		outdated = without(outdated, since)
+	}
+	if len(outdated) > 0 && !cut && isAnother(dir, name, last) {
+		return nil // it came after this one, and so did what is beside it
+	}
+	err := removeAll(dir, outdated)
+	if err == nil {
+		noteRemoved(w.env, name, outdated)
+		err = w.dropBegun(dir, sent, name)
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		w.env.Note("%s: what may be left there of an earlier %s stays: %v", w.dest, name, err)
+		return nil
+	}
+	return err
 }
 
 func namesSent(files []transfer.File) (names []string) {

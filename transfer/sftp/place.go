@@ -209,13 +209,7 @@ func (p *Place) Find(ctx context.Context, f transfer.File) (found transfer.Found
 			func() error { found.Free = p.free(); return nil },
 			func() error {
 				entries := <-listing
-				if entries != nil {
-					found.Names = []string{}
-				}
-				for _, e := range entries {
-					found.Names = append(found.Names, e.Name())
-				}
-				found.Older = p.older(ctx, entries)
+				found.Names, found.Older = namesOf(entries), p.older(ctx, entries)
 				return nil
 			},
 			func() (err error) { p.sums, err = p.look(p.final() + ".sha256"); return p.failed(err) },
@@ -323,6 +317,17 @@ func (p *Place) list(ctx context.Context) <-chan []fs.FileInfo {
 		listed <- entries
 	}()
 	return listed
+}
+
+// namesOf are the names of what is listed; nil where nothing could be.
+func namesOf(entries []fs.FileInfo) (names []string) {
+	if entries != nil {
+		names = []string{}
+	}
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
 }
 
 // older is what earlier sends have left of the file and its kin. What is made there
