@@ -169,11 +169,7 @@ func (s *sending) isItself(ctx context.Context) error {
 // mayReplace refuses to replace what may be dear to somebody.
 func (s *sending) mayReplace(ctx context.Context) error {
 	if s.Fresh && s.found.Final >= 0 {
-		e := &MeanwhileError{Place: s.found.Place, Path: s.found.Path, Appeared: true}
-		if s.found.Begun >= 0 {
-			e.Kept = s.found.Partial
-		}
-		return e
+		return &MeanwhileError{Place: s.found.Place, Path: s.found.Path, Appeared: true}
 	}
 	if s.MayReplace == nil || s.found.Final <= 0 {
 		return nil
