@@ -42,8 +42,9 @@ func (e *Engine) wantsPlain(g *image.Graph) bool {
 	return e.store == podman && e.platform.Architecture == "amd64" && g.Root.Desc.MediaType.IsIndex()
 }
 
-// insists says whether the engine takes nothing of an index that asks for more than
-// its platform: podman ever, and containerd's store if something is listed that does not.
+// insists says whether the engine refuses what asks for more than its platform:
+// podman always does, containerd's store where the index lists something for the
+// platform itself.
 func (e *Engine) insists(g *image.Graph) bool {
 	return e.store == podman && g.Root.Desc.MediaType.IsIndex() || e.store == containerd && g.Withheld(e.platform)
 }

@@ -24,7 +24,7 @@ import (
 //	to its standard output     an answer, in gob
 //
 // Standard input stays open: when it ends, nobody waits for the answer any more.
-const readerArg = "read-list"
+const readerArg = "internal:read-list" // nothing that anybody types
 
 const (
 	maxFile   = 64 << 20    // bytes of the file
